@@ -1,0 +1,31 @@
+"""gunicorn's configuration. The settings are checked here, so that a fault ends the process at once."""
+
+import math
+import sys
+
+from otp_gateway import log
+from otp_gateway.settings import Settings, SettingsError
+
+try:
+    settings = Settings.load()
+except SettingsError as error:
+    sys.exit(str(error))
+
+bind = f"0.0.0.0:{settings.port}"
+worker_class = "gthread"
+# The embedded store lives in one process. Threads are many because a slow SMS provider holds one per send.
+workers = 1 if settings.embedded else settings.web_concurrency
+threads = 32
+# A stopping worker finishes the sends that are under way.
+graceful_timeout = math.ceil(settings.sms_timeout) + 10
+timeout = 60
+keepalive = 5
+logconfig_dict = log.configuration(settings.log_level)
+# No control socket in the home directory: nobody here speaks to it, and two gateways would share it.
+control_socket_disable = True
+
+
+def on_starting(server):  # type: ignore[no-untyped-def]  # gunicorn's Arbiter has no types
+    """Say once, not once a worker, what is not meant for production."""
+    for warning in settings.warnings():
+        server.log.warning(warning)

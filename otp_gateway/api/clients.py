@@ -1,0 +1,44 @@
+"""Who is at the other end: from the peer and its forwarding header to a network."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+
+from flask import Request
+
+# A hop may carry a port: 192.0.2.1:443, [2001:db8::1]:443.
+HOP = re.compile(r"\s*(?:\[(?P<six>[^\]]+)\](?::\d+)?|(?P<four>[\d.]+):\d+|(?P<bare>\S+))\s*")
+UNKNOWN = "unknown"
+
+
+def networks(request: Request, trusted_proxies: int) -> tuple[str, ...]:
+    """The client's network: an IPv4 address, or an IPv6 /48 and the /64 in it.
+
+    The address is read ``trusted_proxies`` hops from the right of X-Forwarded-For, where our own proxies
+    write; everything further left is the client's own claim. A hop that is missing or unreadable counts as
+    the peer, and a peer without an address (a unix socket) as one client of its own.
+    """
+    address = _address(request.remote_addr or "")
+    if trusted_proxies:
+        hops = ",".join(request.headers.getlist("X-Forwarded-For")).split(",")
+        if len(hops) >= trusted_proxies:
+            address = _address(hops[-trusted_proxies]) or address
+    if address is None:
+        return (UNKNOWN,)
+    if isinstance(address, ipaddress.IPv4Address):
+        return (str(address),)
+    return tuple(str(ipaddress.ip_network((address.packed, prefix), strict=False)) for prefix in (48, 64))
+
+
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    match = HOP.fullmatch(text)
+    if not match:
+        return None
+    try:
+        address = ipaddress.ip_address(match["six"] or match["four"] or match["bare"])
+    except ValueError:
+        return None
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
+        return address.ipv4_mapped
+    return address

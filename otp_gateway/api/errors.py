@@ -1,0 +1,114 @@
+"""The one table that turns errors into HTTP: problem documents as RFC 9457 has them."""
+
+from __future__ import annotations
+
+import json
+from http import HTTPStatus
+from typing import Any
+
+from flask import Flask, Response, g
+from flask_limiter import RateLimitExceeded
+from werkzeug.exceptions import HTTPException
+
+from otp_gateway import errors
+from otp_gateway.api import journal
+from otp_gateway.log import get_logger
+from otp_gateway.model import Admission
+
+STATUS: dict[type[errors.GatewayError], HTTPStatus] = {
+    errors.InvalidRequest: HTTPStatus.BAD_REQUEST,
+    errors.InvalidPhoneNumber: HTTPStatus.BAD_REQUEST,
+    errors.UnsupportedDestination: HTTPStatus.BAD_REQUEST,
+    errors.InvalidCode: HTTPStatus.BAD_REQUEST,
+    errors.TooManyAttempts: HTTPStatus.TOO_MANY_REQUESTS,
+    errors.TooManyOtpRequests: HTTPStatus.TOO_MANY_REQUESTS,
+    errors.RateLimited: HTTPStatus.TOO_MANY_REQUESTS,
+    errors.SmsNotConfigured: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.SmsFailed: HTTPStatus.BAD_GATEWAY,
+    errors.SmsUnconfirmed: HTTPStatus.GATEWAY_TIMEOUT,
+    errors.StoreUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+}
+# Codes of the errors that the web framework finds by itself; any other keeps its status's own name.
+FRAMEWORK_CODES = {
+    HTTPStatus.BAD_REQUEST: errors.InvalidRequest.code,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "payload_too_large",
+    HTTPStatus.INTERNAL_SERVER_ERROR: "internal_error",
+}
+# Where the framework's words are long-winded or meant for a person with a browser.
+FRAMEWORK_DETAILS = {
+    HTTPStatus.NOT_FOUND: "There is nothing here",
+    HTTPStatus.METHOD_NOT_ALLOWED: "The method is not allowed here",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body is larger than 8 KiB",
+}
+# Seconds after which a client may try again; only a hint, nobody knows when Redis or an operator is back.
+RETRY_HINTS: dict[type[errors.GatewayError], int] = {
+    errors.StoreUnavailable: 2,
+    errors.SmsNotConfigured: 60,
+}
+logger = get_logger("otp_gateway.errors")
+
+
+def install(app: Flask) -> None:
+    """Answer every error of every route with a problem document."""
+    app.register_error_handler(errors.GatewayError, _expected)
+    app.register_error_handler(RateLimitExceeded, _rate_limited)
+    app.register_error_handler(HTTPException, _framework)
+    app.register_error_handler(Exception, _unexpected)
+
+
+def problem(status: HTTPStatus, code: str, detail: str, **members: Any) -> Response:
+    """``application/problem+json``; ``members`` are added beside the standard ones."""
+    journal.note(error=code)
+    body = {
+        "type": f"urn:otp-gateway:problem:{code}",
+        "title": status.phrase,
+        "status": int(status),
+        "detail": detail,
+        "code": code,
+        **members,
+    }
+    return Response(json.dumps(body, ensure_ascii=False) + "\n", status, mimetype="application/problem+json")
+
+
+def seconds(milliseconds: int) -> int:
+    """Whole seconds that are surely long enough."""
+    return max(1, -(-milliseconds // 1000))
+
+
+def _expected(error: errors.GatewayError) -> Response:
+    response = problem(STATUS[type(error)], error.code, error.detail, **error.data)
+    if isinstance(error, errors.Refused):
+        response.headers["Retry-After"] = str(seconds(_wait(error)))
+    elif type(error) in RETRY_HINTS:
+        response.headers["Retry-After"] = str(RETRY_HINTS[type(error)])
+    if isinstance(error, errors.SendFailed):
+        journal.note(reason=error.reason, fault=error.fault, provider_code=error.provider_code)
+    return response
+
+
+def _wait(error: errors.Refused) -> int:
+    """The phone's wait, or the address's where that is longer: waiting must be enough."""
+    admission: Admission | None = g.get("admission")
+    return max(error.retry_after, admission.retry_after if admission else 0)
+
+
+def _rate_limited(_: RateLimitExceeded) -> Response:
+    return _expected(errors.RateLimited(0))
+
+
+def _framework(error: HTTPException) -> Response:
+    status = HTTPStatus(error.code or HTTPStatus.INTERNAL_SERVER_ERROR)
+    code = FRAMEWORK_CODES.get(status, status.phrase.lower().replace(" ", "_"))
+    detail = FRAMEWORK_DETAILS.get(status) or error.description or status.phrase
+    response = problem(status, code, detail)
+    for name, value in error.get_headers():
+        if name not in ("Content-Type", "Content-Length"):
+            response.headers[name] = value
+    return response
+
+
+def _unexpected(error: Exception) -> Response:
+    logger.error("unhandled exception", exc_info=error, request_id=g.get("request_id"))
+    return problem(
+        HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", "The server met an unexpected condition"
+    )

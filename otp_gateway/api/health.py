@@ -1,0 +1,34 @@
+"""Probes for load balancers and orchestrators."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from flask import Flask, Response, jsonify
+
+from otp_gateway.api.errors import problem
+from otp_gateway.errors import GatewayError
+from otp_gateway.service import OtpService
+
+
+def install(app: Flask, service: OtpService) -> None:
+    """Serve /healthz (the process answers) and /readyz (it can do its work)."""
+
+    @app.get("/healthz")
+    def healthz() -> Response:
+        return jsonify(status="ok")
+
+    @app.get("/readyz")
+    def readyz() -> Response:
+        parts = service.readiness()
+        failed = {name: error for name, error in parts.items() if error}
+        states = {name: error.code if error else "ok" for name, error in parts.items()}
+        if failed:
+            return _unready(states, next(iter(failed.values())))
+        return jsonify(status="ready", parts=states)
+
+
+def _unready(states: dict[str, str], error: GatewayError) -> Response:
+    response = problem(HTTPStatus.SERVICE_UNAVAILABLE, error.code, error.detail, parts=states)
+    response.headers["Retry-After"] = "5"
+    return response

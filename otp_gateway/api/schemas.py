@@ -1,0 +1,70 @@
+"""The shapes of requests and replies (marshmallow)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
+
+# The digits that a code may be typed in. Not NFKC: a superscript two is no digit of a code.
+CODE_DIGITS = str.maketrans("۰۱۲۳۴۵۶۷۸۹٠١٢٣٤٥٦٧٨٩０１２３４５６７８９", "0123456789" * 3)
+# Unicode's space separators (Zs). str.strip() alone would pass a newline or another control character.
+BLANKS = (
+    "\u0020\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
+)
+
+
+class RequestSchema(Schema):
+    """A JSON object; unknown members are passed over, so that clients may be newer than the gateway."""
+
+    class Meta:
+        unknown = EXCLUDE
+
+
+class PhoneField(fields.String):
+    """A phone number as typed; what it means is settled by ``otp_gateway.phones``."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            required=True, metadata={"description": "In any spelling", "example": "+989123456789"}
+        )
+
+
+class CodeField(fields.String):
+    """A code of exactly ``length`` digits: ASCII, Persian, Arabic or full-width, outer blanks trimmed."""
+
+    def __init__(self, length: int) -> None:
+        super().__init__(required=True, metadata={"example": "123456"[:length].ljust(length, "0")})
+        self._length = length
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        text: str = super()._deserialize(value, attr, data, **kwargs)
+        text = text.strip(BLANKS).translate(CODE_DIGITS)
+        if len(text) != self._length or not (text.isascii() and text.isdigit()):
+            raise ValidationError(f"Must be {self._length} digits.")
+        return text
+
+
+class ChannelField(fields.String):
+    """How the code shall travel; only the channels that the operator's account offers."""
+
+    def __init__(self, channels: Sequence[str]) -> None:
+        super().__init__(
+            load_default="sms",
+            validate=validate.OneOf(channels, error="Not available here; use one of: {choices}."),
+        )
+
+
+def send_request(channels: Sequence[str]) -> Schema:
+    """``{"phone_number": "…", "channel": "sms" | "call"}``, the channel optional."""
+    return RequestSchema.from_dict(
+        {"phone_number": PhoneField(), "channel": ChannelField(channels)}, name="SendRequest"
+    )()
+
+
+def verify_request(length: int) -> Schema:
+    """``{"phone_number": "…", "code": "…"}``."""
+    return RequestSchema.from_dict(
+        {"phone_number": PhoneField(), "code": CodeField(length)}, name="VerifyRequest"
+    )()

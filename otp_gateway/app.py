@@ -1,0 +1,64 @@
+"""Composition root: the one place that knows everyone."""
+
+from __future__ import annotations
+
+from flask import Flask
+
+from otp_gateway import log
+from otp_gateway.api import errors, health, journal, limits, routes
+from otp_gateway.codes import Codes
+from otp_gateway.errors import StoreUnavailable
+from otp_gateway.phones import PhoneParser
+from otp_gateway.senders import Sender, sender_for
+from otp_gateway.service import OtpService
+from otp_gateway.settings import Settings
+from otp_gateway.store import RedisStore, connect
+from otp_gateway.store.connect import Client
+from otp_gateway.tokens import Tokens
+
+MAX_BODY = 8 * 1024
+
+
+def create_app(
+    settings: Settings | None = None, *, redis: Client | None = None, sender: Sender | None = None
+) -> Flask:
+    """The WSGI application; settings come from the environment unless they are given.
+
+    ``redis`` and ``sender`` replace what the settings name. Raises ``SettingsError``.
+    """
+    settings = settings or Settings.load()
+    log.configure(settings.log_level)
+
+    codes = Codes(settings.secret_key, settings.otp_length)
+    store = RedisStore(redis or connect(settings.redis_url), codes, settings.policy)
+    try:
+        store.load()
+    except StoreUnavailable:
+        # It may come later: until then requests are answered 503, and the scripts load themselves.
+        log.get_logger(__name__).warning("Redis does not answer yet")
+    service = OtpService(
+        store=store,
+        sender=sender or sender_for(settings),
+        codes=codes,
+        tokens=Tokens.from_settings(settings),
+    )
+
+    app = Flask(__name__, static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
+    # After-request functions run last to first: the journal writes its line when the headers stand.
+    journal.install(app)
+    errors.install(app)
+    limits.install(app)
+    routes.install(
+        app,
+        service=service,
+        store=store,
+        codes=codes,
+        phones=PhoneParser(settings.otp_regions),
+        channels=settings.channels,
+        code_length=settings.otp_length,
+        ip_limits=settings.otp_ip_limits,
+        trusted_proxies=settings.trusted_proxies,
+    )
+    health.install(app, service)
+    return app

@@ -1,0 +1,80 @@
+"""One-time codes: derived, never stored; and the keyed ids that stand for what Redis must not know."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from base64 import urlsafe_b64encode
+
+from otp_gateway.model import Challenge, PhoneNumber
+
+NONCE_BYTES = 9
+ID_BYTES = 16
+REFERENCE_BITS = 62
+
+
+class Codes:
+    """Everything that ``SECRET_KEY`` keys, save the tokens.
+
+    A code is the uniform digits of HMAC-SHA-256(key, pid, nonce); Redis holds the nonce and a keyed digest
+    of (pid, code). So a resend can repeat a code, and whoever reads Redis learns none.
+    """
+
+    def __init__(self, secret_key: str, length: int) -> None:
+        """``length``: digits of a code."""
+        self._length = length
+        root = secret_key.encode()
+        # One key per use (HKDF-Expand with a single block, RFC 5869), so that no output serves elsewhere.
+        self._keys = {
+            use: hmac.digest(root, f"otp-gateway/v1/{use}\x01".encode(), "sha256")
+            for use in ("pid", "client", "code", "digest", "reference")
+        }
+
+    def propose(self, phone: PhoneNumber) -> Challenge:
+        """A new code for the phone, as a nonce from the operating system's CSPRNG and its digest."""
+        nonce = request_id()
+        return Challenge(nonce, self.digest(phone, self.derive(phone, nonce)))
+
+    def derive(self, phone: PhoneNumber, nonce: str) -> str:
+        """The code that belongs to the nonce, in ASCII digits."""
+        space = 10**self._length
+        # Rejection sampling: what lies above the last whole multiple of the space would favour low codes.
+        ceiling = 2**64 - 2**64 % space
+        for round_ in range(256):
+            block = self._mac("code", self.pid(phone), nonce, str(round_))
+            for start in range(0, len(block), 8):
+                number = int.from_bytes(block[start : start + 8])
+                if number < ceiling:
+                    return f"{number % space:0{self._length}d}"
+        raise AssertionError("unreachable: each of 1,024 draws is accepted with odds above 0.999")
+
+    def digest(self, phone: PhoneNumber, code: str) -> str:
+        """The keyed digest of a code for this phone, as Redis compares it."""
+        return _text(self._mac("digest", self.pid(phone), code)[:ID_BYTES])
+
+    def pid(self, phone: PhoneNumber) -> str:
+        """The phone's keyed hash: what keys are named by."""
+        return _text(self._mac("pid", phone.e164)[:ID_BYTES])
+
+    def client(self, network: str) -> str:
+        """An opaque id of a client's network, for keys and logs."""
+        return _text(self._mac("client", network)[:NONCE_BYTES])
+
+    def reference(self, request: str) -> int:
+        """The number under which the provider knows a send: 62 bits that follow from the request's id."""
+        mac = self._mac("reference", request)
+        return int.from_bytes(mac[:8]) >> (64 - REFERENCE_BITS)
+
+    def _mac(self, use: str, *parts: str) -> bytes:
+        # No part holds a NUL, so the joint is unambiguous.
+        return hmac.digest(self._keys[use], "\0".join(parts).encode(), hashlib.sha256)
+
+
+def request_id() -> str:
+    """A random id (72 bits, 12 characters of base64url), safe in keys and log entries."""
+    return _text(secrets.token_bytes(NONCE_BYTES))
+
+
+def _text(raw: bytes) -> str:
+    return urlsafe_b64encode(raw).rstrip(b"=").decode()

@@ -1,0 +1,90 @@
+"""Structured logs: one JSON object a line, or coloured text on a terminal."""
+
+from __future__ import annotations
+
+import logging.config
+import sys
+from collections.abc import MutableMapping
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
+
+# Loggers whose lower levels would print what a log must not hold (urllib3: the URL with the provider's
+# key), or repeat what the request's own line says.
+QUIET = ("urllib3", "flask-limiter", "werkzeug")
+
+
+def stamp(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Add the time, UTC, to the millisecond: microseconds would look like a code to whoever greps for one."""
+    now = datetime.now(UTC).isoformat(timespec="milliseconds")
+    event["timestamp"] = now.replace("+00:00", "Z")
+    return event
+
+
+def configuration(level: str) -> dict[str, Any]:
+    """A ``logging.config.dictConfig`` for the process, gunicorn's own messages included."""
+    shared: list[Any] = [
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.ExtraAdder(),
+        stamp,
+    ]
+    if sys.stderr.isatty():
+        render: list[Any] = [structlog.dev.ConsoleRenderer()]
+    else:
+        # Tracebacks as text: the structured kind would print the local variables.
+        render = [
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(ensure_ascii=False),
+        ]
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {
+            "structured": {
+                "()": structlog.stdlib.ProcessorFormatter,
+                "foreign_pre_chain": shared,
+                "processors": [
+                    structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                    *render,
+                ],
+            }
+        },
+        "handlers": {
+            "stderr": {
+                "class": "logging.StreamHandler",
+                "formatter": "structured",
+                "stream": "ext://sys.stderr",
+            }
+        },
+        "root": {"level": level, "handlers": ["stderr"]},
+        "loggers": {
+            "gunicorn.error": {"level": level, "handlers": [], "propagate": True},
+            "gunicorn.access": {"level": "CRITICAL", "handlers": [], "propagate": False},
+            **{name: {"level": "WARNING", "propagate": True} for name in QUIET},
+        },
+    }
+
+
+def configure(level: str) -> None:
+    """Set this process's logging up."""
+    logging.config.dictConfig(configuration(level))
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            structlog.stdlib.add_log_level,
+            structlog.stdlib.add_logger_name,
+            stamp,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        wrapper_class=structlog.stdlib.BoundLogger,
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+
+
+def get_logger(name: str) -> structlog.stdlib.BoundLogger:
+    """A logger; values go in as keyword arguments, never into the event's text."""
+    logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(name)
+    return logger

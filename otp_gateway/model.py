@@ -1,0 +1,133 @@
+"""The nouns of the domain: frozen, typed, without I/O."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Literal
+
+Channel = Literal["sms", "call"]
+
+
+@dataclass(frozen=True, slots=True)
+class PhoneNumber:
+    """One mobile phone, in E.164 (``+989123456789``). Its text and repr are masked, so it is safe to log."""
+
+    e164: str
+
+    @property
+    def masked(self) -> str:
+        """``+98912***6789``: at most the first six and the last four characters, three digits hidden."""
+        head = min(6, len(self.e164) - 7)
+        return f"{self.e164[:head]}***{self.e164[-4:]}"
+
+    def __repr__(self) -> str:
+        return f"PhoneNumber({self.masked})"
+
+    def __str__(self) -> str:
+        return self.masked
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """At most ``limit`` events in any ``seconds``, sliding."""
+
+    limit: int
+    seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The domain's law: what a code and a phone may do. Times in seconds."""
+
+    length: int
+    lifetime: int
+    max_attempts: int
+    windows: tuple[Window, ...]
+    max_failures_per_client: int
+    max_failures_per_phone: int
+    session_lifetime: int
+    max_sessions: int = 10
+    failure_period: int = 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """Redis's clock as one request read it.
+
+    Workers share no clock, so time is Redis's reading plus what this worker's monotonic clock has counted
+    since. The sum is never ahead of Redis, for the reply took time to come.
+    """
+
+    redis_ms: int
+    read_at: float
+
+    @classmethod
+    def read(cls, redis_ms: int) -> Clock:
+        """A clock that shows ``redis_ms`` (milliseconds since 1970) at this moment."""
+        return cls(redis_ms, time.monotonic())
+
+    def now_ms(self) -> int:
+        """Redis's time now, in milliseconds; late by at most the reply's latency."""
+        return self.redis_ms + int((time.monotonic() - self.read_at) * 1000)
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks, as far as the core may know: an opaque id of the client, and the request's clock."""
+
+    client: str
+    clock: Clock
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Challenge:
+    """A code proposed for a phone: the nonce it derives from, and the keyed digest of the code."""
+
+    nonce: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Issued:
+    """One send that the store has charged.
+
+    ``expires_in`` is what is left of the code's life, ``resend_in`` the time until the phone may ask again;
+    both in milliseconds, as of the store's answer.
+    """
+
+    request_id: str
+    nonce: str
+    expires_in: int
+    resend_in: int
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Session:
+    """A login: ids of the session and of its tokens, times in whole seconds of Redis's clock."""
+
+    id: str
+    refresh_id: str
+    access_id: str
+    authenticated_at: int
+    issued_at: int
+    channel: Channel
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """One window of the address's limit as a request left it. ``reset`` is in milliseconds."""
+
+    window: Window
+    remaining: int
+    reset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """The door's answer to one request. ``retry_after``: milliseconds until the next fits, 0 for now."""
+
+    admitted: bool
+    clock: Clock
+    quotas: tuple[Quota, ...]
+    retry_after: int

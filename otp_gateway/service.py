@@ -1,0 +1,76 @@
+"""The whole program: send a code, verify a code."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+
+from otp_gateway.codes import Codes
+from otp_gateway.errors import GatewayError, SendFailed, SmsNotConfigured, StoreUnavailable
+from otp_gateway.model import Caller, Channel, PhoneNumber
+from otp_gateway.senders import Sender
+from otp_gateway.store import RedisStore
+from otp_gateway.tokens import TokenPair, Tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A code is on its way. Milliseconds from now: the code's life, and until the phone may ask again."""
+
+    expires_in: int
+    resend_in: int
+
+
+class OtpService:
+    """Phone login by one-time code."""
+
+    def __init__(self, *, store: RedisStore, sender: Sender, codes: Codes, tokens: Tokens) -> None:
+        self._store = store
+        self._sender = sender
+        self._codes = codes
+        self._tokens = tokens
+
+    def request(self, phone: PhoneNumber, channel: Channel, caller: Caller) -> Sent:
+        """Send the phone a code: the live one again while it is young, a new one otherwise.
+
+        Raises ``TooManyAttempts``, ``TooManyOtpRequests``, ``SmsNotConfigured``, ``SmsFailed`` (Redis is
+        then as it was before), ``SmsUnconfirmed`` (the code lives, the send is charged) and
+        ``StoreUnavailable``.
+        """
+        if not self._sender.configured:
+            raise SmsNotConfigured
+        issued = self._store.issue(phone, channel, caller, self._codes.propose(phone))
+        issued_at = time.monotonic()
+        code = self._codes.derive(phone, issued.nonce)
+        try:
+            self._sender.send(phone, code, channel, self._codes.reference(issued.request_id))
+        except SendFailed as error:
+            if error.definite:
+                # Where Redis is away too, the charge stays; the answer is still that nothing was sent.
+                with suppress(StoreUnavailable):
+                    self._store.withdraw(phone, issued, caller)
+            raise
+        spent = int((time.monotonic() - issued_at) * 1000)
+        return Sent(max(0, issued.expires_in - spent), max(0, issued.resend_in - spent))
+
+    def verify(self, phone: PhoneNumber, code: str, caller: Caller) -> TokenPair:
+        """Exchange a code for tokens. ``code`` is ``OTP_LENGTH`` ASCII digits.
+
+        Raises ``InvalidCode``, ``TooManyAttempts`` and ``StoreUnavailable``.
+        """
+        return self._tokens.issue(phone, self._store.verify(phone, code, caller))
+
+    def readiness(self) -> dict[str, GatewayError | None]:
+        """The parts that a login needs, and what is wrong with each."""
+        return {"redis": self._store_fault(), "sms": self._sender_fault()}
+
+    def _store_fault(self) -> GatewayError | None:
+        try:
+            self._store.ping()
+        except StoreUnavailable as error:
+            return error
+        return None
+
+    def _sender_fault(self) -> GatewayError | None:
+        return None if self._sender.configured else SmsNotConfigured()

@@ -1,0 +1,132 @@
+"""From ``REDIS_URL`` to a client: embedded, single, sentinel, cluster."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable
+from threading import Lock
+from typing import Any, Protocol
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import redis
+from redis.backoff import NoBackoff
+from redis.cluster import ClusterNode, RedisCluster
+from redis.retry import Retry
+from redis.sentinel import Sentinel
+
+# Seconds that one attempt waits for a connection, and for the reply. store/scripts.py repeats attempts
+# within a deadline of its own, so the client itself retries nothing.
+CONNECT_TIMEOUT = 0.3
+REPLY_TIMEOUT = 0.5
+DEFAULT_PORT = 6379
+DEFAULT_SENTINEL_PORT = 26379
+
+
+class Client(Protocol):
+    """What the store asks of a Redis client."""
+
+    def evalsha(self, sha: str, numkeys: int, *keys_and_args: Any) -> Any: ...
+    def eval(self, script: str, numkeys: int, *keys_and_args: Any) -> Any: ...
+    def script_load(self, script: str) -> Any: ...
+    def ping(self) -> Any: ...
+
+
+def connect(url: str | None) -> Client:
+    """A client for the URL, without connecting yet; ``None`` is an embedded store of its own.
+
+    Schemes: ``redis``, ``rediss``, ``unix``, ``redis+sentinel://h1:p,h2:p/name`` and
+    ``redis+cluster://h1:p,h2:p``. The last two take ``user:password@`` for the data nodes, ``?ssl=true``,
+    and for sentinel ``?db=``, ``?sentinel_username=`` and ``?sentinel_password=``.
+    """
+    if url is None:
+        # A production process never loads the emulation and its Lua.
+        import fakeredis  # noqa: PLC0415
+
+        return fakeredis.FakeRedis(server=fakeredis.FakeServer())
+    if url.startswith("redis+sentinel://"):
+        return _sentinel(url)
+    if url.startswith("redis+cluster://"):
+        return _Lazy(lambda: _cluster(url))
+    return redis.Redis.from_url(url, **_common())
+
+
+def _common() -> dict[str, Any]:
+    return {
+        "socket_timeout": REPLY_TIMEOUT,
+        "socket_connect_timeout": CONNECT_TIMEOUT,
+        "retry": Retry(NoBackoff(), 0),
+        "max_connections": 10_000,
+        # RESP 2 and no library name: a new connection costs no greeting round trip.
+        "protocol": 2,
+        "driver_info": None,
+    }
+
+
+def _sentinel(url: str) -> Client:
+    parts = urlsplit(url)
+    query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
+    tls = _tls(query)
+    sentinel = Sentinel(  # type: ignore[no-untyped-call]  # redis-py has left it untyped
+        _hosts(parts.netloc, DEFAULT_SENTINEL_PORT),
+        sentinel_kwargs=_common()
+        | tls
+        | {
+            name: query[f"sentinel_{name}"]
+            for name in ("username", "password")
+            if f"sentinel_{name}" in query
+        },
+        db=int(query.get("db", "0")),
+        **_common() | tls | _credentials(parts.netloc),
+    )
+    client: redis.Redis = sentinel.master_for(unquote(parts.path.strip("/")))  # type: ignore[no-untyped-call]  # as above
+    return client
+
+
+def _cluster(url: str) -> Client:
+    parts = urlsplit(url)
+    query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
+    return RedisCluster(
+        startup_nodes=[
+            ClusterNode(host, port)  # type: ignore[no-untyped-call]  # as above
+            for host, port in _hosts(parts.netloc, DEFAULT_PORT)
+        ],
+        **_common() | _tls(query) | _credentials(parts.netloc),
+    )
+
+
+def _hosts(netloc: str, default_port: int) -> list[tuple[str, int]]:
+    hosts = []
+    for host in netloc.rpartition("@")[2].split(","):
+        parts = urlsplit(f"//{host}")
+        hosts.append((parts.hostname or "localhost", parts.port or default_port))
+    return hosts
+
+
+def _credentials(netloc: str) -> dict[str, str]:
+    user, _, password = netloc.rpartition("@")[0].partition(":")
+    given = {"username": unquote(user), "password": unquote(password)}
+    return {name: value for name, value in given.items() if value}
+
+
+def _tls(query: dict[str, str]) -> dict[str, Any]:
+    if query.get("ssl", "").lower() not in ("1", "true", "yes"):
+        return {}
+    return {"ssl": True, "ssl_cert_reqs": ssl.CERT_REQUIRED}
+
+
+class _Lazy:
+    """Connects at the first call: a cluster client asks for the topology when it is made.
+
+    Redis may be away then, and a gateway must start all the same.
+    """
+
+    def __init__(self, make: Callable[[], Client]) -> None:
+        self._make = make
+        self._lock = Lock()
+        self._client: Client | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        if self._client is None:
+            with self._lock:
+                self._client = self._client or self._make()
+        return getattr(self._client, name)

@@ -1,0 +1,114 @@
+-- issue.lua: charge one send to a phone, and settle which code it carries.
+--
+-- KEYS   1  otp:{pid}:code                 hash, TTL the code's life
+--        2  otp:{pid}:attempts             hash, TTL as verify.lua set it; its tries are cleared by a new code
+--        3  otp:{pid}:sends                list of 'time:request:nonce:channel', TTL horizon
+--        4  otp:{pid}:failures             integer, only read
+--        5  otp:{pid}:failures:<client>    integer, only read
+-- ARGV   1  deadline in ms of Redis's time
+--        2  request id
+--        3  proposed nonce
+--        4  digest of the proposed code
+--        5  masked phone
+--        6  channel
+--        7  a code's life, ms
+--        8  tries of a code
+--        9  failure budget of a client
+--       10  failure budget of the phone
+--       11  horizon: how long a send is remembered, ms; no window and no code lives longer
+--       12… per window: limit, window in ms
+-- REPLY  {'issued', ms of life left, ms until the next send fits, nonce}
+--        {'locked', ms to wait}     a failure budget is spent
+--        {'limited', ms to wait}    a window is full
+--        {'late'}                   past the deadline: nothing was done
+--
+-- The live code is repeated while at least half of its life is left and a try remains. Otherwise a new one
+-- replaces it, and keeps what it replaced in the fields 'replaced' and 'replaced_tries', for withdraw.lua.
+
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local request, nonce, channel = ARGV[2], ARGV[3], ARGV[6]
+local life, tries, horizon = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[11])
+
+local sends = redis.call('LRANGE', KEYS[3], 0, -1)
+local times, mine = {}, nil
+for i, entry in ipairs(sends) do
+  local at, id, used = string.match(entry, '^(%d+):([^:]+):([^:]+)')
+  times[i] = tonumber(at)
+  if id == request then
+    mine = used
+  end
+end
+
+local function wait()
+  local longest = 0
+  for i = 12, #ARGV, 2 do
+    local limit, span = tonumber(ARGV[i]), tonumber(ARGV[i + 1])
+    local nth = times[#times - limit + 1]
+    if nth and nth + span - now > longest then
+      longest = nth + span - now
+    end
+  end
+  return longest
+end
+
+local function spent(key, budget)
+  if tonumber(redis.call('GET', key) or 0) >= budget then
+    return math.max(1, redis.call('PTTL', key))
+  end
+  return 0
+end
+
+local live = redis.call('HMGET', KEYS[1], 'nonce', 'digest', 'channel')
+local left = math.max(0, redis.call('PTTL', KEYS[1]))
+
+if mine then
+  -- An earlier attempt of this request ran and its reply was lost.
+  if live[1] ~= mine then
+    left = 0
+  end
+  return { 'issued', left, wait(), mine }
+end
+if now > tonumber(ARGV[1]) then
+  return { 'late' }
+end
+
+local locked = math.max(spent(KEYS[4], tonumber(ARGV[10])), spent(KEYS[5], tonumber(ARGV[9])))
+local limited = wait()
+if locked > 0 then
+  return { 'locked', math.max(locked, limited) }
+end
+if limited > 0 then
+  return { 'limited', limited }
+end
+
+local used = tonumber(redis.call('HGET', KEYS[2], 'tries') or 0)
+if live[1] and left * 2 >= life and used < tries then
+  nonce = live[1]
+  redis.call('HSET', KEYS[1], 'channel', channel)
+else
+  local kept = {}
+  if live[1] and left > 0 then
+    kept[#kept + 1] = 'replaced'
+    kept[#kept + 1] = string.format('%s:%s:%s:%.0f', live[1], live[2], live[3], now + left)
+  end
+  if used > 0 then
+    local ends = now + math.max(0, redis.call('PTTL', KEYS[2]))
+    kept[#kept + 1] = 'replaced_tries'
+    kept[#kept + 1] = string.format('%d:%.0f', used, ends)
+  end
+  redis.call('DEL', KEYS[1])
+  redis.call('HSET', KEYS[1], 'nonce', nonce, 'digest', ARGV[4], 'phone', ARGV[5], 'channel', channel, unpack(kept))
+  redis.call('PEXPIRE', KEYS[1], life)
+  redis.call('HDEL', KEYS[2], 'tries')
+  left = life
+end
+
+redis.call('RPUSH', KEYS[3], string.format('%.0f:%s:%s:%s', now, request, nonce, channel))
+times[#times + 1] = now
+while times[1] <= now - horizon do
+  redis.call('LPOP', KEYS[3])
+  table.remove(times, 1)
+end
+redis.call('PEXPIRE', KEYS[3], horizon)
+return { 'issued', left, wait(), nonce }

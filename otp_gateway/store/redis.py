@@ -1,0 +1,206 @@
+"""The store: calls the scripts, returns outcomes. Times go in and out in milliseconds of Redis's clock."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from otp_gateway.codes import Codes, request_id
+from otp_gateway.errors import (
+    InvalidCode,
+    StoreUnavailable,
+    TooManyAttempts,
+    TooManyOtpRequests,
+)
+from otp_gateway.model import (
+    Admission,
+    Caller,
+    Challenge,
+    Channel,
+    Clock,
+    Issued,
+    PhoneNumber,
+    Policy,
+    Quota,
+    Session,
+    Window,
+)
+from otp_gateway.store import keys
+from otp_gateway.store.connect import Client
+from otp_gateway.store.scripts import Scripts
+
+# Seconds until a call gives up. With the attempt that is then under way, the door and one transition end
+# well within 3 s.
+DOOR_PATIENCE = 0.7
+PATIENCE = 0.9
+# Milliseconds for which a verify's answer is kept for a repeated attempt: some times the patience.
+REPLAY_MS = 10_000
+
+
+class RedisStore:
+    """Challenges, tries, windows, budgets and sessions of phones, and the windows of addresses.
+
+    Every method is one round trip and raises ``StoreUnavailable`` when Redis does not answer in time; what
+    such a call asked for does not happen afterwards.
+    """
+
+    def __init__(self, client: Client, codes: Codes, policy: Policy) -> None:
+        self._scripts = Scripts(client)
+        self._codes = codes
+        self._policy = policy
+        # A send is remembered for every window, and for as long as its code may live.
+        self._horizon = 1000 * max(policy.lifetime, *(w.seconds for w in policy.windows))
+
+    def load(self) -> None:
+        """Make the scripts known to Redis. Raises ``StoreUnavailable``."""
+        self._scripts.load()
+
+    def ping(self) -> None:
+        """Raises ``StoreUnavailable`` unless Redis answers."""
+        self._scripts.ping()
+
+    def admit(
+        self, networks: Sequence[str], endpoint: str, windows: Sequence[Window], share: int
+    ) -> Admission:
+        """Count one request of an address to an endpoint.
+
+        ``networks``: the opaque id of the address's network and, where it has one, of its subnet. The subnet
+        has the ``windows``, the network ``share`` times as much; a network without subnet has them itself.
+        """
+        network, *subnets = networks
+        names = [
+            keys.address(network, endpoint),
+            *(keys.address(network, endpoint, s) for s in subnets),
+        ]
+        factors = [share, 1] if subnets else [1]
+        limits = [Window(w.limit * f, w.seconds) for f in factors for w in windows]
+        longest = 1000 * max(w.seconds for w in windows)
+        tag, now, *stats = self._scripts.run(
+            "admit",
+            names,
+            [request_id(), longest, len(windows), *_flat(limits)],
+            DOOR_PATIENCE,
+        )
+        triples = list(zip(stats[::3], stats[1::3], stats[2::3], strict=True))
+        return Admission(
+            admitted=tag == "admitted",
+            clock=Clock.read(now),
+            quotas=tuple(
+                _tightest(
+                    windows[i],
+                    list(zip(limits[i :: len(windows)], triples[i :: len(windows)], strict=True)),
+                )
+                for i in range(len(windows))
+            ),
+            retry_after=max((fits for _, _, fits in triples), default=0),
+        )
+
+    def issue(self, phone: PhoneNumber, channel: Channel, caller: Caller, proposal: Challenge) -> Issued:
+        """Charge one send; the answer's nonce is the proposal's, or the live code's where that is repeated.
+
+        Raises ``TooManyAttempts`` (a failure budget is spent), ``TooManyOtpRequests`` (a window is full).
+        """
+        name, policy = self._keys(phone), self._policy
+        request = request_id()
+        tag, *rest = self._scripts.run(
+            "issue",
+            [name.code, name.attempts, name.sends, name.failures, name.failures_of(caller.client)],
+            [
+                self._deadline(caller),
+                request,
+                proposal.nonce,
+                proposal.digest,
+                phone.masked,
+                channel,
+                1000 * policy.lifetime,
+                policy.max_attempts,
+                policy.max_failures_per_client,
+                policy.max_failures_per_phone,
+                self._horizon,
+                *_flat(policy.windows),
+            ],
+            PATIENCE,
+        )
+        match tag, rest:
+            case "issued", [left, wait, nonce]:
+                return Issued(request, nonce.decode(), left, wait)
+            case "locked", [wait]:
+                raise TooManyAttempts(wait)
+            case "limited", [wait]:
+                raise TooManyOtpRequests(wait)
+            case _:
+                raise StoreUnavailable
+
+    def withdraw(self, phone: PhoneNumber, issued: Issued, caller: Caller) -> None:
+        """Take a send back that surely sent nothing: Redis is then as it was before it."""
+        name = self._keys(phone)
+        tag, *_ = self._scripts.run(
+            "withdraw",
+            [name.code, name.attempts, name.sends],
+            [self._deadline(caller), issued.request_id, self._horizon],
+            PATIENCE,
+        )
+        if tag != "withdrawn":
+            raise StoreUnavailable
+
+    def verify(self, phone: PhoneNumber, code: str, caller: Caller) -> Session:
+        """Compare a guess; a right one spends the code and opens a session.
+
+        Raises ``InvalidCode`` (wrong, or no code is live), ``TooManyAttempts``.
+        """
+        name, policy = self._keys(phone), self._policy
+        request, session, refresh, access = (request_id() for _ in range(4))
+        tag, *rest = self._scripts.run(
+            "verify",
+            [
+                name.code,
+                name.attempts,
+                name.failures,
+                name.failures_of(caller.client),
+                name.session(session),
+                name.sessions,
+            ],
+            [
+                self._deadline(caller),
+                request,
+                self._codes.digest(phone, code),
+                1000 * policy.lifetime,
+                policy.max_attempts,
+                policy.max_failures_per_client,
+                policy.max_failures_per_phone,
+                1000 * policy.failure_period,
+                session,
+                refresh,
+                1000 * policy.session_lifetime,
+                policy.max_sessions,
+                REPLAY_MS,
+            ],
+            PATIENCE,
+        )
+        match tag, rest:
+            case "verified", [now, call]:
+                seconds = now // 1000
+                channel: Channel = "call" if call else "sms"
+                return Session(session, refresh, access, seconds, seconds, channel)
+            case "wrong", [left]:
+                raise InvalidCode(left)
+            case "locked", [wait]:
+                raise TooManyAttempts(wait)
+            case _:
+                raise StoreUnavailable
+
+    def _keys(self, phone: PhoneNumber) -> keys.PhoneKeys:
+        return keys.PhoneKeys(self._codes.pid(phone))
+
+    def _deadline(self, caller: Caller) -> int:
+        # The clock is never ahead of Redis, so this moment has passed there when the call gives up here.
+        return caller.clock.now_ms() + int(1000 * PATIENCE)
+
+
+def _flat(windows: Sequence[Window]) -> list[int]:
+    return [number for w in windows for number in (w.limit, 1000 * w.seconds)]
+
+
+def _tightest(window: Window, states: Sequence[tuple[Window, tuple[int, int, int]]]) -> Quota:
+    """What a window leaves to an address, over its subnet and its network."""
+    remaining, reset = min((max(0, w.limit - events), -leaves) for w, (events, leaves, _) in states)
+    return Quota(window, remaining, -reset)

@@ -1,0 +1,96 @@
+"""Runs the Lua scripts: one round trip each, repeated within a deadline when a reply is lost."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Sequence
+from importlib import resources
+from typing import Any
+
+from redis.exceptions import (
+    ConnectionError as RedisConnectionError,
+)
+from redis.exceptions import (
+    NoScriptError,
+    RedisClusterException,
+    RedisError,
+)
+from redis.exceptions import (
+    TimeoutError as RedisTimeoutError,
+)
+
+from otp_gateway.errors import StoreUnavailable
+from otp_gateway.store.connect import Client
+
+# Seconds between attempts, growing: a restarting Redis refuses connections for a moment.
+FIRST_PAUSE = 0.02
+LONGEST_PAUSE = 0.2
+# Errors after which the command may still run later, or may run well on the next attempt.
+LOST = (RedisConnectionError, RedisTimeoutError, RedisClusterException, OSError)
+
+
+class Scripts:
+    """The scripts of this folder over one client."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._sources = {
+            file.name.removesuffix(".lua"): file.read_text(encoding="utf-8")
+            for file in resources.files(__package__).iterdir()
+            if file.name.endswith(".lua")
+        }
+        # SHA-1 is how Redis names a script, nothing more.
+        self._digests = {
+            name: hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
+            for name, source in self._sources.items()
+        }
+
+    def load(self) -> None:
+        """Make the scripts known to Redis, so that no request pays for it. Raises ``StoreUnavailable``."""
+        try:
+            for source in self._sources.values():
+                self._client.script_load(source)
+        except (RedisError, OSError):
+            raise StoreUnavailable from None
+
+    def ping(self) -> None:
+        """Raises ``StoreUnavailable`` unless Redis answers."""
+        try:
+            self._client.ping()
+        except (RedisError, OSError):
+            raise StoreUnavailable from None
+
+    def run(self, name: str, keys: Sequence[str], args: Sequence[str | int], patience: float) -> list[Any]:
+        """The script's reply, its tag decoded: ``["issued", 300000, …]``.
+
+        An attempt that fails is repeated until ``patience`` (seconds) has passed, and never given up before:
+        a command may sit in a buffer, and only the script's own deadline, which must not lie later, stops it
+        for good. Scripts know a repeated request by its id. Raises ``StoreUnavailable``.
+        """
+        give_up = time.monotonic() + patience
+        pause = FIRST_PAUSE
+        in_doubt = False
+        while True:
+            try:
+                reply = self._attempt(name, keys, args)
+            except LOST:
+                in_doubt = True
+            except RedisError:
+                # Refused outright (read-only replica, out of memory, loading): nothing of it ran, but an
+                # earlier attempt may yet.
+                if not in_doubt:
+                    raise StoreUnavailable from None
+            else:
+                return [reply[0].decode(), *reply[1:]]
+            now = time.monotonic()
+            if now >= give_up:
+                raise StoreUnavailable
+            time.sleep(min(pause, max(0.0, give_up - now)))
+            pause = min(2 * pause, LONGEST_PAUSE)
+
+    def _attempt(self, name: str, keys: Sequence[str], args: Sequence[str | int]) -> Any:
+        try:
+            return self._client.evalsha(self._digests[name], len(keys), *keys, *args)
+        except NoScriptError:
+            return self._client.eval(self._sources[name], len(keys), *keys, *args)
