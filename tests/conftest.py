@@ -1,0 +1,59 @@
+"""What every folder of tests shares: real servers, started once, and settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from otp_gateway.settings import Settings
+from otp_gateway.store import connect
+from otp_gateway.store.connect import Client
+from tests.support.kavenegar import KavenegarEmulator
+from tests.support.redis_server import RedisServer
+
+SECRET_KEY = "tests-only-secret-key-of-forty-characters"
+
+
+def make_settings(**variables: object) -> Settings:
+    """Settings from the given variables alone, a secret key among them."""
+    values = {"SECRET_KEY": SECRET_KEY} | {name: str(value) for name, value in variables.items()}
+    return Settings.load(values, dotenv=None)
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RedisServer]:
+    """A real Redis for the whole run; tests that stop or pause one start their own."""
+    with RedisServer() as server:
+        yield server
+
+
+@pytest.fixture(params=["embedded", "redis"])
+def redis_client(request: pytest.FixtureRequest) -> Client:
+    """An empty store of either kind: the same tests run on both."""
+    if request.param == "embedded":
+        return connect(None)
+    server: RedisServer = request.getfixturevalue("redis_server")
+    with server.client() as client:
+        client.flushall()
+    return connect(server.url)
+
+
+@pytest.fixture(scope="session")
+def running_emulator() -> Iterator[KavenegarEmulator]:
+    """One provider for the whole run; use ``emulator``, which is clean."""
+    with KavenegarEmulator() as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def emulator(running_emulator: KavenegarEmulator) -> KavenegarEmulator:
+    """The provider, without messages and faults of earlier tests."""
+    running_emulator.clear()
+    return running_emulator
+
+
+@pytest.fixture
+def settings() -> Callable[..., Settings]:
+    """Make settings from variables: ``settings(OTP_LENGTH=8)``."""
+    return make_settings
