@@ -11,6 +11,7 @@
 --
 -- A refused request is not recorded, so waiting as long as told is enough. A request id that stands here
 -- already was counted by an attempt whose reply was lost: it is not counted again.
+-- The first write is one that a Redis without memory refuses: then nothing is done at all.
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -51,8 +52,8 @@ if not counted then
     tag = 'refused'
   else
     for k = 1, #KEYS do
-      redis.call('ZREMRANGEBYSCORE', KEYS[k], '-inf', string.format('%.0f', now - longest))
       redis.call('ZADD', KEYS[k], string.format('%.0f', now), id)
+      redis.call('ZREMRANGEBYSCORE', KEYS[k], '-inf', string.format('%.0f', now - longest))
       redis.call('PEXPIRE', KEYS[k], longest)
     end
     stats = survey()

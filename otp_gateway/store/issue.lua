@@ -24,6 +24,7 @@
 --
 -- The live code is repeated while at least half of its life is left and a try remains. Otherwise a new one
 -- replaces it, and keeps what it replaced in the fields 'replaced' and 'replaced_tries', for withdraw.lua.
+-- The first write is one that a Redis without memory refuses: then nothing is done at all.
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -83,8 +84,20 @@ if limited > 0 then
 end
 
 local used = tonumber(redis.call('HGET', KEYS[2], 'tries') or 0)
-if live[1] and left * 2 >= life and used < tries then
+local repeated = live[1] and left * 2 >= life and used < tries
+if repeated then
   nonce = live[1]
+end
+
+redis.call('RPUSH', KEYS[3], string.format('%.0f:%s:%s:%s', now, request, nonce, channel))
+redis.call('PEXPIRE', KEYS[3], horizon)
+times[#times + 1] = now
+while times[1] <= now - horizon do
+  redis.call('LPOP', KEYS[3])
+  table.remove(times, 1)
+end
+
+if repeated then
   redis.call('HSET', KEYS[1], 'channel', channel)
 else
   local kept = {}
@@ -104,11 +117,4 @@ else
   left = life
 end
 
-redis.call('RPUSH', KEYS[3], string.format('%.0f:%s:%s:%s', now, request, nonce, channel))
-times[#times + 1] = now
-while times[1] <= now - horizon do
-  redis.call('LPOP', KEYS[3])
-  table.remove(times, 1)
-end
-redis.call('PEXPIRE', KEYS[3], horizon)
 return { 'issued', left, wait(), nonce }

@@ -25,6 +25,7 @@
 --        {'late'}                 past the deadline: nothing was done
 --
 -- A phone without a live code is counted and answered exactly like one whose code was guessed wrong.
+-- Right or wrong, the first write is one that a Redis without memory refuses: nobody guesses uncounted then.
 -- A session is alive only while it stands in the sorted set: so an eleventh login ends the oldest.
 
 local time = redis.call('TIME')
@@ -88,12 +89,12 @@ if live[1] == ARGV[3] then
     call = 1
   end
   local session_life = tonumber(ARGV[11])
+  redis.call('HSET', KEYS[5], 'refresh', ARGV[10], 'login', string.format('%.0f', now), 'call', call)
+  redis.call('PEXPIRE', KEYS[5], session_life)
   redis.call('DEL', KEYS[1], KEYS[4])
   redis.call('HDEL', KEYS[2], 'tries')
   remember('verified', now, call)
   redis.call('PEXPIRE', KEYS[2], keep)
-  redis.call('HSET', KEYS[5], 'refresh', ARGV[10], 'login', string.format('%.0f', now), 'call', call)
-  redis.call('PEXPIRE', KEYS[5], session_life)
   redis.call('ZREMRANGEBYSCORE', KEYS[6], '-inf', string.format('%.0f', now - session_life))
   redis.call('ZADD', KEYS[6], string.format('%.0f', now), ARGV[9])
   redis.call('ZREMRANGEBYRANK', KEYS[6], 0, -1 - tonumber(ARGV[12]))

