@@ -5,7 +5,8 @@ from __future__ import annotations
 from flask import Flask
 
 from otp_gateway import log
-from otp_gateway.api import errors, health, journal, limits, routes
+from otp_gateway.api import cors, errors, health, journal, jwks, limits, routes
+from otp_gateway.api.delivery import InBody, InCookies
 from otp_gateway.codes import Codes
 from otp_gateway.errors import StoreUnavailable
 from otp_gateway.phones import PhoneParser
@@ -29,25 +30,25 @@ def create_app(
     settings = settings or Settings.load()
     log.configure(settings.log_level)
 
-    codes = Codes(settings.secret_key, settings.otp_length)
-    store = RedisStore(redis or connect(settings.redis_url), codes, settings.policy)
+    codes, *former = (
+        Codes(secret, settings.otp_length) for secret in (settings.secret_key, *settings.secret_key_fallbacks)
+    )
+    client = redis or connect(settings.redis_url)
+    store = RedisStore(client, codes, settings.policy, former)
     try:
         store.load()
     except StoreUnavailable:
         # It may come later: until then requests are answered 503, and the scripts load themselves.
         log.get_logger(__name__).warning("Redis does not answer yet")
-    service = OtpService(
-        store=store,
-        sender=sender or sender_for(settings),
-        codes=codes,
-        tokens=Tokens.from_settings(settings),
-    )
+    tokens = Tokens.from_settings(settings)
+    service = OtpService(store=store, sender=sender or sender_for(settings), codes=codes, tokens=tokens)
 
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     # After-request functions run last to first: the journal writes its line when the headers stand.
     journal.install(app)
     errors.install(app)
+    cors.install(app, settings.cors_origins)
     limits.install(app)
     routes.install(
         app,
@@ -55,10 +56,13 @@ def create_app(
         store=store,
         codes=codes,
         phones=PhoneParser(settings.otp_regions),
+        delivery=InCookies(tokens, routes.TOKEN_PATH) if settings.auth_cookies else InBody(),
         channels=settings.channels,
         code_length=settings.otp_length,
-        ip_limits=settings.otp_ip_limits,
+        otp_ip_limits=settings.otp_ip_limits,
+        token_ip_limits=settings.token_ip_limits,
         trusted_proxies=settings.trusted_proxies,
     )
+    jwks.install(app, tokens)
     health.install(app, service)
     return app

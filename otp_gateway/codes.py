@@ -12,6 +12,7 @@ from otp_gateway.model import Challenge, PhoneNumber
 NONCE_BYTES = 9
 ID_BYTES = 16
 REFERENCE_BITS = 62
+KEY_ID_BYTES = 3
 
 
 class Codes:
@@ -22,14 +23,19 @@ class Codes:
     """
 
     def __init__(self, secret_key: str, length: int) -> None:
-        """``length``: digits of a code."""
+        """``length``: digits of a code.
+
+        ``key_id`` tells which secret was in use (four characters that say nothing else of it): a session's
+        id ends in it, so that a session made under a former secret is found.
+        """
         self._length = length
         root = secret_key.encode()
         # One key per use (HKDF-Expand with a single block, RFC 5869), so that no output serves elsewhere.
         self._keys = {
             use: hmac.digest(root, f"otp-gateway/v1/{use}\x01".encode(), "sha256")
-            for use in ("pid", "client", "code", "digest", "reference")
+            for use in ("pid", "client", "code", "digest", "reference", "id")
         }
+        self.key_id = _text(self._mac("id")[:KEY_ID_BYTES])
 
     def propose(self, phone: PhoneNumber) -> Challenge:
         """A new code for the phone, as a nonce from the operating system's CSPRNG and its digest."""
@@ -69,6 +75,16 @@ class Codes:
     def _mac(self, use: str, *parts: str) -> bytes:
         # No part holds a NUL, so the joint is unambiguous.
         return hmac.digest(self._keys[use], "\0".join(parts).encode(), hashlib.sha256)
+
+
+def session_id(codes: Codes) -> str:
+    """A new session's id: random, then the id of the secret that its keys are named by."""
+    return request_id() + codes.key_id
+
+
+def key_id_of(session: str) -> str:
+    """The part of a session's id that names the secret."""
+    return session[-4 * KEY_ID_BYTES // 3 :]
 
 
 def request_id() -> str:

@@ -102,6 +102,20 @@ class RateLimited(Refused):
     detail = "Too many requests"
 
 
+class InvalidToken(GatewayError):
+    """A token that is not ours, not of this kind, expired, spent or of an ended session."""
+
+    code = "invalid_token"
+    detail = "The token is invalid or has expired"
+
+
+class CrossOrigin(GatewayError):
+    """With cookies, a request that does not come from a page of our own origin."""
+
+    code = "cross_origin"
+    detail = "The request does not come from this site's own pages"
+
+
 class StoreUnavailable(GatewayError):
     """Redis could not be reached in time or answered with an error. Nothing runs later on its account."""
 

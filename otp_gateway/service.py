@@ -1,4 +1,4 @@
-"""The whole program: send a code, verify a code."""
+"""The whole program: send a code, verify a code, keep and end a session."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from otp_gateway.codes import Codes
-from otp_gateway.errors import GatewayError, SendFailed, SmsNotConfigured, StoreUnavailable
+from otp_gateway.errors import GatewayError, InvalidToken, SendFailed, SmsNotConfigured, StoreUnavailable
 from otp_gateway.model import Caller, Channel, PhoneNumber
 from otp_gateway.senders import Sender
 from otp_gateway.store import RedisStore
-from otp_gateway.tokens import TokenPair, Tokens
+from otp_gateway.tokens import TokenPair, Tokens, User
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +60,28 @@ class OtpService:
         Raises ``InvalidCode``, ``TooManyAttempts`` and ``StoreUnavailable``.
         """
         return self._tokens.issue(phone, self._store.verify(phone, code, caller))
+
+    def refresh(self, refresh_token: str, caller: Caller) -> TokenPair:
+        """Exchange a refresh token for a new pair; the presented one is spent.
+
+        Spent less than 10 s ago, it yields the same new pair again; earlier, it ends its session. Raises
+        ``InvalidToken`` and ``StoreUnavailable``.
+        """
+        claims = self._tokens.read_refresh(refresh_token, caller.clock.now_ms() / 1000)
+        session = self._store.sessions.rotate(claims.phone, claims.session_id, claims.refresh_id, caller)
+        return self._tokens.issue(claims.phone, session)
+
+    def revoke(self, refresh_token: str, caller: Caller) -> None:
+        """End the token's session; a token that has none is fine. Raises ``StoreUnavailable``."""
+        try:
+            claims = self._tokens.read_refresh(refresh_token, caller.clock.now_ms() / 1000)
+        except InvalidToken:
+            return
+        self._store.sessions.revoke(claims.phone, claims.session_id, caller)
+
+    def user(self, access_token: str) -> User:
+        """Whom an access token speaks of, by signature and claims alone. Raises ``InvalidToken``."""
+        return self._tokens.read_access(access_token, time.time())
 
     def readiness(self) -> dict[str, GatewayError | None]:
         """The parts that a login needs, and what is wrong with each."""

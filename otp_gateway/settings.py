@@ -18,10 +18,20 @@ from dotenv import dotenv_values
 from environs import Env, EnvValidationError, ValidationError, validate
 
 from otp_gateway.model import Channel, Policy, Window
+from otp_gateway.signing import (
+    ASYMMETRIC,
+    SYMMETRIC,
+    PrivateKey,
+    PublicKey,
+    algorithm_of,
+    load_private,
+    load_public,
+)
 
 # The longest message that Kavenegar takes, less the WebOTP line.
 MAX_MESSAGE = 700
 MIN_SECRET = 32
+MAX_REASON = 60
 NEW_SECRET = """make one with: python -c "import secrets; print(secrets.token_urlsafe(48))" """.strip()
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 URL_SCHEMES = ("redis", "rediss", "unix", "redis+sentinel", "redis+cluster")
@@ -127,6 +137,58 @@ def _log_level(text: str) -> str:
     return level
 
 
+def _origins(text: str) -> tuple[str, ...]:
+    origins = tuple(part.strip() for part in text.split(",") if part.strip())
+    for origin in origins:
+        try:
+            parts = urlsplit(origin)
+            sound = parts.scheme in ("http", "https") and origin == f"{parts.scheme}://{parts.netloc}"
+            sound = sound and bool(parts.hostname) and (parts.port or 1) > 0 and "@" not in origin
+        except ValueError:
+            sound = False
+        if not sound or "*" in origin:
+            raise ValidationError(f"{origin!r} is no origin such as https://app.example.com")
+    return origins
+
+
+def _secrets(text: str) -> tuple[str, ...]:
+    found = tuple(part.strip() for part in text.split(",") if part.strip())
+    if any(len(secret) < MIN_SECRET for secret in found):
+        raise ValidationError(f"each must have at least {MIN_SECRET} characters, as when it was SECRET_KEY")
+    return found
+
+
+def _pem(text: str) -> str:
+    """The PEM itself: given as such (line ends may be written as backslash and n), or as a file's path."""
+    if "-----BEGIN" in text:
+        return text.replace("\\n", "\n")
+    try:
+        return Path(text).read_text(encoding="ascii")
+    except (OSError, ValueError):
+        # The text may be a mangled key, so it is not repeated.
+        raise ValidationError("is neither a PEM text nor the path of a readable PEM file") from None
+
+
+def _private_key(text: str) -> PrivateKey | None:
+    try:
+        return load_private(_pem(text)) if text else None
+    except ValueError as error:
+        raise ValidationError(f"is no usable private key: {_reason(error)}") from None
+
+
+def _public_keys(text: str) -> tuple[PublicKey, ...]:
+    try:
+        return tuple(load_public(_pem(text))) if text else ()
+    except ValueError as error:
+        raise ValidationError(f"is no usable public key: {_reason(error)}") from None
+
+
+def _reason(error: ValueError) -> str:
+    # Our own words are short; OpenSSL's are not for people.
+    text = str(error)
+    return text if len(text) < MAX_REASON else "not readable"
+
+
 PARSERS: dict[str, Callable[[str], Any]] = {
     "windows": _windows,
     "regions": _regions,
@@ -137,6 +199,10 @@ PARSERS: dict[str, Callable[[str], Any]] = {
     "probability": _probability,
     "printable": _printable,
     "level": _log_level,
+    "origins": _origins,
+    "private_key": _private_key,
+    "public_keys": _public_keys,
+    "secrets": _secrets,
 }
 
 
@@ -165,6 +231,7 @@ class Settings:
     """
 
     secret_key: str = field(repr=False)
+    secret_key_fallbacks: tuple[str, ...] = field(repr=False)
     redis_url: str | None = field(repr=False)
     kavenegar_api_key: str | None = field(repr=False)
     kavenegar_sender: str
@@ -177,6 +244,7 @@ class Settings:
     otp_max_attempts: int
     otp_phone_limits: tuple[Window, ...]
     otp_ip_limits: tuple[Window, ...]
+    token_ip_limits: tuple[Window, ...]
     otp_max_failures_per_client: int
     otp_max_failures_per_phone: int
     otp_max_guess_probability: Decimal
@@ -185,8 +253,13 @@ class Settings:
     otp_web_domain: str | None
     jwt_issuer: str
     jwt_audience: str
+    jwt_algorithm: str
+    jwt_private_key: PrivateKey | None = field(repr=False)
+    jwt_former_public_keys: tuple[PublicKey, ...] = field(repr=False)
     jwt_access_ttl: int
     jwt_refresh_ttl: int
+    auth_cookies: bool
+    cors_origins: tuple[str, ...]
     log_level: str
     trusted_proxies: int
     port: int
@@ -217,6 +290,11 @@ class Settings:
             # Allowed only with the embedded store, whose state ends with the process as well.
             values["secret_key"] = secrets.token_urlsafe(48)
         return cls(**values)
+
+    @property
+    def signing_key(self) -> str | PrivateKey:
+        """What signs tokens: the shared secret, or the private key."""
+        return self.jwt_private_key or self.secret_key
 
     @property
     def embedded(self) -> bool:
@@ -265,6 +343,7 @@ def _read(env: Any, variables: Mapping[str, str]) -> dict[str, Any]:
     """Every variable by field name; a faulty one is None and noted in ``env``."""
     return {
         "secret_key": env.str("SECRET_KEY", default=None, validate=_long_enough),
+        "secret_key_fallbacks": env.secrets("SECRET_KEY_FALLBACKS", default=""),
         "redis_url": env.redis_url("REDIS_URL", default="") if variables.get("REDIS_URL") else None,
         "kavenegar_api_key": env.printable("KAVENEGAR_API_KEY", default="") or None,
         # Set but empty is a choice here: the account's own line sends.
@@ -284,6 +363,7 @@ def _read(env: Any, variables: Mapping[str, str]) -> dict[str, Any]:
         "otp_max_attempts": env.int("OTP_MAX_ATTEMPTS", default=3, validate=_range(1, 100)),
         "otp_phone_limits": env.windows("OTP_PHONE_LIMITS", default="3/2minute;10/hour;20/day"),
         "otp_ip_limits": env.windows("OTP_IP_LIMITS", default="5/minute"),
+        "token_ip_limits": env.windows("TOKEN_IP_LIMITS", default="60/minute"),
         "otp_max_failures_per_client": env.int(
             "OTP_MAX_FAILURES_PER_CLIENT", default=10, validate=_range(1, 1_000_000)
         ),
@@ -298,8 +378,17 @@ def _read(env: Any, variables: Mapping[str, str]) -> dict[str, Any]:
         else None,
         "jwt_issuer": env.str("JWT_ISSUER", default="otp-gateway"),
         "jwt_audience": env.str("JWT_AUDIENCE", default="otp-gateway"),
+        "jwt_algorithm": env.str(
+            "JWT_ALGORITHM",
+            default=SYMMETRIC,
+            validate=validate.OneOf((SYMMETRIC, *ASYMMETRIC), error="use one of {choices}"),
+        ),
+        "jwt_private_key": env.private_key("JWT_PRIVATE_KEY", default=""),
+        "jwt_former_public_keys": env.public_keys("JWT_FORMER_PUBLIC_KEYS", default=""),
         "jwt_access_ttl": env.int("JWT_ACCESS_TTL", default=900, validate=_range(1, 86_400)),
         "jwt_refresh_ttl": env.int("JWT_REFRESH_TTL", default=2_592_000, validate=_range(1, 31_536_000)),
+        "auth_cookies": env.bool("AUTH_COOKIES", default=False),
+        "cors_origins": env.origins("CORS_ORIGINS", default=""),
         "log_level": env.level("LOG_LEVEL", default="INFO"),
         "trusted_proxies": env.int("TRUSTED_PROXIES", default=0, validate=_range(0, 10)),
         "port": env.int("PORT", default=8000, validate=_range(1, 65_535)),
@@ -334,5 +423,15 @@ def _contradictions(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     access, refresh = values["jwt_access_ttl"], values["jwt_refresh_ttl"]
     if None not in (access, refresh) and access > refresh:
         yield "JWT_ACCESS_TTL", "an access token cannot outlive its session (JWT_REFRESH_TTL)"
+    algorithm, key = values["jwt_algorithm"], values["jwt_private_key"]
+    if algorithm in ASYMMETRIC and key is None:
+        yield "JWT_PRIVATE_KEY", f"required for JWT_ALGORITHM={algorithm}: a PEM text or a file's path"
+    elif key is not None and algorithm not in (None, algorithm_of(key.public_key())):
+        yield "JWT_PRIVATE_KEY", f"is a key for {algorithm_of(key.public_key())}, not for {algorithm}"
+    if values["auth_cookies"] and values["cors_origins"]:
+        yield (
+            "CORS_ORIGINS",
+            "contradicts AUTH_COOKIES: other origins get tokens in the body, or nothing",
+        )
     if values["jwt_audience"] == f"{values['jwt_issuer']}/refresh":
         yield "JWT_AUDIENCE", "is kept for refresh tokens: choose another than issuer/refresh"

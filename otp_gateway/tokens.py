@@ -4,36 +4,25 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
-import jwt
-
+from otp_gateway.errors import InvalidToken
 from otp_gateway.model import PhoneNumber, Session
 from otp_gateway.settings import Settings
+from otp_gateway.signing import KeyRing
 
 ACCESS_TYPE = "at+jwt"
 REFRESH_TYPE = "rt+jwt"
+# Seconds by which a token may seem to come from the future: the reader's clock is not Redis's.
+CLOCK_SKEW = 60
 
 
-class Signer(Protocol):
-    """A key that signs tokens."""
+@dataclass(frozen=True, slots=True)
+class User:
+    """Who a token speaks of. ``id`` is as private as the phone."""
 
-    def sign(self, claims: dict[str, Any], token_type: str) -> str:
-        """The compact JWS of the claims, with ``token_type`` as its ``typ``."""
-        ...
-
-
-class SharedSecret:
-    """HS256 with ``SECRET_KEY``: gateway and backends hold the same secret."""
-
-    algorithm = "HS256"
-
-    def __init__(self, secret: str) -> None:
-        self._secret = secret
-
-    def sign(self, claims: dict[str, Any], token_type: str) -> str:
-        """See ``Signer``."""
-        return jwt.encode(claims, self._secret, self.algorithm, headers={"typ": token_type})
+    id: str
+    phone: PhoneNumber
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -44,20 +33,29 @@ class TokenPair:
     refresh_token: str
     expires_in: int
     refresh_expires_in: int
-    user_id: str
+    user: User
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class RefreshClaims:
+    """What a refresh token says: whose session, and which of its tokens this is."""
+
     phone: PhoneNumber
+    session_id: str
+    refresh_id: str
 
 
 class Tokens:
-    """Makes token pairs for sessions."""
+    """Makes token pairs for sessions, and reads them."""
 
     def __init__(
-        self, signer: Signer, *, issuer: str, audience: str, access_ttl: int, refresh_ttl: int
+        self, keys: KeyRing, *, issuer: str, audience: str, access_ttl: int, refresh_ttl: int
     ) -> None:
         """Lifetimes in seconds."""
-        self._signer = signer
+        self._keys = keys
         self._issuer = issuer
         self._audience = audience
+        self._refresh_audience = f"{issuer}/refresh"
         self._access_ttl = access_ttl
         self._refresh_ttl = refresh_ttl
 
@@ -65,12 +63,19 @@ class Tokens:
     def from_settings(cls, settings: Settings) -> Self:
         """Tokens as the operator has set them."""
         return cls(
-            SharedSecret(settings.secret_key),
+            KeyRing(
+                settings.signing_key,
+                former=[*settings.jwt_former_public_keys, *settings.secret_key_fallbacks],
+            ),
             issuer=settings.jwt_issuer,
             audience=settings.jwt_audience,
             access_ttl=settings.jwt_access_ttl,
             refresh_ttl=settings.jwt_refresh_ttl,
         )
+
+    def jwks(self) -> dict[str, list[dict[str, Any]]]:
+        """The keys by which backends check our tokens, as a JWK set."""
+        return self._keys.jwks()
 
     def subject(self, phone: PhoneNumber) -> str:
         """The user's id: a UUID (RFC 9562, version 5) of issuer and phone, whatever the secrets are."""
@@ -79,12 +84,13 @@ class Tokens:
 
     def issue(self, phone: PhoneNumber, session: Session) -> TokenPair:
         """The pair of the session's present token ids; the same session gives the same claims."""
-        subject = self.subject(phone)
-        # The session ends JWT_REFRESH_TTL after its login, however often it is refreshed.
-        refresh_exp = session.authenticated_at + self._refresh_ttl
+        user = User(self.subject(phone), phone)
+        # However often it is refreshed, a session ends JWT_REFRESH_TTL after its login, access and all.
+        ends = session.authenticated_at + self._refresh_ttl
+        access_ends = min(session.issued_at + self._access_ttl, ends)
         shared = {
             "iss": self._issuer,
-            "sub": subject,
+            "sub": user.id,
             "iat": session.issued_at,
             "sid": session.id,
             "auth_time": session.authenticated_at,
@@ -92,7 +98,7 @@ class Tokens:
         }
         access = shared | {
             "aud": self._audience,
-            "exp": session.issued_at + self._access_ttl,
+            "exp": access_ends,
             "jti": session.access_id,
             "phone_number_verified": True,
             # RFC 8176 names "sms" and "tel" for the two ways.
@@ -100,16 +106,61 @@ class Tokens:
             "token_use": "access",
         }
         refresh = shared | {
-            "aud": f"{self._issuer}/refresh",
-            "exp": refresh_exp,
+            "aud": self._refresh_audience,
+            "exp": ends,
             "jti": session.refresh_id,
             "token_use": "refresh",
         }
         return TokenPair(
-            access_token=self._signer.sign(access, ACCESS_TYPE),
-            refresh_token=self._signer.sign(refresh, REFRESH_TYPE),
-            expires_in=self._access_ttl,
-            refresh_expires_in=refresh_exp - session.issued_at,
-            user_id=subject,
-            phone=phone,
+            access_token=self._keys.sign(access, ACCESS_TYPE),
+            refresh_token=self._keys.sign(refresh, REFRESH_TYPE),
+            expires_in=access_ends - session.issued_at,
+            refresh_expires_in=ends - session.issued_at,
+            user=user,
         )
+
+    def read_access(self, token: str, now: float) -> User:
+        """The user of an access token. ``now`` is in seconds since 1970. Raises ``InvalidToken``."""
+        claims = self._access_claims(token)
+        _check_times(claims, now)
+        return User(claims["sub"], PhoneNumber(claims["phone_number"]))
+
+    def read_refresh(self, token: str, now: float) -> RefreshClaims:
+        """What a refresh token says. ``now`` is in seconds since 1970. Raises ``InvalidToken``."""
+        claims = self._refresh_claims(token)
+        _check_times(claims, now)
+        return RefreshClaims(PhoneNumber(claims["phone_number"]), claims["sid"], claims["jti"])
+
+    def of_one_session(self, access_token: str, refresh_token: str) -> bool:
+        """Whether both are ours and of one session, expired or not."""
+        try:
+            access, refresh = self._access_claims(access_token), self._refresh_claims(refresh_token)
+        except InvalidToken:
+            return False
+        return bool(access["sid"] == refresh["sid"] and access["sub"] == refresh["sub"])
+
+    def _access_claims(self, token: str) -> dict[str, Any]:
+        claims = self._keys.read(token, ACCESS_TYPE, issuer=self._issuer, audience=self._audience)
+        return _complete(claims, "access")
+
+    def _refresh_claims(self, token: str) -> dict[str, Any]:
+        claims = self._keys.read(token, REFRESH_TYPE, issuer=self._issuer, audience=self._refresh_audience)
+        return _complete(claims, "refresh")
+
+
+def _complete(claims: dict[str, Any], use: str) -> dict[str, Any]:
+    """The claims, where none is missing and each is of its type."""
+    texts = ("sub", "sid", "jti", "phone_number")
+    times = ("iat", "exp", "auth_time")
+    if (
+        claims.get("token_use") != use
+        or not all(isinstance(claims.get(name), str) for name in texts)
+        or not all(type(claims.get(name)) is int for name in times)
+    ):
+        raise InvalidToken
+    return claims
+
+
+def _check_times(claims: dict[str, Any], now: float) -> None:
+    if now >= claims["exp"] or now < claims["iat"] - CLOCK_SKEW:
+        raise InvalidToken

@@ -23,6 +23,8 @@ STATUS: dict[type[errors.GatewayError], HTTPStatus] = {
     errors.TooManyAttempts: HTTPStatus.TOO_MANY_REQUESTS,
     errors.TooManyOtpRequests: HTTPStatus.TOO_MANY_REQUESTS,
     errors.RateLimited: HTTPStatus.TOO_MANY_REQUESTS,
+    errors.InvalidToken: HTTPStatus.UNAUTHORIZED,
+    errors.CrossOrigin: HTTPStatus.FORBIDDEN,
     errors.SmsNotConfigured: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.SmsFailed: HTTPStatus.BAD_GATEWAY,
     errors.SmsUnconfirmed: HTTPStatus.GATEWAY_TIMEOUT,
@@ -81,6 +83,9 @@ def _expected(error: errors.GatewayError) -> Response:
         response.headers["Retry-After"] = str(seconds(_wait(error)))
     elif type(error) in RETRY_HINTS:
         response.headers["Retry-After"] = str(RETRY_HINTS[type(error)])
+    if isinstance(error, errors.InvalidToken):
+        # RFC 6750, section 3.
+        response.headers["WWW-Authenticate"] = 'Bearer realm="otp-gateway", error="invalid_token"'
     if isinstance(error, errors.SendFailed):
         journal.note(reason=error.reason, fault=error.fault, provider_code=error.provider_code)
     return response

@@ -68,3 +68,8 @@ def verify_request(length: int) -> Schema:
     return RequestSchema.from_dict(
         {"phone_number": PhoneField(), "code": CodeField(length)}, name="VerifyRequest"
     )()
+
+
+def token_request() -> Schema:
+    """``{"refresh_token": "…"}``."""
+    return RequestSchema.from_dict({"refresh_token": fields.String(required=True)}, name="TokenRequest")()

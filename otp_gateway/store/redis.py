@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from otp_gateway.codes import Codes, request_id
+from otp_gateway.codes import Codes, request_id, session_id
 from otp_gateway.errors import (
     InvalidCode,
     StoreUnavailable,
@@ -26,12 +26,9 @@ from otp_gateway.model import (
 )
 from otp_gateway.store import keys
 from otp_gateway.store.connect import Client
-from otp_gateway.store.scripts import Scripts
+from otp_gateway.store.scripts import DOOR_PATIENCE, PATIENCE, Scripts, deadline
+from otp_gateway.store.sessions import SessionStore
 
-# Seconds until a call gives up. With the attempt that is then under way, the door and one transition end
-# well within 3 s.
-DOOR_PATIENCE = 0.7
-PATIENCE = 0.9
 # Milliseconds for which a verify's answer is kept for a repeated attempt: some times the patience.
 REPLAY_MS = 10_000
 
@@ -43,8 +40,10 @@ class RedisStore:
     such a call asked for does not happen afterwards.
     """
 
-    def __init__(self, client: Client, codes: Codes, policy: Policy) -> None:
+    def __init__(self, client: Client, codes: Codes, policy: Policy, former: Sequence[Codes] = ()) -> None:
+        """``former``: of the secrets under which sessions were made that still live."""
         self._scripts = Scripts(client)
+        self.sessions = SessionStore(self._scripts, [codes, *former])
         self._codes = codes
         self._policy = policy
         # A send is remembered for every window, and for as long as its code may live.
@@ -105,7 +104,7 @@ class RedisStore:
             "issue",
             [name.code, name.attempts, name.sends, name.failures, name.failures_of(caller.client)],
             [
-                self._deadline(caller),
+                deadline(caller),
                 request,
                 proposal.nonce,
                 proposal.digest,
@@ -136,7 +135,7 @@ class RedisStore:
         tag, *_ = self._scripts.run(
             "withdraw",
             [name.code, name.attempts, name.sends],
-            [self._deadline(caller), issued.request_id, self._horizon],
+            [deadline(caller), issued.request_id, self._horizon],
             PATIENCE,
         )
         if tag != "withdrawn":
@@ -148,7 +147,8 @@ class RedisStore:
         Raises ``InvalidCode`` (wrong, or no code is live), ``TooManyAttempts``.
         """
         name, policy = self._keys(phone), self._policy
-        request, session, refresh, access = (request_id() for _ in range(4))
+        request, refresh, access = (request_id() for _ in range(3))
+        session = session_id(self._codes)
         tag, *rest = self._scripts.run(
             "verify",
             [
@@ -160,7 +160,7 @@ class RedisStore:
                 name.sessions,
             ],
             [
-                self._deadline(caller),
+                deadline(caller),
                 request,
                 self._codes.digest(phone, code),
                 1000 * policy.lifetime,
@@ -190,10 +190,6 @@ class RedisStore:
 
     def _keys(self, phone: PhoneNumber) -> keys.PhoneKeys:
         return keys.PhoneKeys(self._codes.pid(phone))
-
-    def _deadline(self, caller: Caller) -> int:
-        # The clock is never ahead of Redis, so this moment has passed there when the call gives up here.
-        return caller.clock.now_ms() + int(1000 * PATIENCE)
 
 
 def _flat(windows: Sequence[Window]) -> list[int]:

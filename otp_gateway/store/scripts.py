@@ -21,13 +21,26 @@ from redis.exceptions import (
 )
 
 from otp_gateway.errors import StoreUnavailable
+from otp_gateway.model import Caller
 from otp_gateway.store.connect import Client
 
+# Seconds until a call gives up. With the attempt that is then under way, the door and one transition end
+# well within 3 s.
+DOOR_PATIENCE = 0.7
+PATIENCE = 0.9
 # Seconds between attempts, growing: a restarting Redis refuses connections for a moment.
 FIRST_PAUSE = 0.02
 LONGEST_PAUSE = 0.2
 # Errors after which the command may still run later, or may run well on the next attempt.
 LOST = (RedisConnectionError, RedisTimeoutError, RedisClusterException, OSError)
+
+
+def deadline(caller: Caller) -> int:
+    """The moment, in ms of Redis's time, after which a script of a call that begins now must do nothing.
+
+    The caller's clock is never ahead of Redis, so that moment has passed there when the call gives up here.
+    """
+    return caller.clock.now_ms() + int(1000 * PATIENCE)
 
 
 class Scripts:

@@ -1,0 +1,37 @@
+"""Pages of other origins, where the operator lists them (Fetch standard, by Flask-Cors)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from flask import Flask, Response
+from flask_cors import CORS
+
+from otp_gateway.api.routes import PREFIX
+
+# What a page may read of a reply besides the safelisted headers.
+EXPOSED = ["RateLimit", "RateLimit-Policy", "Retry-After", "WWW-Authenticate", "X-Request-ID"]
+ALLOWED = ["Authorization", "Content-Type", "X-Request-ID"]
+PREFLIGHT_SECONDS = 600
+
+
+def install(app: Flask, origins: Sequence[str]) -> None:
+    """Let the pages of these origins call the API, with tokens in bodies and never with cookies."""
+    if not origins:
+        return
+    CORS(
+        app,
+        resources={rf"{PREFIX}/.*": {}, r"/\.well-known/jwks\.json": {}},
+        origins=list(origins),
+        methods=["GET", "POST"],
+        allow_headers=ALLOWED,
+        expose_headers=EXPOSED,
+        max_age=PREFLIGHT_SECONDS,
+        supports_credentials=False,
+    )
+
+    @app.after_request
+    def vary(response: Response) -> Response:
+        # Flask-Cors leaves it out for a single origin: a cache could hand one page the reply to another.
+        response.vary.add("Origin")
+        return response

@@ -1,0 +1,162 @@
+"""The keys of tokens: one signs, several are believed (RFC 7515, RFC 7517, RFC 7638)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from base64 import urlsafe_b64encode
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import jwt
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from jwt.algorithms import get_default_algorithms
+
+from otp_gateway.errors import InvalidToken
+
+SYMMETRIC = "HS256"
+ASYMMETRIC = ("EdDSA", "ES256", "RS256")
+MIN_RSA_BITS = 2048
+# Members that identify a public key: RFC 7638, section 3.2, and RFC 8037, section 2.
+THUMBPRINT_MEMBERS = {"OKP": ("crv", "kty", "x"), "EC": ("crv", "kty", "x", "y"), "RSA": ("e", "kty", "n")}
+# Longer than any token of ours; what is longer is not worth decoding.
+MAX_TOKEN = 8192
+
+PublicKey = ed25519.Ed25519PublicKey | ec.EllipticCurvePublicKey | rsa.RSAPublicKey
+PrivateKey = ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A key that checks signatures: a shared secret, or a public key with its thumbprint as ``kid``."""
+
+    algorithm: str
+    material: str | PublicKey = field(repr=False)
+    kid: str | None = None
+
+    @classmethod
+    def public(cls, material: PublicKey) -> Self:
+        """The key with the one algorithm that suits it. Raises ``ValueError``."""
+        algorithm = algorithm_of(material)
+        return cls(algorithm, material, _thumbprint(_jwk(algorithm, material)))
+
+    def jwk(self) -> dict[str, Any] | None:
+        """The key as backends read it; a shared secret is for nobody."""
+        if isinstance(self.material, str):
+            return None
+        return _jwk(self.algorithm, self.material) | {
+            "kid": self.kid,
+            "alg": self.algorithm,
+            "use": "sig",
+        }
+
+
+class KeyRing:
+    """Signs with one key, and believes that and some former ones, each only with its own algorithm."""
+
+    def __init__(self, signing: str | PrivateKey, former: Iterable[str | PublicKey] = ()) -> None:
+        """Strings are shared secrets (HS256)."""
+        self._signing = signing
+        own = signing if isinstance(signing, str) else signing.public_key()
+        self._keys = [
+            Key(SYMMETRIC, key) if isinstance(key, str) else Key.public(key) for key in (own, *former)
+        ]
+
+    def sign(self, claims: dict[str, Any], token_type: str) -> str:
+        """The compact JWS of the claims, with ``token_type`` as its ``typ``."""
+        key = self._keys[0]
+        headers = {"typ": token_type} | ({"kid": key.kid} if key.kid else {})
+        return jwt.encode(claims, self._signing, key.algorithm, headers=headers)
+
+    def read(self, token: str, token_type: str, *, issuer: str, audience: str) -> dict[str, Any]:
+        """The claims of a token of this type, its signature, issuer and audience checked, its times not.
+
+        Raises ``InvalidToken``.
+        """
+        try:
+            if len(token) > MAX_TOKEN:
+                raise InvalidToken
+            header = jwt.get_unverified_header(token)
+            if header.get("typ") != token_type:
+                raise InvalidToken
+            for key in self._keys:
+                if (header.get("alg"), header.get("kid")) == (key.algorithm, key.kid):
+                    claims = _claims(token, key, issuer, audience)
+                    if claims is not None:
+                        return claims
+        # A hostile header or payload can be nested too deep, or be JSON that PyJWT does not expect.
+        except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
+            pass
+        raise InvalidToken
+
+    def jwks(self) -> dict[str, list[dict[str, Any]]]:
+        """The public keys, as a JWK set; empty where secrets are shared."""
+        return {"keys": [jwk for jwk in (key.jwk() for key in self._keys) if jwk]}
+
+
+def _claims(token: str, key: Key, issuer: str, audience: str) -> dict[str, Any] | None:
+    try:
+        return jwt.decode(
+            token,
+            key.material,
+            algorithms=[key.algorithm],
+            issuer=issuer,
+            audience=audience,
+            # Times are checked by the caller, against Redis's clock where there is one.
+            options={"verify_exp": False, "verify_iat": False, "verify_nbf": False, "strict_aud": True},
+        )
+    except jwt.InvalidSignatureError:
+        return None
+
+
+def load_private(pem: str) -> PrivateKey:
+    """The private key of a PEM text. Raises ``ValueError``."""
+    try:
+        key = serialization.load_pem_private_key(pem.encode(), password=None)
+    except (TypeError, UnsupportedAlgorithm):
+        raise ValueError("the key is encrypted or of an unknown kind") from None
+    if not isinstance(key, PrivateKey):
+        raise ValueError("the key is not Ed25519, EC or RSA")
+    algorithm_of(key.public_key())
+    return key
+
+
+def load_public(pems: str) -> list[PublicKey]:
+    """The public keys of one or more PEM texts, one behind the other. Raises ``ValueError``."""
+    end = "-----END PUBLIC KEY-----"
+    keys: list[PublicKey] = []
+    for part in pems.split(end)[:-1]:
+        key = serialization.load_pem_public_key(f"{part.strip()}\n{end}\n".encode())
+        if not isinstance(key, PublicKey):
+            raise ValueError("a key is not Ed25519, EC or RSA")
+        algorithm_of(key)
+        keys.append(key)
+    if not keys:
+        raise ValueError("no PEM public key in it")
+    return keys
+
+
+def algorithm_of(key: PublicKey) -> str:
+    """The one algorithm that a key is used with. Raises ``ValueError`` for a curve or size not supported."""
+    if isinstance(key, ed25519.Ed25519PublicKey):
+        return "EdDSA"
+    if isinstance(key, ec.EllipticCurvePublicKey):
+        if not isinstance(key.curve, ec.SECP256R1):
+            raise ValueError("of the EC curves only P-256 is supported")
+        return "ES256"
+    if key.key_size < MIN_RSA_BITS:
+        raise ValueError(f"an RSA key must have {MIN_RSA_BITS} bits or more")
+    return "RS256"
+
+
+def _jwk(algorithm: str, key: PublicKey) -> dict[str, Any]:
+    jwk: dict[str, Any] = json.loads(get_default_algorithms()[algorithm].to_jwk(key))
+    return {name: jwk[name] for name in THUMBPRINT_MEMBERS[jwk["kty"]]}
+
+
+def _thumbprint(jwk: dict[str, Any]) -> str:
+    canonical = json.dumps(jwk, sort_keys=True, separators=(",", ":")).encode()
+    return urlsafe_b64encode(hashlib.sha256(canonical).digest()).rstrip(b"=").decode()

@@ -1,0 +1,55 @@
+-- rotate.lua: spend a refresh token for the next one of its session.
+--
+-- KEYS   1  otp:{pid}:session:<sid>   hash, TTL set at login and never extended; deleted when it ends
+--        2  otp:{pid}:sessions        sorted set, TTL as verify.lua set it
+-- ARGV   1  deadline in ms of Redis's time
+--        2  session id
+--        3  id of the presented refresh token
+--        4  id of the next refresh token
+--        5  id of the next access token
+--        6  grace: for how long a spent token gets its successors again, ms
+-- REPLY  {'rotated', issued at in ms, login in ms, 1 after a call or 0, refresh token id, access token id}
+--        {'ended'}     the token was spent before the grace: somebody has a copy, so the session is over now
+--        {'unknown'}   there is no such session
+--        {'late'}      past the deadline: nothing was done
+--
+-- A spent token is remembered as 's:<id>' with the time and its successors: a client that lost the reply, a
+-- second tab, and a repeated attempt of this request all get the same answer.
+
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local presented, grace = ARGV[3], tonumber(ARGV[6])
+
+local session = redis.call('HMGET', KEYS[1], 'refresh', 'login', 'call', 's:' .. presented)
+local alive = session[1] and redis.call('ZSCORE', KEYS[2], ARGV[2])
+local login, call = tonumber(session[2] or 0), tonumber(session[3] or 0)
+
+if alive and session[4] then
+  local used, refresh, access = string.match(session[4], '^(%d+):([^:]+):([^:]+)$')
+  if now - tonumber(used) < grace then
+    return { 'rotated', tonumber(used), login, call, refresh, access }
+  end
+end
+if now > tonumber(ARGV[1]) then
+  return { 'late' }
+end
+
+if not alive or session[1] ~= presented then
+  -- Of a session that an eleventh login has ended, the hash is left.
+  redis.call('DEL', KEYS[1])
+  redis.call('ZREM', KEYS[2], ARGV[2])
+  if alive then
+    return { 'ended' }
+  end
+  return { 'unknown' }
+end
+
+redis.call('HSET', KEYS[1], 'refresh', ARGV[4], 's:' .. presented, string.format('%.0f:%s:%s', now, ARGV[4], ARGV[5]))
+local fields = redis.call('HGETALL', KEYS[1])
+for i = 1, #fields, 2 do
+  local used = string.match(fields[i + 1], '^(%d+):')
+  if used and now - tonumber(used) >= grace then
+    redis.call('HDEL', KEYS[1], fields[i])
+  end
+end
+return { 'rotated', now, login, call, ARGV[4], ARGV[5] }

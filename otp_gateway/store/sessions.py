@@ -1,0 +1,75 @@
+"""Sessions in Redis: rotate and revoke. ``verify.lua`` opens them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from otp_gateway.codes import Codes, key_id_of, request_id
+from otp_gateway.errors import InvalidToken, StoreUnavailable
+from otp_gateway.model import Caller, PhoneNumber, Session
+from otp_gateway.store import keys
+from otp_gateway.store.scripts import PATIENCE, Scripts, deadline
+
+# Milliseconds after its use in which a spent refresh token gets its successors again.
+GRACE_MS = 10_000
+
+
+class SessionStore:
+    """The sessions of phones, those made under former secrets included.
+
+    Every method is one round trip and raises ``StoreUnavailable`` when Redis does not answer in time; what
+    such a call asked for does not happen afterwards.
+    """
+
+    def __init__(self, scripts: Scripts, codes: Sequence[Codes]) -> None:
+        """``codes``: of the present secret and of the former ones."""
+        self._scripts = scripts
+        self._codes = {each.key_id: each for each in codes}
+
+    def rotate(self, phone: PhoneNumber, session_id: str, refresh_id: str, caller: Caller) -> Session:
+        """Spend a refresh token; the session with its next token ids.
+
+        A token spent less than 10 s ago gives the same ids again; one spent earlier ends the session. Raises
+        ``InvalidToken`` where the session is over.
+        """
+        names = self._keys(phone, session_id)
+        if names is None:
+            raise InvalidToken
+        tag, *rest = self._scripts.run(
+            "rotate",
+            [names.session(session_id), names.sessions],
+            [deadline(caller), session_id, refresh_id, request_id(), request_id(), GRACE_MS],
+            PATIENCE,
+        )
+        match tag, rest:
+            case "rotated", [issued, login, call, refresh, access]:
+                return Session(
+                    id=session_id,
+                    refresh_id=refresh.decode(),
+                    access_id=access.decode(),
+                    authenticated_at=login // 1000,
+                    issued_at=issued // 1000,
+                    channel="call" if call else "sms",
+                )
+            case (("ended" | "unknown"), _):
+                raise InvalidToken
+            case _:
+                raise StoreUnavailable
+
+    def revoke(self, phone: PhoneNumber, session_id: str, caller: Caller) -> None:
+        """End a session, if it still lives."""
+        names = self._keys(phone, session_id)
+        if names is None:
+            return
+        tag, *_ = self._scripts.run(
+            "revoke",
+            [names.session(session_id), names.sessions],
+            [deadline(caller), session_id],
+            PATIENCE,
+        )
+        if tag != "revoked":
+            raise StoreUnavailable
+
+    def _keys(self, phone: PhoneNumber, session_id: str) -> keys.PhoneKeys | None:
+        codes = self._codes.get(key_id_of(session_id))
+        return keys.PhoneKeys(codes.pid(phone)) if codes else None
