@@ -7,6 +7,7 @@ from flask import Flask
 from otp_gateway import log
 from otp_gateway.api import cors, errors, health, journal, jwks, limits, routes
 from otp_gateway.api.delivery import InBody, InCookies
+from otp_gateway.api.requests import MAX_BODY
 from otp_gateway.codes import Codes
 from otp_gateway.errors import StoreUnavailable
 from otp_gateway.phones import PhoneParser
@@ -16,8 +17,6 @@ from otp_gateway.settings import Settings
 from otp_gateway.store import RedisStore, connect
 from otp_gateway.store.connect import Client
 from otp_gateway.tokens import Tokens
-
-MAX_BODY = 8 * 1024
 
 
 def create_app(
@@ -44,7 +43,7 @@ def create_app(
     service = OtpService(store=store, sender=sender or sender_for(settings), codes=codes, tokens=tokens)
 
     app = Flask(__name__, static_folder=None)
-    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY + 1
     # After-request functions run last to first: the journal writes its line when the headers stand.
     journal.install(app)
     errors.install(app)

@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-from dotenv import dotenv_values
+from otp_gateway.settings import read_variables
 
 
 def main() -> None:
@@ -14,11 +14,11 @@ def main() -> None:
 
     Serves on 127.0.0.1 only. Without a Kavenegar key, messages are printed to the terminal.
     """
-    file = {k: v for k, v in dotenv_values(Path(".env")).items() if v}
-    environ = file | {k: v for k, v in os.environ.items() if v}
-    if not environ.get("KAVENEGAR_API_KEY"):
-        environ.setdefault("SMS_BACKEND", "console")
-    port = environ.setdefault("PORT", "8000")
+    variables = read_variables(os.environ, Path(".env"))
+    environ = dict(os.environ)
+    if not variables.get("KAVENEGAR_API_KEY") and not variables.get("SMS_BACKEND"):
+        environ["SMS_BACKEND"] = "console"
+    port = variables.get("PORT", "8000")
     print(f"otp-gateway on http://127.0.0.1:{port} - Ctrl-C stops it", flush=True)  # noqa: T201
     command = [sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{port}", "wsgi:app"]
     os.execve(sys.executable, command, environ)  # noqa: S606  # our own interpreter, no shell

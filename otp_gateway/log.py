@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import logging.config
 import sys
 from collections.abc import MutableMapping
@@ -10,8 +11,8 @@ from typing import Any
 
 import structlog
 
-# Loggers whose lower levels would print what a log must not hold (urllib3: the URL with the provider's
-# key), or repeat what the request's own line says.
+# Loggers that would print what a log must not hold (urllib3: the URL with the provider's key, at WARNING
+# too), or repeat what the request's own line says.
 QUIET = ("urllib3", "flask-limiter", "werkzeug")
 
 
@@ -20,6 +21,18 @@ def stamp(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[st
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
     event["timestamp"] = now.replace("+00:00", "Z")
     return event
+
+
+class Discretion(logging.Filter):
+    """Keeps what clients write out of gunicorn's own messages: a path may hold a phone number, or a code."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let the record pass, shortened where it quotes the request."""
+        message = record.getMessage()
+        for opening in ("Invalid request", "Error handling request"):
+            if message.startswith(opening):
+                record.msg, record.args, record.exc_info = opening, (), None
+        return True
 
 
 def configuration(level: str) -> dict[str, Any]:
@@ -51,6 +64,7 @@ def configuration(level: str) -> dict[str, Any]:
                 ],
             }
         },
+        "filters": {"discretion": {"()": Discretion}},
         "handlers": {
             "stderr": {
                 "class": "logging.StreamHandler",
@@ -60,9 +74,15 @@ def configuration(level: str) -> dict[str, Any]:
         },
         "root": {"level": level, "handlers": ["stderr"]},
         "loggers": {
-            "gunicorn.error": {"level": level, "handlers": [], "propagate": True},
+            "gunicorn.error": {
+                # At DEBUG it would print every path.
+                "level": max(logging.INFO, logging.getLevelName(level)),
+                "handlers": [],
+                "filters": ["discretion"],
+                "propagate": True,
+            },
             "gunicorn.access": {"level": "CRITICAL", "handlers": [], "propagate": False},
-            **{name: {"level": "WARNING", "propagate": True} for name in QUIET},
+            **{name: {"level": "CRITICAL", "propagate": True} for name in QUIET},
         },
     }
 

@@ -93,13 +93,15 @@ class Issued:
     """One send that the store has charged.
 
     ``expires_in`` is what is left of the code's life, ``resend_in`` the time until the phone may ask again;
-    both in milliseconds, as of the store's answer.
+    both in milliseconds, as of the store's answer. Until ``settled_at`` (``time.monotonic()`` seconds) a lost
+    attempt of the same send may yet run.
     """
 
     request_id: str
     nonce: str
     expires_in: int
     resend_in: int
+    settled_at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -3,41 +3,24 @@
 from __future__ import annotations
 
 import os
-import re
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal, cast
-from urllib.parse import urlsplit
 
-import limits
-import phonenumbers
 from dotenv import dotenv_values
-from environs import Env, EnvValidationError, ValidationError, validate
+from environs import Env, EnvValidationError, validate
 
 from otp_gateway.model import Channel, Policy, Window
-from otp_gateway.signing import (
-    ASYMMETRIC,
-    SYMMETRIC,
-    PrivateKey,
-    PublicKey,
-    algorithm_of,
-    load_private,
-    load_public,
-)
+from otp_gateway.signing import ASYMMETRIC, SYMMETRIC, PrivateKey, PublicKey, algorithm_of
+from otp_gateway.variables import NEW_SECRET, PARSERS, long_enough
 
-# The longest message that Kavenegar takes, less the WebOTP line.
-MAX_MESSAGE = 700
-MIN_SECRET = 32
-MAX_REASON = 60
-NEW_SECRET = """make one with: python -c "import secrets; print(secrets.token_urlsafe(48))" """.strip()
-LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
-URL_SCHEMES = ("redis", "rediss", "unix", "redis+sentinel", "redis+cluster")
-HOSTNAME = re.compile(r"(?=.{1,253}\Z)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.?)+\Z", re.IGNORECASE)
-
-
+# The longest message that Kavenegar takes.
+MAX_MESSAGE = 900
+# Variables of which "set but empty" is a choice of its own.
+EMPTY_MEANS = frozenset({"KAVENEGAR_SENDER"})
 Faults = Mapping[str, list[str]]
 
 
@@ -53,161 +36,8 @@ class SettingsError(Exception):
         return "\n".join(["otp-gateway cannot start, its settings are wrong:", *lines])
 
 
-def _windows(text: str) -> tuple[Window, ...]:
-    try:
-        items = limits.parse_many(text)
-    except ValueError:
-        raise ValidationError(f"{text!r} is not a list of limits such as '3/2minute;10/hour'") from None
-    if any(item.amount < 1 or item.multiples < 1 for item in items):
-        raise ValidationError(f"{text!r} holds a zero: nobody could ever log in")
-    return tuple(
-        sorted((Window(i.amount, i.get_expiry()) for i in items), key=lambda w: (w.seconds, w.limit))
-    )
-
-
-def _regions(text: str) -> tuple[str, ...]:
-    regions = tuple(part.strip().upper() for part in text.split(",") if part.strip())
-    unknown = [r for r in regions if r != "*" and r not in phonenumbers.SUPPORTED_REGIONS]
-    if unknown or not regions:
-        raise ValidationError(f"{', '.join(unknown) or 'empty'}: use ISO 3166 codes, or * for all")
-    return regions
-
-
-def _message(text: str) -> str:
-    if text.count("{code}") != 1:
-        raise ValidationError("the text must hold {code} exactly once")
-    if len(text) > MAX_MESSAGE:
-        raise ValidationError(f"the text is longer than {MAX_MESSAGE} characters")
-    return text
-
-
-def _domain(text: str) -> str:
-    if not HOSTNAME.match(text):
-        raise ValidationError("give a bare domain such as example.com, without scheme, port or path")
-    return text
-
-
-def _redis_url(text: str) -> str:
-    try:
-        parts = urlsplit(text)
-        hosts = parts.netloc.rpartition("@")[2]
-        sound = bool(hosts or parts.path.strip("/"))
-        if parts.scheme == "redis+sentinel":
-            sound = bool(hosts and parts.path.strip("/"))
-        elif parts.scheme in ("redis", "rediss"):
-            sound = bool(parts.hostname) and (parts.port is None or parts.port > 0)
-        elif parts.scheme == "redis+cluster":
-            sound = bool(hosts)
-    except ValueError:
-        sound = False
-        parts = urlsplit("")
-    if not sound or parts.scheme not in URL_SCHEMES:
-        # The value itself may hold a password, so it is not repeated.
-        raise ValidationError(f"use {', '.join(f'{s}://' for s in URL_SCHEMES)}, with a host")
-    return text
-
-
-def _base_url(text: str) -> str:
-    parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-        raise ValidationError("give an http:// or https:// address without query")
-    return text.rstrip("/")
-
-
-def _probability(text: str) -> Decimal:
-    try:
-        value = Decimal(text)
-    except InvalidOperation:
-        raise ValidationError(f"{text!r} is not a number such as 1e-4") from None
-    if not 0 < value <= 1:
-        raise ValidationError("give a number above 0 and at most 1")
-    return value
-
-
-def _printable(text: str) -> str:
-    if not text.isascii() or not text.isprintable() or " " in text:
-        raise ValidationError("only printable ASCII without blanks")
-    return text
-
-
-def _log_level(text: str) -> str:
-    level = text.upper()
-    if level not in LOG_LEVELS:
-        raise ValidationError(f"use one of {', '.join(LOG_LEVELS)}")
-    return level
-
-
-def _origins(text: str) -> tuple[str, ...]:
-    origins = tuple(part.strip() for part in text.split(",") if part.strip())
-    for origin in origins:
-        try:
-            parts = urlsplit(origin)
-            sound = parts.scheme in ("http", "https") and origin == f"{parts.scheme}://{parts.netloc}"
-            sound = sound and bool(parts.hostname) and (parts.port or 1) > 0 and "@" not in origin
-        except ValueError:
-            sound = False
-        if not sound or "*" in origin:
-            raise ValidationError(f"{origin!r} is no origin such as https://app.example.com")
-    return origins
-
-
-def _secrets(text: str) -> tuple[str, ...]:
-    found = tuple(part.strip() for part in text.split(",") if part.strip())
-    if any(len(secret) < MIN_SECRET for secret in found):
-        raise ValidationError(f"each must have at least {MIN_SECRET} characters, as when it was SECRET_KEY")
-    return found
-
-
-def _pem(text: str) -> str:
-    """The PEM itself: given as such (line ends may be written as backslash and n), or as a file's path."""
-    if "-----BEGIN" in text:
-        return text.replace("\\n", "\n")
-    try:
-        return Path(text).read_text(encoding="ascii")
-    except (OSError, ValueError):
-        # The text may be a mangled key, so it is not repeated.
-        raise ValidationError("is neither a PEM text nor the path of a readable PEM file") from None
-
-
-def _private_key(text: str) -> PrivateKey | None:
-    try:
-        return load_private(_pem(text)) if text else None
-    except ValueError as error:
-        raise ValidationError(f"is no usable private key: {_reason(error)}") from None
-
-
-def _public_keys(text: str) -> tuple[PublicKey, ...]:
-    try:
-        return tuple(load_public(_pem(text))) if text else ()
-    except ValueError as error:
-        raise ValidationError(f"is no usable public key: {_reason(error)}") from None
-
-
-def _reason(error: ValueError) -> str:
-    # Our own words are short; OpenSSL's are not for people.
-    text = str(error)
-    return text if len(text) < MAX_REASON else "not readable"
-
-
-PARSERS: dict[str, Callable[[str], Any]] = {
-    "windows": _windows,
-    "regions": _regions,
-    "message": _message,
-    "domain": _domain,
-    "redis_url": _redis_url,
-    "base_url": _base_url,
-    "probability": _probability,
-    "printable": _printable,
-    "level": _log_level,
-    "origins": _origins,
-    "private_key": _private_key,
-    "public_keys": _public_keys,
-    "secrets": _secrets,
-}
-
-
 class _Environment(Env):
-    """An ``Env`` over a given mapping, where a variable that is set but empty counts as unset."""
+    """An ``Env`` over a given mapping instead of the process's environment."""
 
     def __init__(self, variables: Mapping[str, str]) -> None:
         super().__init__(eager=False)
@@ -216,7 +46,7 @@ class _Environment(Env):
             self.add_parser(name, parse)
 
     def _get_value(self, env_key: str, default: Any) -> Any:
-        return self._variables.get(env_key) or default
+        return self._variables.get(env_key, default)
 
 
 def _range(low: float, high: float) -> validate.Range:
@@ -236,7 +66,7 @@ class Settings:
     kavenegar_api_key: str | None = field(repr=False)
     kavenegar_sender: str
     kavenegar_template: str | None
-    kavenegar_base_url: str
+    kavenegar_base_url: str = field(repr=False)  # a proxy's may hold a password
     sms_backend: Literal["kavenegar", "console"]
     sms_timeout: float
     otp_length: int
@@ -271,10 +101,7 @@ class Settings:
 
         Raises ``SettingsError`` with all faults at once.
         """
-        variables: dict[str, str] = {}
-        if dotenv is not None and dotenv.is_file():
-            variables = {k: v for k, v in dotenv_values(dotenv).items() if v is not None}
-        variables.update(environ)
+        variables = read_variables(environ, dotenv)
         env = _Environment(variables)
         values = _read(env, variables)
         try:
@@ -282,7 +109,7 @@ class Settings:
             faults: dict[str, list[str]] = {}
         except EnvValidationError as error:
             faults = {name: list(texts) for name, texts in cast("Faults", error.error_messages).items()}
-        for name, text in _contradictions(values):
+        for name, text in _contradictions(values, variables):
             faults.setdefault(name, [text])
         if faults:
             raise SettingsError(faults)
@@ -334,6 +161,14 @@ class Settings:
         )
 
 
+def read_variables(environ: Mapping[str, str], dotenv: Path | None) -> dict[str, str]:
+    """The environment over the ``.env`` file; a variable that is set but empty counts as unset."""
+    file = dotenv_values(dotenv) if dotenv is not None and dotenv.is_file() else {}
+    found = {name: value for name, value in file.items() if value or name in EMPTY_MEANS}
+    found |= {name: value for name, value in environ.items() if value or name in EMPTY_MEANS}
+    return {name: value or "" for name, value in found.items()}
+
+
 def guess_probability(failures: int, length: int) -> Decimal:
     """2 x failures / 10^length: the budget's window is fixed, so any 24 h may touch two of them."""
     return Decimal(2 * failures) / Decimal(10) ** length
@@ -342,14 +177,12 @@ def guess_probability(failures: int, length: int) -> Decimal:
 def _read(env: Any, variables: Mapping[str, str]) -> dict[str, Any]:
     """Every variable by field name; a faulty one is None and noted in ``env``."""
     return {
-        "secret_key": env.str("SECRET_KEY", default=None, validate=_long_enough),
+        "secret_key": env.str("SECRET_KEY", default=None, validate=long_enough),
         "secret_key_fallbacks": env.secrets("SECRET_KEY_FALLBACKS", default=""),
         "redis_url": env.redis_url("REDIS_URL", default="") if variables.get("REDIS_URL") else None,
         "kavenegar_api_key": env.printable("KAVENEGAR_API_KEY", default="") or None,
-        # Set but empty is a choice here: the account's own line sends.
-        "kavenegar_sender": ""
-        if variables.get("KAVENEGAR_SENDER") == ""
-        else env.printable("KAVENEGAR_SENDER", default="10008663"),
+        # Set but empty, the account's own line sends.
+        "kavenegar_sender": env.printable("KAVENEGAR_SENDER", default="10008663"),
         "kavenegar_template": env.printable("KAVENEGAR_TEMPLATE", default="") or None,
         "kavenegar_base_url": env.base_url("KAVENEGAR_BASE_URL", default="https://api.kavenegar.com"),
         "sms_backend": env.str(
@@ -398,14 +231,9 @@ def _read(env: Any, variables: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def _long_enough(secret: str | None) -> None:
-    if secret is not None and len(secret) < MIN_SECRET:
-        raise ValidationError(f"must have at least {MIN_SECRET} characters; {NEW_SECRET}")
-
-
-def _contradictions(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _contradictions(values: Mapping[str, Any], variables: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """What is wrong between variables that are each right; a faulty one (None) is passed over."""
-    if values["redis_url"] is not None and values["secret_key"] is None:
+    if "REDIS_URL" in variables and "SECRET_KEY" not in variables:
         yield "SECRET_KEY", f"required when REDIS_URL is set; {NEW_SECRET}"
     length, failures = values["otp_length"], values["otp_max_failures_per_phone"]
     highest = values["otp_max_guess_probability"]
@@ -423,11 +251,6 @@ def _contradictions(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     access, refresh = values["jwt_access_ttl"], values["jwt_refresh_ttl"]
     if None not in (access, refresh) and access > refresh:
         yield "JWT_ACCESS_TTL", "an access token cannot outlive its session (JWT_REFRESH_TTL)"
-    algorithm, key = values["jwt_algorithm"], values["jwt_private_key"]
-    if algorithm in ASYMMETRIC and key is None:
-        yield "JWT_PRIVATE_KEY", f"required for JWT_ALGORITHM={algorithm}: a PEM text or a file's path"
-    elif key is not None and algorithm not in (None, algorithm_of(key.public_key())):
-        yield "JWT_PRIVATE_KEY", f"is a key for {algorithm_of(key.public_key())}, not for {algorithm}"
     if values["auth_cookies"] and values["cors_origins"]:
         yield (
             "CORS_ORIGINS",
@@ -435,3 +258,23 @@ def _contradictions(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         )
     if values["jwt_audience"] == f"{values['jwt_issuer']}/refresh":
         yield "JWT_AUDIENCE", "is kept for refresh tokens: choose another than issuer/refresh"
+    yield from _message_faults(values)
+    yield from _key_faults(values)
+
+
+def _message_faults(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    length = values["otp_length"]
+    message, domain = values["otp_message"], values["otp_web_domain"]
+    if None not in (length, message):
+        web_line = len(f"\n\n@{domain} #") + length if domain else 0
+        longest = len(message) - len("{code}") + length + web_line
+        if longest > MAX_MESSAGE:
+            yield "OTP_MESSAGE", f"makes messages of {longest} characters, above Kavenegar's {MAX_MESSAGE}"
+
+
+def _key_faults(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    algorithm, key = values["jwt_algorithm"], values["jwt_private_key"]
+    if algorithm in ASYMMETRIC and key is None:
+        yield "JWT_PRIVATE_KEY", f"required for JWT_ALGORITHM={algorithm}: a PEM text or a file's path"
+    elif key is not None and algorithm not in (None, algorithm_of(key.public_key())):
+        yield "JWT_PRIVATE_KEY", f"is a key for {algorithm_of(key.public_key())}, not for {algorithm}"

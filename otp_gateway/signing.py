@@ -61,9 +61,9 @@ class KeyRing:
         """Strings are shared secrets (HS256)."""
         self._signing = signing
         own = signing if isinstance(signing, str) else signing.public_key()
-        self._keys = [
-            Key(SYMMETRIC, key) if isinstance(key, str) else Key.public(key) for key in (own, *former)
-        ]
+        keys = [Key(SYMMETRIC, key) if isinstance(key, str) else Key.public(key) for key in (own, *former)]
+        # A key that is listed twice is one key.
+        self._keys = list({key.kid or key.material: key for key in keys}.values())
 
     def sign(self, claims: dict[str, Any], token_type: str) -> str:
         """The compact JWS of the claims, with ``token_type`` as its ``typ``."""
@@ -77,7 +77,8 @@ class KeyRing:
         Raises ``InvalidToken``.
         """
         try:
-            if len(token) > MAX_TOKEN:
+            # PyJWT passes over padding, which RFC 7515 forbids: a token has one spelling.
+            if len(token) > MAX_TOKEN or "=" in token:
                 raise InvalidToken
             header = jwt.get_unverified_header(token)
             if header.get("typ") != token_type:
@@ -128,7 +129,10 @@ def load_public(pems: str) -> list[PublicKey]:
     """The public keys of one or more PEM texts, one behind the other. Raises ``ValueError``."""
     end = "-----END PUBLIC KEY-----"
     keys: list[PublicKey] = []
-    for part in pems.split(end)[:-1]:
+    *parts, rest = pems.split(end)
+    if rest.strip():
+        raise ValueError("what follows the last public key is none")
+    for part in parts:
         key = serialization.load_pem_public_key(f"{part.strip()}\n{end}\n".encode())
         if not isinstance(key, PublicKey):
             raise ValueError("a key is not Ed25519, EC or RSA")

@@ -1,4 +1,4 @@
-"""Access and refresh tokens: JWTs (RFC 7519, RFC 9068) by PyJWT."""
+"""Access and refresh tokens: JWTs (RFC 7519) with types and claims after RFC 9068."""
 
 from __future__ import annotations
 
@@ -141,6 +141,8 @@ class Tokens:
 
     def _access_claims(self, token: str) -> dict[str, Any]:
         claims = self._keys.read(token, ACCESS_TYPE, issuer=self._issuer, audience=self._audience)
+        if claims.get("phone_number_verified") is not True or not isinstance(claims.get("amr"), list):
+            raise InvalidToken
         return _complete(claims, "access")
 
     def _refresh_claims(self, token: str) -> dict[str, Any]:

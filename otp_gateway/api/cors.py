@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from flask import Flask, Response
@@ -22,7 +23,9 @@ def install(app: Flask, origins: Sequence[str]) -> None:
     CORS(
         app,
         resources={rf"{PREFIX}/.*": {}, r"/\.well-known/jwks\.json": {}},
-        origins=list(origins),
+        # Patterns of our own: given texts, Flask-Cors takes some for regular expressions, unanchored.
+        origins=[re.compile(rf"{re.escape(origin)}\Z", re.IGNORECASE) for origin in origins],
+        always_send=False,
         methods=["GET", "POST"],
         allow_headers=ALLOWED,
         expose_headers=EXPOSED,

@@ -100,6 +100,7 @@ class InCookies:
 
     def refresh_token(self) -> str:
         requests.require_json()
+        requests.read()
         access = request.cookies.get(ACCESS_COOKIE, "")
         candidates = request.cookies.getlist(REFRESH_COOKIE)
         return next((c for c in candidates if self._tokens.of_one_session(access, c)), "")

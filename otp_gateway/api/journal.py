@@ -12,7 +12,11 @@ from flask import Flask, Response, g, request
 
 from otp_gateway.log import get_logger
 
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+# An Iranian mobile as such; not as a part of a longer hexadecimal number, which it can be by chance.
+PHONE = re.compile(r"(?<![0-9A-Fa-f])(?:0098|98|0)?9[0-9]{9}(?![0-9A-Fa-f])")
 SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+SHORTEST_PHONE = 9
 logger = get_logger("otp_gateway.request")
 
 
@@ -41,8 +45,9 @@ def _new_id() -> str:
 
 def _sane(given: str) -> bool:
     """Printable, short, and surely no phone number: the id goes into the log."""
-    digits = sum(c.isdigit() for c in given)
-    return bool(SANE_ID.fullmatch(given)) and not (digits >= 9 and not any(c.isalpha() for c in given))
+    if not SANE_ID.fullmatch(given) or PHONE.search(given):
+        return False
+    return any(c.isalpha() for c in given) or sum(c.isdigit() for c in given) < SHORTEST_PHONE
 
 
 def _close(response: Response) -> Response:
@@ -50,8 +55,8 @@ def _close(response: Response) -> Response:
     logger.info(
         "request",
         request_id=g.request_id,
-        method=request.method if request.url_rule else None,
-        # The rule, not the path: a path holds what a client writes into it.
+        method=request.method if request.method in METHODS else None,
+        # The rule, not the path: a path holds what a client writes into it, and so may a method.
         route=request.url_rule.rule if request.url_rule else None,
         status=response.status_code,
         duration_ms=round((time.monotonic() - g.started) * 1000, 1),

@@ -7,12 +7,14 @@ from typing import Any
 
 from flask import g, request
 from marshmallow import Schema, ValidationError
-from werkzeug.exceptions import UnsupportedMediaType
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge, UnsupportedMediaType
 
 from otp_gateway.api import journal
 from otp_gateway.errors import InvalidRequest
 from otp_gateway.model import Caller, PhoneNumber
 from otp_gateway.phones import PhoneParser
+
+MAX_BODY = 8 * 1024
 
 
 def require_json() -> None:
@@ -25,8 +27,8 @@ def body(schema: Schema) -> Any:
     """The body, as the schema loads it. Raises ``InvalidRequest``, and 415 or 413."""
     require_json()
     try:
-        # Not get_json(): it would take UTF-16, and pass on what a deep nesting or a huge number raises.
-        found = json.loads(request.get_data(cache=False).decode())
+        # Not get_json(): it takes UTF-16 and NaN, and passes on what deep nesting or a huge number raises.
+        found = json.loads(read().decode(), parse_constant=_no_constant)
     except (ValueError, RecursionError):
         raise InvalidRequest("The body is not JSON in UTF-8") from None
     if not isinstance(found, dict):
@@ -35,6 +37,26 @@ def body(schema: Schema) -> Any:
         return schema.load(found)
     except ValidationError as error:
         raise InvalidRequest("The request has missing or wrong fields", error.messages_dict) from None
+
+
+def read() -> bytes:
+    """The whole body, of at most ``MAX_BODY`` bytes. Raises 413, and ``InvalidRequest`` for a broken one."""
+    try:
+        data = request.get_data(cache=False)
+    except HTTPException:
+        raise
+    except Exception:  # noqa: BLE001  # each server has its own errors for broken framing, with its bytes in them
+        raise InvalidRequest("The body could not be read") from None
+    # A chunked body is cut at the limit without a word: MAX_CONTENT_LENGTH is one byte more, which tells.
+    if len(data) > MAX_BODY:
+        raise RequestEntityTooLarge
+    if request.content_length not in (None, len(data)):
+        raise InvalidRequest("The body ended early")
+    return data
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
 
 
 def phone(phones: PhoneParser, fields: dict[str, Any]) -> PhoneNumber:

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from otp_gateway.errors import SendFailed, SmsFailed, SmsNotConfigured, SmsUnconfirmed
 from otp_gateway.model import Channel, PhoneNumber
-from otp_gateway.senders.kavenegar_api import Kavenegar
+from otp_gateway.senders.kavenegar_api import Kavenegar, number
 from otp_gateway.senders.message import compose
 from otp_gateway.settings import Settings
 
@@ -79,13 +79,13 @@ class KavenegarSender:
         }
         try:
             with api.until(deadline):
-                _confirm(api.verify_lookup(form), phone)
+                _confirm(api.verify_lookup(form), phone, deduplicated=False)
         except SmsFailed as error:
             if error.reason != "unreachable" or time.monotonic() >= deadline:
                 raise
             # Only a connection that never stood is safe to repeat: a lookup cannot be de-duplicated.
             with api.until(deadline):
-                _confirm(api.verify_lookup(form), phone)
+                _confirm(api.verify_lookup(form), phone, deduplicated=False)
 
     def _sms(self, api: Kavenegar, phone: PhoneNumber, code: str, reference: int, deadline: float) -> None:
         form = {
@@ -98,14 +98,14 @@ class KavenegarSender:
         first = deadline - self._timeout * (1 - FIRST_SHARE)
         try:
             with api.until(first):
-                _confirm(api.sms_send(form), phone)
+                _confirm(api.sms_send(form), phone, deduplicated=True)
         except SendFailed as error:
             if not _worth_repeating(error):
                 raise
             # The localid makes the repeat safe: Kavenegar answers it with the first record, if there is one.
             try:
                 with api.until(deadline):
-                    _confirm(api.sms_send(form), phone)
+                    _confirm(api.sms_send(form), phone, deduplicated=True)
             except SmsFailed as second:
                 # A refusal of the repeat says nothing of the first, unless it is the record's own state.
                 if error.definite or second.reason == "entry":
@@ -126,20 +126,24 @@ def _receptor(phone: PhoneNumber) -> str:
     return f"00{phone.e164[1:]}"
 
 
-def _confirm(entries: Any, phone: PhoneNumber) -> None:
-    """Raises unless the entry says that this phone's message is on its way."""
+def _confirm(entries: Any, phone: PhoneNumber, *, deduplicated: bool) -> None:
+    """Raises unless the entry says that this phone's message is on its way.
+
+    ``deduplicated``: a record of another phone under our localid means that nothing was sent.
+    """
     entry = entries[0] if isinstance(entries, list) and entries else entries
     if not isinstance(entry, dict):
         raise SmsUnconfirmed("unreadable")
-    receptor = "".join(c for c in str(entry.get("receptor", "")) if c.isdigit())
-    # Spellings differ in their prefix only. A foreign record under our localid means that nothing was sent.
-    if receptor and receptor[-10:] != phone.e164[1:][-10:]:
-        raise SmsFailed("localid_taken")
-    try:
-        status = int(entry["status"])
-    except (KeyError, TypeError, ValueError):
-        raise SmsUnconfirmed("unreadable") from None
+    if not _names(entry.get("receptor"), phone):
+        raise SmsFailed("localid_taken") if deduplicated else SmsUnconfirmed("receptor")
+    status = number(entry.get("status"))
     if status in REFUSED:
         raise SmsFailed("entry", provider_code=status)
     if status not in ACCEPTED:
         raise SmsUnconfirmed("entry", provider_code=status)
+
+
+def _names(receptor: Any, phone: PhoneNumber) -> bool:
+    """Whether the receptor is the phone in one of Kavenegar's spellings; one that is missing may be."""
+    digits = "".join(c for c in str(receptor or "") if c.isdigit()).lstrip("0")
+    return digits in ("", phone.e164[1:], phone.e164.removeprefix(IRAN))

@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 import json
-import ssl
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import quote
 
-import requests
 from kavenegar import KavenegarAPI
-from requests.adapters import HTTPAdapter
-from urllib3.exceptions import HTTPError, NewConnectionError
 
 from otp_gateway.errors import SendFailed, SmsFailed, SmsUnconfirmed
-
-MAX_BODY = 256 * 1024
-# Of an attempt's time, how much the connection may take: what is left tells a refusal from a lost reply.
-CONNECT_SHARE = 0.5
-CONNECTIONS = 64
+from otp_gateway.senders.exchange import Exchanger
 
 CALLER = frozenset({411})
 CONFIGURATION = frozenset({401, 403, 407, 412, 416, 418, 420, 424, 426, 427, 430, 432, 501, 607})
@@ -52,11 +44,7 @@ class Kavenegar(KavenegarAPI):  # type: ignore[misc]  # the SDK ships no types
     def __init__(self, apikey: str, base_url: str) -> None:
         super().__init__(apikey)
         self._root = f"{base_url.removesuffix('/v1')}/{self.version}"
-        self._session = requests.Session()
-        # Neither ~/.netrc nor a proxy of the environment: KAVENEGAR_BASE_URL says where to go.
-        self._session.trust_env = False
-        adapter = HTTPAdapter(pool_connections=1, pool_maxsize=CONNECTIONS)
-        self._session.mount(self._root, adapter)
+        self._exchanger = Exchanger(self._root)
         self._local = threading.local()
 
     def __repr__(self) -> str:
@@ -74,85 +62,28 @@ class Kavenegar(KavenegarAPI):  # type: ignore[misc]  # the SDK ships no types
             del self._local.deadline
 
     def _request(self, action: str, method: str, params: dict[str, Any] | None = None) -> Any:
-        deadline: float = self._local.deadline
-        url = f"{self._root}/{self.apikey}/{action}/{method}.json"
-        status, body = _in_time(lambda: self._exchange(url, params or {}, deadline), deadline)
-        return _entries(status, body)
-
-    def _exchange(self, url: str, form: dict[str, Any], deadline: float) -> tuple[int, bytes]:
-        """The HTTP status and the body, of at most ``MAX_BODY`` bytes."""
-        left = max(0.05, deadline - time.monotonic())
-        try:
-            with self._session.post(
-                url,
-                data=form,
-                headers=self.headers,
-                timeout=(left * CONNECT_SHARE, left),
-                allow_redirects=False,
-                stream=True,
-            ) as response:
-                body = b""
-                for chunk in response.iter_content(8192):
-                    body += chunk
-                    if len(body) > MAX_BODY or time.monotonic() > deadline:
-                        raise SmsUnconfirmed("unreadable")
-                return response.status_code, body
-        # The texts of these errors hold the URL and with it the key: none is kept as a cause.
-        except requests.RequestException as error:
-            raise _transport_error(error) from None
+        url = f"{self._root}/{quote(self.apikey, safe='')}/{action}/{method}.json"
+        status, body = self._exchanger.post(url, params or {}, self.headers, self._local.deadline)
+        code, entries = _envelope(body)
+        if code is None:
+            raise SmsUnconfirmed("unreadable", fault="temporary" if status >= 500 else "unknown")
+        if code != 200:
+            raise classify(code)
+        return entries
 
 
-def _transport_error(error: requests.RequestException) -> SendFailed:
-    if isinstance(error, requests.ConnectTimeout):
-        return SmsFailed("unreachable", fault="temporary")
-    if isinstance(error, requests.ConnectionError):
-        cause = error.args[0] if error.args else None
-        reason = getattr(cause, "reason", cause)
-        if isinstance(reason, NewConnectionError):
-            return SmsFailed("unreachable", fault="temporary")
-        if isinstance(reason, HTTPError) and any(
-            isinstance(arg, ssl.SSLCertVerificationError) for arg in reason.args
-        ):
-            return SmsFailed("certificate", fault="configuration")
-    timed_out = isinstance(error, requests.Timeout)
-    return SmsUnconfirmed("timeout" if timed_out else "dropped", fault="temporary")
+def number(value: Any) -> int | None:
+    """A whole number that stands as such or as text; None for anything else."""
+    try:
+        return int(value)
+    except (ValueError, TypeError, OverflowError):
+        return None
 
 
-def _in_time(work: Callable[[], tuple[int, bytes]], deadline: float) -> tuple[int, bytes]:
-    """``work``'s outcome, or ``SmsUnconfirmed`` at the deadline, whatever it still does.
-
-    A thread of its own is the only bound on all of it: a name server that does not answer, a provider that
-    drips its headers byte by byte. One that is given up may still send; "unconfirmed" says just that.
-    """
-    outcome: list[tuple[int, bytes] | SendFailed] = []
-    done = threading.Event()
-
-    def run() -> None:
-        try:
-            outcome.append(work())
-        except SendFailed as error:
-            outcome.append(error)
-        finally:
-            done.set()
-
-    threading.Thread(target=run, name="kavenegar", daemon=True).start()
-    done.wait(max(0.0, deadline - time.monotonic()))
-    if not outcome:
-        raise SmsUnconfirmed("timeout", fault="temporary")
-    result = outcome[0]
-    if isinstance(result, SendFailed):
-        raise result
-    return result
-
-
-def _entries(http_status: int, body: bytes) -> Any:
-    """The entries of a good reply. The code in the body counts; some report HTTP 200 with every one."""
+def _envelope(body: bytes) -> tuple[int | None, Any]:
+    """Result code and entries. The body's code counts: some report HTTP 200 with every one."""
     try:
         envelope = json.loads(body)
-        code = int(envelope["return"]["status"])
-    except (ValueError, KeyError, TypeError, RecursionError):
-        fault = "temporary" if http_status >= 500 else "unknown"
-        raise SmsUnconfirmed("unreadable", fault=fault) from None
-    if code != 200:
-        raise classify(code)
-    return envelope.get("entries")
+        return number(envelope["return"]["status"]), envelope.get("entries")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None, None

@@ -2,12 +2,14 @@
 --
 -- KEYS   1  ip:{network}:<endpoint>            sorted set of request ids by time, TTL longest window
 --        2  ip:{network}:<endpoint>:<subnet>   the same, TTL longest window; absent for IPv4
--- ARGV   1  request id
---        2  longest window, ms
---        3  number of windows
---        4… per key, in the order of KEYS, and window: limit, window in ms
+-- ARGV   1  deadline in ms of Redis's time
+--        2  request id
+--        3  longest window, ms
+--        4  number of windows
+--        5… per key, in the order of KEYS, and window: limit, window in ms
 -- REPLY  {'admitted' | 'refused', Redis's time in ms, then per key and window: events, ms until one leaves,
 --        ms until a request fits}
+--        {'late', Redis's time in ms}   the deadline has come: nothing was done
 --
 -- A refused request is not recorded, so waiting as long as told is enough. A request id that stands here
 -- already was counted by an attempt whose reply was lost: it is not counted again.
@@ -15,15 +17,18 @@
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local id, longest, windows = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local id, longest, windows = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 
 local counted = redis.call('ZSCORE', KEYS[1], id)
+if not counted and now >= tonumber(ARGV[1]) then
+  return { 'late', now }
+end
 
 local function survey()
   local stats, refused = {}, false
   for k = 1, #KEYS do
     for w = 0, windows - 1 do
-      local at = 4 + ((k - 1) * windows + w) * 2
+      local at = 5 + ((k - 1) * windows + w) * 2
       local limit, span = tonumber(ARGV[at]), tonumber(ARGV[at + 1])
       local since = string.format('(%.0f', now - span)
       local events = redis.call('ZCOUNT', KEYS[k], since, '+inf')

@@ -20,10 +20,11 @@
 -- REPLY  {'issued', ms of life left, ms until the next send fits, nonce}
 --        {'locked', ms to wait}     a failure budget is spent
 --        {'limited', ms to wait}    a window is full
---        {'late'}                   past the deadline: nothing was done
+--        {'late'}                   the deadline has come: nothing was done
 --
 -- The live code is repeated while at least half of its life is left and a try remains. Otherwise a new one
--- replaces it, and keeps what it replaced in the fields 'replaced' and 'replaced_tries', for withdraw.lua.
+-- replaces it. The field 'replaced' keeps what stood before for withdraw.lua, newest first, divided by blanks:
+-- 'nonce:digest:channel:end:tries:end of the tries', with a nonce of '-' for tries without a code.
 -- The first write is one that a Redis without memory refuses: then nothing is done at all.
 
 local time = redis.call('TIME')
@@ -55,12 +56,13 @@ end
 
 local function spent(key, budget)
   if tonumber(redis.call('GET', key) or 0) >= budget then
-    return math.max(1, redis.call('PTTL', key))
+    -- A key is gone only when its last millisecond has passed.
+    return math.max(1, redis.call('PTTL', key) + 1)
   end
   return 0
 end
 
-local live = redis.call('HMGET', KEYS[1], 'nonce', 'digest', 'channel')
+local live = redis.call('HMGET', KEYS[1], 'nonce', 'digest', 'channel', 'replaced')
 local left = math.max(0, redis.call('PTTL', KEYS[1]))
 
 if mine then
@@ -70,7 +72,7 @@ if mine then
   end
   return { 'issued', left, wait(), mine }
 end
-if now > tonumber(ARGV[1]) then
+if now >= tonumber(ARGV[1]) then
   return { 'late' }
 end
 
@@ -100,18 +102,24 @@ end
 if repeated then
   redis.call('HSET', KEYS[1], 'channel', channel)
 else
-  local kept = {}
-  if live[1] and left > 0 then
-    kept[#kept + 1] = 'replaced'
-    kept[#kept + 1] = string.format('%s:%s:%s:%.0f', live[1], live[2], live[3], now + left)
+  local before = {}
+  if (live[1] and left > 0) or used > 0 then
+    local tries_end = now + math.max(0, redis.call('PTTL', KEYS[2]))
+    before[1] = string.format(
+      '%s:%s:%s:%.0f:%d:%.0f', live[1] or '-', live[2] or '-', live[3] or '-', now + left, used, tries_end
+    )
   end
-  if used > 0 then
-    local ends = now + math.max(0, redis.call('PTTL', KEYS[2]))
-    kept[#kept + 1] = 'replaced_tries'
-    kept[#kept + 1] = string.format('%d:%.0f', used, ends)
+  for record in string.gmatch(live[4] or '', '%S+') do
+    local ends, tries_end = string.match(record, ':(%d+):%d+:(%d+)$')
+    if math.max(tonumber(ends), tonumber(tries_end)) > now then
+      before[#before + 1] = record
+    end
   end
   redis.call('DEL', KEYS[1])
-  redis.call('HSET', KEYS[1], 'nonce', nonce, 'digest', ARGV[4], 'phone', ARGV[5], 'channel', channel, unpack(kept))
+  redis.call('HSET', KEYS[1], 'nonce', nonce, 'digest', ARGV[4], 'phone', ARGV[5], 'channel', channel)
+  if #before > 0 then
+    redis.call('HSET', KEYS[1], 'replaced', table.concat(before, ' '))
+  end
   redis.call('PEXPIRE', KEYS[1], life)
   redis.call('HDEL', KEYS[2], 'tries')
   left = life

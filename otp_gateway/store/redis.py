@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 from otp_gateway.codes import Codes, request_id, session_id
@@ -26,11 +27,15 @@ from otp_gateway.model import (
 )
 from otp_gateway.store import keys
 from otp_gateway.store.connect import Client
-from otp_gateway.store.scripts import DOOR_PATIENCE, PATIENCE, Scripts, deadline
+from otp_gateway.store.scripts import DOOR_PATIENCE, PATIENCE, Reply, Scripts, deadline
 from otp_gateway.store.sessions import SessionStore
 
+# The clock of a process that has heard nothing from Redis: every deadline on it has come.
+LONG_AGO = Clock(0, 0.0)
 # Milliseconds for which a verify's answer is kept for a repeated attempt: some times the patience.
 REPLAY_MS = 10_000
+# Seconds beyond a deadline after which it has surely come, whatever was rounded.
+MARGIN = 0.01
 
 
 class RedisStore:
@@ -46,12 +51,14 @@ class RedisStore:
         self.sessions = SessionStore(self._scripts, [codes, *former])
         self._codes = codes
         self._policy = policy
+        self._clock = LONG_AGO
         # A send is remembered for every window, and for as long as its code may live.
         self._horizon = 1000 * max(policy.lifetime, *(w.seconds for w in policy.windows))
 
     def load(self) -> None:
-        """Make the scripts known to Redis. Raises ``StoreUnavailable``."""
+        """Make the scripts known to Redis and read its clock. Raises ``StoreUnavailable``."""
         self._scripts.load()
+        self._ask_door([keys.address("", "")], [request_id(), 0, 0], LONG_AGO)
 
     def ping(self) -> None:
         """Raises ``StoreUnavailable`` unless Redis answers."""
@@ -73,16 +80,12 @@ class RedisStore:
         factors = [share, 1] if subnets else [1]
         limits = [Window(w.limit * f, w.seconds) for f in factors for w in windows]
         longest = 1000 * max(w.seconds for w in windows)
-        tag, now, *stats = self._scripts.run(
-            "admit",
-            names,
-            [request_id(), longest, len(windows), *_flat(limits)],
-            DOOR_PATIENCE,
-        )
+        args: list[str | int] = [request_id(), longest, len(windows), *_flat(limits)]
+        (tag, _, *stats), clock = self._admit(names, args)
         triples = list(zip(stats[::3], stats[1::3], stats[2::3], strict=True))
         return Admission(
             admitted=tag == "admitted",
-            clock=Clock.read(now),
+            clock=clock,
             quotas=tuple(
                 _tightest(
                     windows[i],
@@ -93,6 +96,22 @@ class RedisStore:
             retry_after=max((fits for _, _, fits in triples), default=0),
         )
 
+    def _admit(self, names: Sequence[str], args: Sequence[str | int]) -> tuple[Reply, Clock]:
+        reply, clock = self._ask_door(names, args, self._clock)
+        if reply[0] == "late":
+            # This process had heard nothing from Redis yet, or Redis's clock has been set forward since.
+            reply, clock = self._ask_door(names, args, clock)
+        if reply[0] == "late":
+            raise StoreUnavailable
+        return reply, clock
+
+    def _ask_door(self, names: Sequence[str], args: Sequence[str | int], clock: Clock) -> tuple[Reply, Clock]:
+        """One run of the door's script with a deadline on ``clock``, and the clock that its reply tells."""
+        limit = deadline(clock, DOOR_PATIENCE)
+        reply = self._scripts.run("admit", names, [limit, *args], DOOR_PATIENCE)
+        self._clock = Clock.read(reply[1])
+        return reply, self._clock
+
     def issue(self, phone: PhoneNumber, channel: Channel, caller: Caller, proposal: Challenge) -> Issued:
         """Charge one send; the answer's nonce is the proposal's, or the live code's where that is repeated.
 
@@ -100,11 +119,12 @@ class RedisStore:
         """
         name, policy = self._keys(phone), self._policy
         request = request_id()
-        tag, *rest = self._scripts.run(
+        settled = time.monotonic() + PATIENCE + MARGIN
+        reply = self._scripts.run(
             "issue",
             [name.code, name.attempts, name.sends, name.failures, name.failures_of(caller.client)],
             [
-                deadline(caller),
+                deadline(caller.clock),
                 request,
                 proposal.nonce,
                 proposal.digest,
@@ -119,23 +139,27 @@ class RedisStore:
             ],
             PATIENCE,
         )
-        match tag, rest:
-            case "issued", [left, wait, nonce]:
-                return Issued(request, nonce.decode(), left, wait)
-            case "locked", [wait]:
+        match reply:
+            case ["issued", left, wait, nonce]:
+                return Issued(
+                    request, nonce.decode(), left, wait, settled_at=settled if reply.contested else 0.0
+                )
+            case ["locked", wait]:
                 raise TooManyAttempts(wait)
-            case "limited", [wait]:
+            case ["limited", wait]:
                 raise TooManyOtpRequests(wait)
             case _:
                 raise StoreUnavailable
 
     def withdraw(self, phone: PhoneNumber, issued: Issued, caller: Caller) -> None:
         """Take a send back that surely sent nothing: Redis is then as it was before it."""
+        # A lost attempt of the send could come behind the withdrawal, and would send afresh.
+        time.sleep(max(0.0, issued.settled_at - time.monotonic()))
         name = self._keys(phone)
         tag, *_ = self._scripts.run(
             "withdraw",
             [name.code, name.attempts, name.sends],
-            [deadline(caller), issued.request_id, self._horizon],
+            [deadline(caller.clock), issued.request_id, self._horizon, REPLAY_MS],
             PATIENCE,
         )
         if tag != "withdrawn":
@@ -160,7 +184,7 @@ class RedisStore:
                 name.sessions,
             ],
             [
-                deadline(caller),
+                deadline(caller.clock),
                 request,
                 self._codes.digest(phone, code),
                 1000 * policy.lifetime,

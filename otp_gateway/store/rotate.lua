@@ -11,7 +11,7 @@
 -- REPLY  {'rotated', issued at in ms, login in ms, 1 after a call or 0, refresh token id, access token id}
 --        {'ended'}     the token was spent before the grace: somebody has a copy, so the session is over now
 --        {'unknown'}   there is no such session
---        {'late'}      past the deadline: nothing was done
+--        {'late'}      the deadline has come: nothing was done
 --
 -- A spent token is remembered as 's:<id>' with the time and its successors: a client that lost the reply, a
 -- second tab, and a repeated attempt of this request all get the same answer.
@@ -30,7 +30,7 @@ if alive and session[4] then
     return { 'rotated', tonumber(used), login, call, refresh, access }
   end
 end
-if now > tonumber(ARGV[1]) then
+if now >= tonumber(ARGV[1]) then
   return { 'late' }
 end
 

@@ -21,7 +21,7 @@ from redis.exceptions import (
 )
 
 from otp_gateway.errors import StoreUnavailable
-from otp_gateway.model import Caller
+from otp_gateway.model import Clock
 from otp_gateway.store.connect import Client
 
 # Seconds until a call gives up. With the attempt that is then under way, the door and one transition end
@@ -35,12 +35,21 @@ LONGEST_PAUSE = 0.2
 LOST = (RedisConnectionError, RedisTimeoutError, RedisClusterException, OSError)
 
 
-def deadline(caller: Caller) -> int:
-    """The moment, in ms of Redis's time, after which a script of a call that begins now must do nothing.
+def deadline(clock: Clock, patience: float = PATIENCE) -> int:
+    """The moment, in ms of Redis's time, from which a script of a call that begins now must do nothing.
 
-    The caller's clock is never ahead of Redis, so that moment has passed there when the call gives up here.
+    The clock is never ahead of Redis, so that moment has come there when the call gives up here.
     """
-    return caller.clock.now_ms() + int(1000 * PATIENCE)
+    return clock.now_ms() + int(1000 * patience)
+
+
+class Reply(list[Any]):
+    """A script's reply, its tag decoded: ``["issued", 300000, …]``.
+
+    ``contested`` says that an earlier attempt was lost, and may yet run until the call's deadline.
+    """
+
+    contested = False
 
 
 class Scripts:
@@ -64,18 +73,18 @@ class Scripts:
         try:
             for source in self._sources.values():
                 self._client.script_load(source)
-        except (RedisError, OSError):
+        except (*LOST, RedisError):
             raise StoreUnavailable from None
 
     def ping(self) -> None:
         """Raises ``StoreUnavailable`` unless Redis answers."""
         try:
             self._client.ping()
-        except (RedisError, OSError):
+        except (*LOST, RedisError):
             raise StoreUnavailable from None
 
-    def run(self, name: str, keys: Sequence[str], args: Sequence[str | int], patience: float) -> list[Any]:
-        """The script's reply, its tag decoded: ``["issued", 300000, …]``.
+    def run(self, name: str, keys: Sequence[str], args: Sequence[str | int], patience: float) -> Reply:
+        """The script's reply.
 
         An attempt that fails is repeated until ``patience`` (seconds) has passed, and never given up before:
         a command may sit in a buffer, and only the script's own deadline, which must not lie later, stops it
@@ -95,7 +104,9 @@ class Scripts:
                 if not in_doubt:
                     raise StoreUnavailable from None
             else:
-                return [reply[0].decode(), *reply[1:]]
+                found = Reply([reply[0].decode(), *reply[1:]])
+                found.contested = in_doubt
+                return found
             now = time.monotonic()
             if now >= give_up:
                 raise StoreUnavailable

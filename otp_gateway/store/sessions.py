@@ -38,7 +38,7 @@ class SessionStore:
         tag, *rest = self._scripts.run(
             "rotate",
             [names.session(session_id), names.sessions],
-            [deadline(caller), session_id, refresh_id, request_id(), request_id(), GRACE_MS],
+            [deadline(caller.clock), session_id, refresh_id, request_id(), request_id(), GRACE_MS],
             PATIENCE,
         )
         match tag, rest:
@@ -64,7 +64,7 @@ class SessionStore:
         tag, *_ = self._scripts.run(
             "revoke",
             [names.session(session_id), names.sessions],
-            [deadline(caller), session_id],
+            [deadline(caller.clock), session_id],
             PATIENCE,
         )
         if tag != "revoked":

@@ -22,7 +22,7 @@
 -- REPLY  {'verified', Redis's time in ms, 1 after a call or 0}
 --        {'wrong', tries left}
 --        {'locked', ms to wait}   no try left, or a failure budget is spent: nothing was compared
---        {'late'}                 past the deadline: nothing was done
+--        {'late'}                 the deadline has come: nothing was done
 --
 -- A phone without a live code is counted and answered exactly like one whose code was guessed wrong.
 -- Right or wrong, the first write is one that a Redis without memory refuses: nobody guesses uncounted then.
@@ -42,12 +42,13 @@ if answered then
   end
   return { tag, tonumber(first), tonumber(second) }
 end
-if now > tonumber(ARGV[1]) then
+if now >= tonumber(ARGV[1]) then
   return { 'late' }
 end
 
 local function ttl(key)
-  return math.max(1, redis.call('PTTL', key))
+  -- A key is gone only when its last millisecond has passed.
+  return math.max(1, redis.call('PTTL', key) + 1)
 end
 
 local used = tonumber(redis.call('HGET', KEYS[2], 'tries') or 0)

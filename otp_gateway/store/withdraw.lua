@@ -6,11 +6,12 @@
 -- ARGV   1  deadline in ms of Redis's time
 --        2  request id of the send
 --        3  horizon: how long a send is remembered, ms
+--        4  how long an answer is kept for a repeated request, ms
 -- REPLY  {'withdrawn'}   also when an earlier attempt of this call has done it
---        {'late'}        past the deadline: nothing was done
+--        {'late'}        the deadline has come: nothing was done
 --
--- The code goes, and the one that it replaced comes back with its tries and its end, only while the nonce is
--- still this send's and no other send carries it.
+-- What this send made goes only while no other send carries the same nonce: from the code, and then what it
+-- replaced comes back with its tries and its end; or from what a later code replaced.
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -29,7 +30,7 @@ end
 if not own then
   return { 'withdrawn' }
 end
-if now > tonumber(ARGV[1]) then
+if now >= tonumber(ARGV[1]) then
   return { 'late' }
 end
 
@@ -38,29 +39,53 @@ if last then
   redis.call('PEXPIREAT', KEYS[3], string.format('%.0f', last + tonumber(ARGV[3])))
 end
 
-local code = redis.call('HMGET', KEYS[1], 'nonce', 'phone', 'replaced', 'replaced_tries')
-if code[1] ~= nonce then
+local code = redis.call('HMGET', KEYS[1], 'nonce', 'phone', 'replaced')
+local carried = others and others[nonce]
+if carried then
+  if code[1] == nonce then
+    redis.call('HSET', KEYS[1], 'channel', carried)
+  end
   return { 'withdrawn' }
 end
-if others and others[nonce] then
-  redis.call('HSET', KEYS[1], 'channel', others[nonce])
+
+local before = {}
+for record in string.gmatch(code[3] or '', '%S+') do
+  if string.match(record, '^[^:]+') ~= nonce then
+    before[#before + 1] = record
+  end
+end
+if code[1] and code[1] ~= nonce then
+  if #before > 0 then
+    redis.call('HSET', KEYS[1], 'replaced', table.concat(before, ' '))
+  else
+    redis.call('HDEL', KEYS[1], 'replaced')
+  end
+end
+if code[1] ~= nonce then
   return { 'withdrawn' }
 end
 
 redis.call('DEL', KEYS[1])
-if code[3] then
-  local before, digest, channel, ends = string.match(code[3], '^([^:]+):([^:]+):([^:]+):(%d+)$')
-  if tonumber(ends) > now then
-    redis.call('HSET', KEYS[1], 'nonce', before, 'digest', digest, 'phone', code[2], 'channel', channel)
-    redis.call('PEXPIREAT', KEYS[1], ends)
-  end
-end
 redis.call('HDEL', KEYS[2], 'tries')
-if code[4] then
-  local tries, ends = string.match(code[4], '^(%d+):(%d+)$')
-  if tonumber(ends) > now then
-    redis.call('HSET', KEYS[2], 'tries', tries)
-    redis.call('PEXPIREAT', KEYS[2], ends)
+if #before == 0 then
+  return { 'withdrawn' }
+end
+local old, digest, channel, ends, tries, tries_end =
+  string.match(table.remove(before, 1), '^([^:]+):([^:]+):([^:]+):(%d+):(%d+):(%d+)$')
+if old ~= '-' and tonumber(ends) > now then
+  redis.call('HSET', KEYS[1], 'nonce', old, 'digest', digest, 'phone', code[2], 'channel', channel)
+  if #before > 0 then
+    redis.call('HSET', KEYS[1], 'replaced', table.concat(before, ' '))
   end
+  redis.call('PEXPIREAT', KEYS[1], ends)
+end
+if tonumber(tries) > 0 and tonumber(tries_end) > now then
+  -- Answers kept for repeated requests may stand beside the tries, and must not go with them.
+  local answers = redis.call('HLEN', KEYS[2])
+  redis.call('HSET', KEYS[2], 'tries', tries)
+  if answers > 0 then
+    tries_end = string.format('%.0f', math.max(tonumber(tries_end), now + tonumber(ARGV[4])))
+  end
+  redis.call('PEXPIREAT', KEYS[2], tries_end)
 end
 return { 'withdrawn' }

@@ -201,6 +201,19 @@ class TestStalls:
                 assert snapshot(server) == before
             assert verify(gateway, code).status_code == 200
 
+    def test_requests_answered_503_are_not_counted_for_their_address_later(
+        self, server: RedisServer, emulator: KavenegarEmulator
+    ) -> None:
+        with Gateway(environment(server.url, emulator, OTP_IP_LIMITS="5/minute")) as gateway:
+            assert send(gateway).status_code == 200
+            server.pause()
+            with ThreadPoolExecutor(10) as pool:
+                replies = [job.result() for job in [pool.submit(send, gateway) for _ in range(10)]]
+            assert {reply.json()["code"] for reply in replies} == {"store_unavailable"}
+            server.resume()
+            time.sleep(0.2)
+            assert send(gateway).headers["RateLimit"].split(";")[1] == "r=3"
+
     def test_pauses_of_any_length_leave_exactly_what_was_answered(
         self, server: RedisServer, emulator: KavenegarEmulator
     ) -> None:

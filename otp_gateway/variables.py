@@ -1,0 +1,203 @@
+"""How single variables are read: text in, a value or a ``ValidationError`` that says what to do out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import limits
+import phonenumbers
+from environs import ValidationError
+
+from otp_gateway.model import Window
+from otp_gateway.signing import PrivateKey, PublicKey, load_private, load_public
+
+MIN_SECRET = 32
+MAX_REASON = 60
+NEW_SECRET = """make one with: python -c "import secrets; print(secrets.token_urlsafe(48))" """.strip()
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+URL_SCHEMES = ("redis", "rediss", "unix", "redis+sentinel", "redis+cluster")
+HOSTNAME = re.compile(r"(?=.{1,253}\Z)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.?)+\Z", re.IGNORECASE)
+
+
+def _windows(text: str) -> tuple[Window, ...]:
+    try:
+        items = limits.parse_many(text)
+    except ValueError:
+        raise ValidationError(f"{text!r} is not a list of limits such as '3/2minute;10/hour'") from None
+    # Asked of the text, for `limits` makes 1 of a zero in "3/0minute".
+    if any(int(number) == 0 for number in re.findall(r"[0-9]+", text)):
+        raise ValidationError(f"{text!r} holds a zero: nobody could ever log in")
+    return tuple(
+        sorted((Window(i.amount, i.get_expiry()) for i in items), key=lambda w: (w.seconds, w.limit))
+    )
+
+
+def _regions(text: str) -> tuple[str, ...]:
+    regions = tuple(part.strip().upper() for part in text.split(",") if part.strip())
+    unknown = [r for r in regions if r != "*" and r not in phonenumbers.SUPPORTED_REGIONS]
+    if unknown or not regions:
+        raise ValidationError(f"{', '.join(unknown) or 'empty'}: use ISO 3166 codes, or * for all")
+    return regions
+
+
+def _message(text: str) -> str:
+    if text.count("{code}") != 1:
+        raise ValidationError("the text must hold {code} exactly once")
+    return text
+
+
+def _domain(text: str) -> str:
+    if not HOSTNAME.match(text):
+        raise ValidationError("give a bare domain such as example.com, without scheme, port or path")
+    return text
+
+
+def _redis_url(text: str) -> str:
+    if not _is_redis_url(text):
+        # The value itself may hold a password, so it is not repeated.
+        raise ValidationError(
+            f"use {', '.join(f'{s}://' for s in URL_SCHEMES)}, with host, port, db in order"
+        )
+    return text
+
+
+def _is_redis_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        hosts = parts.netloc.rpartition("@")[2].split(",")
+        path = parts.path.strip("/")
+        db = parse_qs(parts.query).get("db", ["0"])[-1]
+        if parts.scheme in ("redis", "rediss") and path:
+            db = path
+        int(db)
+        if parts.scheme == "unix":
+            return bool(path)
+        several = parts.scheme in ("redis+sentinel", "redis+cluster")
+        return (
+            parts.scheme in URL_SCHEMES
+            and all(_is_host(host) for host in hosts)
+            and (several or len(hosts) == 1)
+            and (parts.scheme != "redis+sentinel" or bool(path))
+        )
+    except ValueError:
+        return False
+
+
+def _is_host(text: str) -> bool:
+    """``host`` or ``host:port``. Raises ``ValueError`` for a port that is none."""
+    parts = urlsplit(f"//{text}")
+    return bool(parts.hostname) and parts.port != 0
+
+
+def _base_url(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        sound = parts.scheme in ("http", "https") and _is_host(parts.netloc.rpartition("@")[2])
+    except ValueError:
+        sound = False
+    if not sound or parts.query or parts.fragment:
+        raise ValidationError("give an http:// or https:// address without query")
+    return text.rstrip("/")
+
+
+def _probability(text: str) -> Decimal:
+    try:
+        value = Decimal(text)
+    except InvalidOperation:
+        raise ValidationError(f"{text!r} is not a number such as 1e-4") from None
+    if not value.is_finite() or not 0 < value <= 1:
+        raise ValidationError("give a number above 0 and at most 1")
+    return value
+
+
+def _printable(text: str) -> str:
+    if not text.isascii() or not text.isprintable() or " " in text:
+        raise ValidationError("only printable ASCII without blanks")
+    return text
+
+
+def _log_level(text: str) -> str:
+    level = text.upper()
+    if level not in LOG_LEVELS:
+        raise ValidationError(f"use one of {', '.join(LOG_LEVELS)}")
+    return level
+
+
+def _origins(text: str) -> tuple[str, ...]:
+    origins = tuple(part.strip() for part in text.split(",") if part.strip())
+    for origin in origins:
+        try:
+            parts = urlsplit(origin)
+            sound = parts.scheme in ("http", "https") and origin == f"{parts.scheme}://{parts.netloc}"
+            sound = sound and _is_host(parts.netloc) and "@" not in origin
+        except ValueError:
+            sound = False
+        if not sound or "*" in origin:
+            raise ValidationError(f"{origin!r} is no origin such as https://app.example.com")
+    return origins
+
+
+def _secrets(text: str) -> tuple[str, ...]:
+    found = tuple(part.strip() for part in text.split(",") if part.strip())
+    if any(len(secret) < MIN_SECRET for secret in found):
+        raise ValidationError(f"each must have at least {MIN_SECRET} characters, as when it was SECRET_KEY")
+    return found
+
+
+def _pem(text: str) -> str:
+    """The PEM itself: given as such (line ends may be written as backslash and n), or as a file's path."""
+    if "-----BEGIN" in text:
+        return text.replace("\\n", "\n")
+    try:
+        return Path(text).read_text(encoding="ascii")
+    except (OSError, ValueError):
+        # The text may be a mangled key, so it is not repeated.
+        raise ValidationError("is neither a PEM text nor the path of a readable PEM file") from None
+
+
+def _private_key(text: str) -> PrivateKey | None:
+    try:
+        return load_private(_pem(text)) if text else None
+    except ValueError as error:
+        raise ValidationError(f"is no usable private key: {_reason(error)}") from None
+
+
+def _public_keys(text: str) -> tuple[PublicKey, ...]:
+    try:
+        return tuple(load_public(_pem(text))) if text else ()
+    except ValueError as error:
+        raise ValidationError(f"is no usable public key: {_reason(error)}") from None
+
+
+def _reason(error: ValueError) -> str:
+    # Our own words are short; OpenSSL's are not for people.
+    text = str(error)
+    return text if len(text) < MAX_REASON else "not readable"
+
+
+def long_enough(secret: str | None) -> None:
+    """A validator for a secret that may be missing."""
+    if secret is not None and len(secret) < MIN_SECRET:
+        raise ValidationError(f"must have at least {MIN_SECRET} characters; {NEW_SECRET}")
+
+
+PARSERS: dict[str, Callable[[str], Any]] = {
+    "windows": _windows,
+    "regions": _regions,
+    "message": _message,
+    "domain": _domain,
+    "redis_url": _redis_url,
+    "base_url": _base_url,
+    "probability": _probability,
+    "printable": _printable,
+    "level": _log_level,
+    "origins": _origins,
+    "private_key": _private_key,
+    "public_keys": _public_keys,
+    "secrets": _secrets,
+}

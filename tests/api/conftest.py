@@ -1,0 +1,46 @@
+"""Gateways for the tests of the API."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from otp_gateway.store.connect import Client
+from tests.api.support import Api, Recorder, make_api
+from tests.conftest import SECRET_KEY
+from tests.support.gateway import Gateway
+from tests.support.kavenegar import KavenegarEmulator
+from tests.support.redis_server import RedisServer
+
+
+@pytest.fixture
+def api(redis_client: Client, emulator: KavenegarEmulator) -> Api:
+    """The whole gateway on either store, its SMS going to the emulator over HTTP."""
+    return make_api(redis_client, emulator=emulator)
+
+
+@pytest.fixture
+def sender() -> Recorder:
+    """A sender that delivers everything and remembers it."""
+    return Recorder()
+
+
+@pytest.fixture(scope="session")
+def wire(running_emulator: KavenegarEmulator) -> Iterator[Gateway]:
+    """One gunicorn with a Redis of its own, behind two proxies as it believes, with roomy limits."""
+    with (
+        RedisServer() as server,
+        Gateway(
+            {
+                "SECRET_KEY": SECRET_KEY,
+                "REDIS_URL": server.url,
+                "KAVENEGAR_API_KEY": running_emulator.api_key,
+                "KAVENEGAR_BASE_URL": running_emulator.base_url,
+                "OTP_IP_LIMITS": "1000/minute",
+                "OTP_PHONE_LIMITS": "1000/minute",
+                "TRUSTED_PROXIES": "2",
+            }
+        ) as gateway,
+    ):
+        yield gateway

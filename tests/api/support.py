@@ -1,0 +1,161 @@
+"""A client for the API under test, sender fakes, and the shape of a problem document."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+import redis
+from flask import Flask
+from werkzeug.test import TestResponse
+
+from otp_gateway import create_app
+from otp_gateway.codes import Codes
+from otp_gateway.model import Channel, PhoneNumber
+from otp_gateway.store import connect
+from otp_gateway.store.connect import Client
+from otp_gateway.store.keys import PhoneKeys
+from tests.conftest import SECRET_KEY, make_settings
+from tests.support.kavenegar import KavenegarEmulator
+
+PHONE = "+989123456789"
+OTHER = "+989351112233"
+SEND = "/api/v1/usr/otp"
+VERIFY = "/api/v1/usr/otp/verify"
+HOME = "192.0.2.1"
+AWAY = "192.0.2.2"
+# No test but those of the limit itself shall meet the address's limit.
+ROOMY = "1000/minute"
+STANDARD = {"type", "title", "status", "detail", "code"}
+
+
+class Recorder:
+    """Accepts every code, or raises what `fault` holds, after `seconds`."""
+
+    configured = True
+
+    def __init__(self, fault: Exception | None = None, seconds: float = 0) -> None:
+        self.fault = fault
+        self.seconds = seconds
+        self.sent: list[tuple[str, str, Channel]] = []
+
+    def send(self, phone: PhoneNumber, code: str, channel: Channel, reference: int) -> None:
+        assert 0 <= reference < 2**62
+        time.sleep(self.seconds)
+        if self.fault is not None:
+            raise self.fault
+        self.sent.append((phone.e164, code, channel))
+
+    def code_for(self, e164: str) -> str:
+        """The last code that went to this phone."""
+        return [code for phone, code, _ in self.sent if phone == e164][-1]
+
+
+class Api:
+    """The gateway's API as one client after another sees it; `ip` is the peer's address."""
+
+    def __init__(self, app: Flask, store: Client) -> None:
+        self.app = app
+        self.client = app.test_client(use_cookies=False)
+        self.redis = cast("redis.Redis", store)
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        ip: str = HOME,
+        headers: Mapping[str, str] | Sequence[tuple[str, str]] = (),
+        **options: Any,
+    ) -> TestResponse:
+        pairs = list(headers.items() if isinstance(headers, Mapping) else headers)
+        return self.client.open(
+            path, method=method, headers=pairs, environ_overrides={"REMOTE_ADDR": ip}, **options
+        )
+
+    def get(self, path: str, **options: Any) -> TestResponse:
+        return self.request("GET", path, **options)
+
+    def post(self, path: str, body: object, **options: Any) -> TestResponse:
+        """POST bytes as they are, anything else as JSON; both as application/json."""
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        return self.request("POST", path, data=data, content_type="application/json", **options)
+
+    def send(self, phone: object = PHONE, *, channel: object = None, **options: Any) -> TestResponse:
+        body = {"phone_number": phone} | ({"channel": channel} if channel is not None else {})
+        return self.post(SEND, body, **options)
+
+    def verify(self, phone: object, code: object, **options: Any) -> TestResponse:
+        return self.post(VERIFY, {"phone_number": phone, "code": code}, **options)
+
+    def pass_time(self, seconds: int) -> None:
+        """Let every key of the phones grow older; those whose end is reached vanish."""
+        for key in list(self.redis.scan_iter("otp:*")):
+            left = int(self.redis.pttl(key)) - 1000 * seconds
+            if left > 0:
+                self.redis.pexpire(key, left)
+            else:
+                self.redis.delete(key)
+
+
+def make_api(
+    store: Client | None = None,
+    sender: Recorder | None = None,
+    emulator: KavenegarEmulator | None = None,
+    **variables: object,
+) -> Api:
+    """The application over the store (else a new embedded one).
+
+    Codes go to the emulator, the sender, the provider that the variables name, or else to a recorder.
+    """
+    store = store or connect(None)
+    values: dict[str, object] = {"OTP_IP_LIMITS": ROOMY}
+    if emulator is not None:
+        values |= {"KAVENEGAR_API_KEY": emulator.api_key, "KAVENEGAR_BASE_URL": emulator.base_url}
+    elif sender is None and "KAVENEGAR_API_KEY" not in variables:
+        sender = Recorder()
+    app = create_app(make_settings(**values | variables), redis=store, sender=sender)
+    return Api(app, store)
+
+
+def wrong(code: str, by: int = 1) -> str:
+    """Another code of the same length."""
+    return f"{(int(code) + by) % 10 ** len(code):0{len(code)}d}"
+
+
+def keys_of(e164: str) -> PhoneKeys:
+    """The names of a phone's keys under the tests' secret key."""
+    return PhoneKeys(Codes(SECRET_KEY, 6).pid(PhoneNumber(e164)))
+
+
+def assert_problem(
+    reply: TestResponse, status: int, code: str, detail: str | None = None, members: Sequence[str] = ()
+) -> dict[str, Any]:
+    """The reply is a problem document with exactly the standard members and these; its body."""
+    assert reply.status_code == status, reply.text
+    assert reply.headers["Content-Type"] == "application/problem+json"
+    assert reply.headers["X-Request-ID"]
+    body: dict[str, Any] = json.loads(reply.data)
+    assert set(body) == STANDARD | set(members)
+    assert body["status"] == status
+    assert body["code"] == code
+    for name in ("type", "title", "detail"):
+        assert isinstance(body[name], str)
+        assert body[name]
+    if detail is not None:
+        assert body["detail"] == detail
+    retriable = status in (429, 503)
+    assert ("Retry-After" in reply.headers) == retriable
+    if retriable:
+        assert retry_after(reply) >= 1
+    return body
+
+
+def retry_after(reply: TestResponse) -> int:
+    """Retry-After, which must be whole seconds."""
+    value = reply.headers["Retry-After"]
+    assert value.isascii()
+    assert value.isdigit()
+    return int(value)

@@ -1,0 +1,114 @@
+"""What the senders' tests share: a sender over real HTTP, and faults in turn."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+
+import pytest
+
+from otp_gateway.errors import SendFailed, SmsFailed, SmsUnconfirmed
+from otp_gateway.model import Channel, PhoneNumber
+from otp_gateway.senders import Sender, sender_for
+from tests.conftest import make_settings
+from tests.support.kavenegar import Call, Fault, Reply
+
+PHONE = PhoneNumber("+989123456789")
+CODE = "482915"
+REFERENCE = 2**62 - 1
+KEY = "4B5A6C7D8E9F-test-key"  # the emulator's
+TEMPLATE = "login"
+# What a send may take beyond SMS_TIMEOUT: the scheduling of a busy machine.
+GRACE = 1.0
+
+
+def sender_to(url: str, **variables: object) -> Sender:
+    """The sender that the settings make, for the provider at this address."""
+    defaults: dict[str, object] = {
+        "KAVENEGAR_API_KEY": KEY,
+        "KAVENEGAR_BASE_URL": url,
+        "SMS_TIMEOUT": 2,
+    }
+    return sender_for(make_settings(**defaults | variables))
+
+
+def send(sender: Sender, phone: PhoneNumber = PHONE, channel: Channel = "sms") -> None:
+    sender.send(phone, CODE, channel, REFERENCE)
+
+
+def failure(sender: Sender, phone: PhoneNumber = PHONE) -> SendFailed:
+    """The error that a send ends with."""
+    with pytest.raises(SendFailed) as caught:
+        send(sender, phone)
+    error = caught.value
+    assert error.definite is isinstance(error, SmsFailed) is not isinstance(error, SmsUnconfirmed)
+    return error
+
+
+@contextmanager
+def bounded(timeout: float) -> Iterator[None]:
+    """What happens inside ends by ``timeout`` and a little grace."""
+    started = time.monotonic()
+    yield
+    assert time.monotonic() - started < timeout + GRACE
+
+
+def in_turn(*faults: Fault) -> Fault:
+    """The first request meets the first fault, the second the second; one more is an error of the test."""
+    left = iter(faults)
+
+    def fault(call: Call) -> None:
+        next(left)(call)
+
+    return fault
+
+
+def raw(head: bytes, body: bytes = b"") -> Fault:
+    """These bytes, and the end of the connection."""
+    return lambda call: call.write(head + body)
+
+
+def reply(body: bytes, status: int = 200) -> Fault:
+    """Any body; nothing is delivered."""
+    return lambda call: call.send(Reply(status, body))
+
+
+class Flood:
+    """A fault that sends up to 64 MiB after a head, and counts what the client took."""
+
+    def __init__(self, status: int, *headers: tuple[str, str]) -> None:
+        self._head = Reply(status, b"", "text/html", headers).head(None)
+        self.megabytes = 0
+
+    def __call__(self, call: Call) -> None:
+        call.write(self._head)
+        for _ in range(64):
+            call.write(b"x" * 2**20)
+            self.megabytes += 1
+
+
+@contextmanager
+def refusing() -> Iterator[str]:
+    """The address of a port that is ours and refuses connections."""
+    with closing(socket.socket()) as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{bound.getsockname()[1]}"
+
+
+@contextmanager
+def silent(scheme: str = "http", *, full: bool = False) -> Iterator[str]:
+    """A port that the kernel accepts on and nobody serves; ``full``: its backlog takes no connection more."""
+    with closing(socket.socket()) as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0 if full else 64)
+        waiting = [socket.socket() for _ in range(4 if full else 0)]
+        try:
+            for client in waiting:
+                client.setblocking(False)
+                client.connect_ex(listener.getsockname())
+            yield f"{scheme}://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            for client in waiting:
+                client.close()

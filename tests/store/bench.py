@@ -1,0 +1,191 @@
+"""A store under test: its calls in one line each, time that can be pushed, and all that Redis holds."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import redis
+
+from otp_gateway.codes import Codes
+from otp_gateway.errors import InvalidCode
+from otp_gateway.model import Admission, Caller, Channel, Clock, Issued, PhoneNumber, Policy, Session, Window
+from otp_gateway.store import RedisStore
+from otp_gateway.store.connect import Client
+from otp_gateway.store.keys import PhoneKeys
+from otp_gateway.store.scripts import Reply, Scripts
+
+SECRET_KEY = "tests-only-secret-key-of-forty-characters"
+PHONE = PhoneNumber("+989123456789")
+OTHER_PHONE = PhoneNumber("+989351112233")
+DAY = 86_400
+# The contract's defaults, by its own numbers.
+POLICY = Policy(
+    length=6,
+    lifetime=300,
+    max_attempts=3,
+    windows=(Window(3, 120), Window(10, 3600), Window(20, DAY)),
+    max_failures_per_client=10,
+    max_failures_per_phone=50,
+    session_lifetime=30 * DAY,
+)
+# Milliseconds by which two readings of one moment may differ on a busy machine.
+SLACK = 100
+# What scripts write as a time: milliseconds since 1970. No id and no digest looks like it.
+STAMP = re.compile(rb"(?<!\d)1\d{12}(?!\d)")
+
+Snapshot = tuple[dict[bytes, Any], dict[bytes, int]]
+
+
+class RecordedScripts(Scripts):
+    """The scripts, and what they were last called with."""
+
+    calls: list[tuple[str, Sequence[str], Sequence[str | int]]]
+
+    def run(self, name: str, keys: Sequence[str], args: Sequence[str | int], patience: float) -> Reply:
+        self.calls = [*getattr(self, "calls", []), (name, keys, args)]
+        return super().run(name, keys, args, patience)
+
+
+class Bench:
+    """A store over ``client``; ``direct``, by default the same, is where the test itself looks."""
+
+    def __init__(self, client: Client, direct: Client | None = None, **policy: Any) -> None:
+        """``policy``: what differs from the contract's defaults."""
+        self.codes = Codes(SECRET_KEY, 6)
+        self.policy = replace(POLICY, **policy)
+        self.store = RedisStore(client, self.codes, self.policy)
+        self.scripts = RecordedScripts(client)
+        self.store._scripts = self.store.sessions._scripts = self.scripts
+        self._direct = client if direct is None else direct
+
+    @property
+    def redis(self) -> redis.Redis:
+        """The client of a single server, for the test's own commands."""
+        assert isinstance(self._direct, redis.Redis)
+        return self._direct
+
+    def run(self, *command: Any) -> Any:
+        """What Redis answers to a command of the test's own."""
+        return self.redis.execute_command(*command)  # type: ignore[no-untyped-call]  # redis-py has left it so
+
+    def now(self) -> int:
+        """Redis's time in milliseconds."""
+        seconds, micros = self.run("TIME")
+        return int(seconds) * 1000 + int(micros) // 1000
+
+    def caller(self, client: str = "home", *, read_ago: float = 0) -> Caller:
+        """A request of this client; its clock was read ``read_ago`` seconds ago and stood still since."""
+        return Caller(client, Clock.read(self.now() - int(1000 * read_ago)))
+
+    def issue(
+        self,
+        client: str | Caller = "home",
+        *,
+        channel: Channel = "sms",
+        phone: PhoneNumber = PHONE,
+    ) -> Issued:
+        """Charge one send."""
+        caller = client if isinstance(client, Caller) else self.caller(client)
+        return self.store.issue(phone, channel, caller, self.codes.propose(phone))
+
+    def withdraw(self, issued: Issued, caller: Caller | None = None, *, phone: PhoneNumber = PHONE) -> None:
+        """Take one send back."""
+        self.store.withdraw(phone, issued, caller or self.caller())
+
+    def verify(
+        self, code: str | Issued, client: str | Caller = "home", *, phone: PhoneNumber = PHONE
+    ) -> Session:
+        """Guess this code, or the one that was issued."""
+        digits = self.code(code, phone=phone) if isinstance(code, Issued) else code
+        return self.store.verify(phone, digits, client if isinstance(client, Caller) else self.caller(client))
+
+    def fail(self, client: str = "home", *, phone: PhoneNumber = PHONE) -> int:
+        """Guess wrong; how many tries are left. Another error than ``InvalidCode`` passes."""
+        with pytest.raises(InvalidCode) as error:
+            self.verify(self.wrong(phone), client, phone=phone)
+        return error.value.attempts_remaining
+
+    def admit(
+        self,
+        *networks: str,
+        endpoint: str = "otp",
+        windows: Sequence[Window] = (Window(5, 60),),
+        share: int = 10,
+    ) -> Admission:
+        """Count one request of an address."""
+        return self.store.admit(networks or ("net",), endpoint, windows, share)
+
+    def code(self, issued: Issued, *, phone: PhoneNumber = PHONE) -> str:
+        """What the SMS of this send says."""
+        return self.codes.derive(phone, issued.nonce)
+
+    def wrong(self, phone: PhoneNumber = PHONE) -> str:
+        """Six digits that are not the live code."""
+        nonce = self.run("HGET", self.keys(phone).code, "nonce")
+        right = self.codes.derive(phone, nonce.decode()) if nonce else ""
+        return "000000" if right != "000000" else "000001"
+
+    def keys(self, phone: PhoneNumber = PHONE) -> PhoneKeys:
+        """The names of the phone's keys."""
+        return PhoneKeys(self.codes.pid(phone))
+
+    def replay(self, call: tuple[str, Sequence[str], Sequence[str | int]] | None = None) -> Reply:
+        """Run a script once more with the very arguments of a call, by default the last one."""
+        name, keys, args = call or self.scripts.calls[-1]
+        return Scripts(self._direct).run(name, keys, args, 1)
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass: every key, and every time that stands in one, is that much older."""
+        ms = round(seconds * 1000)
+        run = self.run
+        for key in run("KEYS", "*"):
+            kind = run("TYPE", key)
+            if kind == b"hash":
+                for field, value in run("HGETALL", key).items():
+                    run("HSET", key, field, _older(value, ms))
+            elif kind == b"list":
+                for index, value in enumerate(run("LRANGE", key, 0, -1)):
+                    run("LSET", key, index, _older(value, ms))
+            elif kind == b"zset":
+                for member in run("ZRANGE", key, 0, -1):
+                    run("ZINCRBY", key, -ms, member)
+            # Zero or less deletes.
+            run("PEXPIRE", key, run("PTTL", key) - ms)
+
+    def snapshot(self) -> Snapshot:
+        """All that Redis holds, and when each key ends; every key must."""
+        run = self.run
+        read = {
+            b"string": lambda key: run("GET", key),
+            b"hash": lambda key: run("HGETALL", key),
+            b"list": lambda key: run("LRANGE", key, 0, -1),
+            b"zset": lambda key: run("ZRANGE", key, 0, -1, "WITHSCORES"),
+        }
+        values, ends = {}, {}
+        for key in run("KEYS", "*"):
+            left = run("PTTL", key)
+            assert left != -1, f"{key} lives for ever"
+            if left >= 0:
+                ends[key] = self.now() + left
+                values[key] = read[run("TYPE", key)](key)
+        return values, ends
+
+    def assert_same(self, before: Snapshot) -> None:
+        """Redis holds what it held, to the last value and to the end of each key."""
+        values, ends = self.snapshot()
+        assert values == before[0]
+        assert ends == pytest.approx(before[1], abs=SLACK)
+
+
+def settle() -> None:
+    """Let a few milliseconds pass, so that equal times are no accident."""
+    time.sleep(0.005)
+
+
+def _older(value: bytes, ms: int) -> bytes:
+    return STAMP.sub(lambda stamp: b"%d" % (int(stamp[0]) - ms), value)

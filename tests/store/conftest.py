@@ -1,0 +1,14 @@
+"""The store's tests run on real Redis and on the embedded store alike."""
+
+from __future__ import annotations
+
+import pytest
+
+from otp_gateway.store.connect import Client
+from tests.store.bench import Bench
+
+
+@pytest.fixture
+def bench(redis_client: Client) -> Bench:
+    """An empty store with the contract's defaults."""
+    return Bench(redis_client)

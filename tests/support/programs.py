@@ -1,0 +1,60 @@
+"""Programs that a machine may lack: skipped with the reason locally, a failure when CI=true."""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+_LOCKED = Path(__file__).resolve().parents[1] / "interop"
+# The oldest that jose 6 runs on.
+_NODE = 20
+_NPM_FILES = ("package.json", "package-lock.json", ".npmrc")
+
+
+def require_program(name: str) -> str:
+    """The path of a program; without it, the test is skipped, or fails when CI=true."""
+    found = shutil.which(name)
+    return found or _give_up(f"no {name} on the PATH")
+
+
+def node_project() -> Path:
+    """A directory of this run's own in which Node finds the pinned packages of tests/interop."""
+    node, npm = require_program("node"), require_program("npm")
+    version = subprocess.check_output([node, "--version"], text=True, timeout=10).strip()
+    if int(version.removeprefix("v").partition(".")[0]) < _NODE:
+        _give_up(f"node is {version}, older than {_NODE}")
+    try:
+        return _installed(npm)
+    except subprocess.CalledProcessError as error:
+        _give_up(f"npm cannot install: {error.stderr[-500:]}")
+
+
+@functools.cache
+def _installed(npm: str) -> Path:
+    directory = Path(tempfile.mkdtemp(prefix="node-"))
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    for name in _NPM_FILES:
+        shutil.copy(_LOCKED / name, directory)
+    subprocess.run(
+        [npm, "ci", "--prefer-offline", "--ignore-scripts", "--no-audit", "--no-fund"],
+        cwd=directory,
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    return directory
+
+
+def _give_up(reason: str) -> NoReturn:
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)

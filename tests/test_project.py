@@ -1,0 +1,70 @@
+"""Files that stand around the package."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.support.gateway import ROOT
+
+PIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(\[[a-z,]+\])?==[0-9][A-Za-z0-9.]*")
+CODE = sorted(
+    path
+    for path in (ROOT / "otp_gateway").rglob("*")
+    if path.suffix in {".py", ".lua", ".html", ".css", ".js"}
+)
+
+
+@pytest.mark.parametrize(
+    ("given", "seen"),
+    [
+        ({}, "1"),
+        ({"TRUSTED_PROXIES": ""}, "1"),
+        ({"TRUSTED_PROXIES": "2"}, "2"),
+        ({"TRUSTED_PROXIES": "0"}, "0"),
+    ],
+    ids=["unset", "empty", "two", "none"],
+)
+def test_the_procfile_trusts_one_proxy_unless_told_otherwise(
+    tmp_path: Path, given: dict[str, str], seen: str
+) -> None:
+    stub = tmp_path / "gunicorn"
+    stub.write_text('#!/bin/sh\necho "$TRUSTED_PROXIES" "$@"\n')
+    stub.chmod(0o755)
+    (command,) = re.findall(r"^web: (.+)$", (ROOT / "Procfile").read_text(), re.MULTILINE)
+    done = subprocess.run(
+        ["/bin/sh", "-c", command],
+        cwd=ROOT,
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin", **given},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=10,
+    )
+    assert done.stdout == f"{seen} wsgi:app\n"
+
+
+@pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt"])
+def test_every_requirement_is_pinned(name: str) -> None:
+    lines = [line.split("#")[0].strip() for line in (ROOT / name).read_text().splitlines()]
+    pins = [line for line in lines if line and not line.startswith("-r ")]
+    assert len(pins) > 5
+    assert [pin for pin in pins if not PIN.fullmatch(pin)] == []
+    names = [re.split(r"[\[=]", pin)[0].lower() for pin in pins]
+    assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize("path", CODE, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_file_of_the_package_is_too_long_to_read(path: Path) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 400
+
+
+def test_the_readme_names_the_two_commands_and_the_two_endpoints() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    commands = re.findall(r"^```sh\n(.*?)^```", readme, re.MULTILINE | re.DOTALL)
+    assert {"make run", "make test"} <= {line for block in commands for line in block.splitlines()}
+    called = re.findall(r"^curl http://127\.0\.0\.1:8000(\S+)", "\n".join(commands), re.MULTILINE)
+    assert {"/api/v1/usr/otp", "/api/v1/usr/otp/verify"} <= set(called)

@@ -1,0 +1,417 @@
+"""The settings: defaults, what is accepted and refused, and a gateway that refuses to start."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dotenv import dotenv_values
+
+from otp_gateway.model import Window
+from otp_gateway.settings import Settings, SettingsError
+from tests.conftest import SECRET_KEY
+from tests.support.gateway import ROOT, run_to_exit
+
+FIELDS = tuple(field.name for field in dataclasses.fields(Settings))
+NAMES = tuple(name.upper() for name in FIELDS)
+# What signs tokens is told of in tests/sessions/test_keys.py: these three only make sense together.
+KEYS = {"JWT_ALGORITHM", "JWT_PRIVATE_KEY", "JWT_FORMER_PUBLIC_KEYS"}
+EXAMPLE = ROOT / ".env.example"
+SECRET_WORD = "hunter2-is-the-password"
+
+DEFAULTS: dict[str, object] = {
+    "secret_key_fallbacks": (),
+    "redis_url": None,
+    "kavenegar_api_key": None,
+    "kavenegar_sender": "10008663",
+    "kavenegar_template": None,
+    "kavenegar_base_url": "https://api.kavenegar.com",
+    "sms_backend": "kavenegar",
+    "sms_timeout": 10.0,
+    "otp_length": 6,
+    "otp_expiry_time": 300,
+    "otp_max_attempts": 3,
+    "otp_phone_limits": (Window(3, 120), Window(10, 3600), Window(20, 86_400)),
+    "otp_ip_limits": (Window(5, 60),),
+    "token_ip_limits": (Window(60, 60),),
+    "otp_max_failures_per_client": 10,
+    "otp_max_failures_per_phone": 50,
+    "otp_max_guess_probability": Decimal("0.0001"),
+    "otp_regions": ("IR",),
+    "otp_message": "کد تایید شما: {code}",
+    "otp_web_domain": None,
+    "jwt_algorithm": "HS256",
+    "jwt_private_key": None,
+    "jwt_former_public_keys": (),
+    "jwt_issuer": "otp-gateway",
+    "jwt_audience": "otp-gateway",
+    "jwt_access_ttl": 900,
+    "jwt_refresh_ttl": 2_592_000,
+    "auth_cookies": False,
+    "cors_origins": (),
+    "log_level": "INFO",
+    "trusted_proxies": 0,
+    "admin_reveal_codes": False,
+    "port": 8000,
+    "web_concurrency": 2 * (os.cpu_count() or 1),
+}
+
+# What the field holds for a text, the first of each variable being another than its default.
+ACCEPTED: dict[str, dict[str, object]] = {
+    "SECRET_KEY": {"k" * 32: "k" * 32},
+    "SECRET_KEY_FALLBACKS": {
+        "a" * 32: ("a" * 32,),
+        f"{'a' * 32}, {'b' * 40}": ("a" * 32, "b" * 40),
+    },
+    "REDIS_URL": {
+        url: url
+        for url in (
+            "redis://localhost",
+            "redis://:password@localhost:6379/1",
+            "redis://[::1]:6379",
+            "rediss://user:password@example.com:6380/0",
+            "unix:///run/redis.sock",
+            "redis+sentinel://h1:26379,h2:26379/mymaster",
+            "redis+sentinel://:password@h1,h2/mymaster?db=1",
+            "redis+cluster://h1:6379,h2:6379",
+        )
+    },
+    "KAVENEGAR_API_KEY": {"4B5A6C7D": "4B5A6C7D"},
+    "KAVENEGAR_SENDER": {"10004346": "10004346", "": ""},
+    "KAVENEGAR_TEMPLATE": {"login": "login"},
+    "KAVENEGAR_BASE_URL": {
+        "http://127.0.0.1:8080/": "http://127.0.0.1:8080",
+        "https://proxy.example.com/kavenegar": "https://proxy.example.com/kavenegar",
+    },
+    "SMS_BACKEND": {"console": "console", "kavenegar": "kavenegar"},
+    "SMS_TIMEOUT": {"2.5": 2.5, "30": 30.0},
+    "OTP_LENGTH": {"7": 7, "10": 10},
+    "OTP_EXPIRY_TIME": {"120": 120, "600": 600},
+    "OTP_MAX_ATTEMPTS": {"5": 5, "1": 1},
+    "OTP_PHONE_LIMITS": {
+        "1/minute": (Window(1, 60),),
+        "10/hour;3/2minute": (Window(3, 120), Window(10, 3600)),
+        "3 per 2 minute, 1 per day": (Window(3, 120), Window(1, 86_400)),
+    },
+    "OTP_IP_LIMITS": {"100/hour": (Window(100, 3600),), "1/second;2/day": (Window(1, 1), Window(2, 86_400))},
+    "TOKEN_IP_LIMITS": {"100/hour": (Window(100, 3600),)},
+    "OTP_MAX_FAILURES_PER_CLIENT": {"3": 3},
+    "OTP_MAX_FAILURES_PER_PHONE": {"20": 20},
+    "OTP_MAX_GUESS_PROBABILITY": {"0.001": Decimal("0.001"), "1": Decimal(1)},
+    "OTP_REGIONS": {"AF": ("AF",), " ir, de ": ("IR", "DE"), "*": ("*",)},
+    "OTP_MESSAGE": {"Your code is {code}": "Your code is {code}", "{code}" + "x" * 894: "{code}" + "x" * 894},
+    "OTP_WEB_DOMAIN": {"example.com": "example.com", "login.example.co.uk": "login.example.co.uk"},
+    "JWT_ISSUER": {"https://id.example.com": "https://id.example.com"},
+    "JWT_AUDIENCE": {"shop": "shop"},
+    "JWT_ACCESS_TTL": {"60": 60},
+    "JWT_REFRESH_TTL": {"86400": 86_400},
+    "AUTH_COOKIES": {"true": True, "1": True, "off": False},
+    "CORS_ORIGINS": {
+        "https://app.example.com": ("https://app.example.com",),
+        "https://a.example, http://localhost:3000": ("https://a.example", "http://localhost:3000"),
+    },
+    "LOG_LEVEL": {"DEBUG": "DEBUG", "warning": "WARNING"},
+    "TRUSTED_PROXIES": {"1": 1, "2": 2},
+    "PORT": {"5000": 5000, "65535": 65_535},
+    "WEB_CONCURRENCY": {"33": 33, "1": 1},
+}
+
+REFUSED: dict[str, tuple[str, ...]] = {
+    "SECRET_KEY": ("short", "s" * 31),
+    "SECRET_KEY_FALLBACKS": ("short", f"{'a' * 32},short"),
+    "REDIS_URL": (
+        "localhost:6379",
+        "http://localhost",
+        "redis://",
+        "redis://localhost:port",
+        "redis://localhost:99999",
+        "redis://localhost?db=one",
+        "redis://[::1",
+        "unix://",
+        "redis+sentinel://h1:26379",
+        "redis+sentinel:///mymaster",
+        "redis+sentinel://h1:port/mymaster",
+        "redis+sentinel://h1,h2:99999/mymaster",
+        "redis+sentinel://h1/mymaster?db=one",
+        "redis+cluster://",
+        "redis+cluster://h1:port",
+    ),
+    "KAVENEGAR_API_KEY": ("two words", "کلید", "line\nbreak"),
+    "KAVENEGAR_SENDER": ("two words",),
+    "KAVENEGAR_TEMPLATE": ("two words",),
+    "KAVENEGAR_BASE_URL": (
+        "api.kavenegar.com",
+        "ftp://api.kavenegar.com",
+        "https://",
+        "https://h?key=1",
+        "http://[::1",
+        "http://h:99999",
+        "http://h:port",
+    ),
+    "SMS_BACKEND": ("twilio",),
+    "SMS_TIMEOUT": ("0", "-1", "ten", "nan", "inf"),
+    "OTP_LENGTH": ("3", "11", "six", "6.5", "-6"),
+    "OTP_EXPIRY_TIME": ("0", "601", "-1", "5m"),
+    "OTP_MAX_ATTEMPTS": ("0", "-1", "many"),
+    "OTP_MAX_FAILURES_PER_CLIENT": ("0", "-1"),
+    "OTP_MAX_FAILURES_PER_PHONE": ("0", "-1"),
+    "OTP_MAX_GUESS_PROBABILITY": ("0", "-1", "1.5", "small", "nan", "inf"),
+    "OTP_REGIONS": ("XX", "IR,XX", "IRN", "98", ","),
+    "OTP_MESSAGE": ("no code", "{code} {code}", "{code}" + "x" * 895),
+    "OTP_WEB_DOMAIN": (
+        "https://example.com",
+        "example.com:443",
+        "example.com/x",
+        "-a.com",
+        "a..b",
+        "two words",
+    ),
+    "JWT_ACCESS_TTL": ("0", "-1", "15m", "2592001"),
+    "JWT_REFRESH_TTL": ("0", "-1", "899"),
+    "AUTH_COOKIES": ("perhaps",),
+    "CORS_ORIGINS": (
+        "*",
+        "null",
+        "app.example.com",
+        "https://app.example.com/",
+        "https://*.example.com",
+        "https://app.example.com:port",
+        "https://user@app.example.com",
+    ),
+    "LOG_LEVEL": ("LOUD",),
+    "TRUSTED_PROXIES": ("-1", "all"),
+    "PORT": ("0", "65536", "http"),
+    "WEB_CONCURRENCY": ("0", "-1", "auto"),
+}
+ZEROS = ("0/minute", "3/0minute", "3/2minute;0/hour", "3/2minute;10/0hour", "0 per 2 minute", "0/0day")
+NO_LIMITS = ("often", "3/fortnight", "-3/minute", "3", "/minute", "3/minute;", ";")
+
+
+def load(**variables: str) -> Settings:
+    return Settings.load(variables, dotenv=None)
+
+
+def faults_of(**variables: str) -> dict[str, list[str]]:
+    with pytest.raises(SettingsError) as caught:
+        load(**variables)
+    faults = caught.value.faults
+    text = str(caught.value)
+    for name, words in faults.items():
+        assert all(f"{name}: {word}" in text for word in words)
+        assert all(len(word) > 10 for word in words)
+    return faults
+
+
+def pairs(table: dict[str, Any]) -> list[Any]:
+    return [
+        pytest.param(name, text, id=f"{name}-{text[:24]}") for name, texts in table.items() for text in texts
+    ]
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_every_default_is_the_contracts(name: str) -> None:
+    if name == "secret_key":
+        assert load().secret_key != load().secret_key, "random with the embedded store"
+        assert len(load().secret_key) >= 32
+    else:
+        assert getattr(load(), name) == DEFAULTS[name]
+
+
+def test_every_variable_stands_in_the_tables_of_this_file() -> None:
+    limits = {name for name in NAMES if name.endswith("_LIMITS")}
+    assert set(NAMES) - KEYS == set(ACCEPTED)
+    assert set(NAMES) - KEYS - {"JWT_ISSUER", "JWT_AUDIENCE"} - limits == set(REFUSED)
+
+
+@pytest.mark.parametrize(("name", "text"), pairs(ACCEPTED))
+def test_a_good_value_is_accepted(name: str, text: str) -> None:
+    settings = load(**{"SECRET_KEY": SECRET_KEY, name: text})
+    assert getattr(settings, name.lower()) == ACCEPTED[name][text]
+
+
+@pytest.mark.parametrize("name", sorted(set(NAMES) - KEYS))
+def test_every_variable_is_read(name: str) -> None:
+    text, value = next(iter(ACCEPTED[name].items()))
+    assert getattr(load(SECRET_KEY=SECRET_KEY), name.lower()) != value
+    assert getattr(load(**{"SECRET_KEY": SECRET_KEY, name: text}), name.lower()) == value
+
+
+@pytest.mark.parametrize(("name", "text"), pairs(REFUSED))
+def test_a_bad_value_is_refused_by_the_variables_name(name: str, text: str) -> None:
+    faults = faults_of(**{"SECRET_KEY": SECRET_KEY, name: text})
+    # Of two lifetimes that contradict each other, either may be named.
+    assert set(faults) in ({name}, {"JWT_ACCESS_TTL"})
+
+
+@pytest.mark.parametrize("name", sorted(name for name in NAMES if name.endswith("_LIMITS")))
+@pytest.mark.parametrize("text", [*ZEROS, *NO_LIMITS])
+def test_a_limit_with_a_zero_anywhere_or_that_is_none_is_refused(name: str, text: str) -> None:
+    assert set(faults_of(**{name: text})) == {name}
+
+
+@pytest.mark.parametrize("name", sorted(set(NAMES) - {"KAVENEGAR_SENDER", "SECRET_KEY"}))
+def test_an_empty_variable_counts_as_unset(name: str) -> None:
+    assert getattr(load(**{name: ""}), name.lower()) == DEFAULTS[name.lower()]
+
+
+def test_an_empty_secret_counts_as_unset() -> None:
+    assert len(load(SECRET_KEY="").secret_key) >= 32
+    assert set(faults_of(SECRET_KEY="", REDIS_URL="redis://localhost")) == {"SECRET_KEY"}
+
+
+@pytest.mark.parametrize("url", ["redis://localhost", "http://localhost"], ids=["good-url", "bad-url"])
+def test_a_redis_url_requires_a_secret_key_and_the_message_makes_one(url: str) -> None:
+    (text,) = faults_of(REDIS_URL=url).get("SECRET_KEY", [""])
+    assert "REDIS_URL" in text
+    assert "secrets.token_urlsafe" in text
+
+
+def test_all_faults_are_listed_at_once() -> None:
+    bad = {name: texts[0] for name, texts in REFUSED.items()} | {
+        "OTP_PHONE_LIMITS": "0/minute",
+        "OTP_IP_LIMITS": "0/minute",
+    }
+    assert set(faults_of(**bad)) == set(bad)
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"SECRET_KEY": SECRET_WORD},
+        {"KAVENEGAR_API_KEY": f"{SECRET_WORD} {SECRET_WORD}"},
+        {"REDIS_URL": f"http://:{SECRET_WORD}@localhost"},
+        {"REDIS_URL": f"redis://:{SECRET_WORD}@localhost:99999"},
+        {"REDIS_URL": f"redis+sentinel://:{SECRET_WORD}@localhost"},
+        {"REDIS_URL": f"redis://[:{SECRET_WORD}@"},
+        {"REDIS_URL": f"redis://:{SECRET_WORD}@localhost"},
+        {"KAVENEGAR_BASE_URL": f"ftp://user:{SECRET_WORD}@localhost"},
+    ],
+)
+def test_a_message_repeats_no_secret(variables: dict[str, str]) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load(**variables)
+    assert SECRET_WORD not in f"{caught.value} {caught.value!r} {caught.value.args} {caught.value.faults}"
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"SECRET_KEY": SECRET_WORD * 2},
+        {"KAVENEGAR_API_KEY": SECRET_WORD},
+        {"REDIS_URL": f"redis://:{SECRET_WORD}@localhost", "SECRET_KEY": SECRET_KEY},
+        {"KAVENEGAR_BASE_URL": f"https://user:{SECRET_WORD}@localhost"},
+    ],
+    ids=lambda variables: next(iter(variables)),
+)
+def test_the_repr_holds_no_secret(variables: dict[str, str]) -> None:
+    assert SECRET_WORD not in f"{load(**variables)!r} {load(**variables)}"
+
+
+@pytest.mark.parametrize(
+    ("length", "failures", "highest"),
+    [("6", "50", ""), ("5", "5", ""), ("7", "500", ""), ("4", "50", "0.01"), ("5", "50", "0.001")],
+)
+def test_guess_odds_up_to_the_limit_start(length: str, failures: str, highest: str) -> None:
+    settings = load(OTP_LENGTH=length, OTP_MAX_FAILURES_PER_PHONE=failures, OTP_MAX_GUESS_PROBABILITY=highest)
+    assert settings.guess_probability == 2 * int(failures) / Decimal(10) ** int(length)
+    assert settings.guess_probability <= settings.otp_max_guess_probability
+
+
+@pytest.mark.parametrize(
+    ("length", "failures", "highest"),
+    [("6", "51", ""), ("5", "50", ""), ("4", "50", ""), ("5", "6", ""), ("6", "50", "0.00009")],
+)
+def test_guess_odds_above_the_limit_do_not_start(length: str, failures: str, highest: str) -> None:
+    faults = faults_of(
+        OTP_LENGTH=length, OTP_MAX_FAILURES_PER_PHONE=failures, OTP_MAX_GUESS_PROBABILITY=highest
+    )
+    assert set(faults) == {"OTP_MAX_GUESS_PROBABILITY"}
+    assert f"OTP_LENGTH={length}" in faults["OTP_MAX_GUESS_PROBABILITY"][0]
+    assert f"OTP_MAX_FAILURES_PER_PHONE={failures}" in faults["OTP_MAX_GUESS_PROBABILITY"][0]
+
+
+def test_no_other_audience_may_be_that_of_refresh_tokens() -> None:
+    assert set(faults_of(JWT_ISSUER="me", JWT_AUDIENCE="me/refresh")) == {"JWT_AUDIENCE"}
+
+
+def test_the_file_is_read_and_the_environment_outranks_it(tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    file.write_text(
+        '# a comment\nOTP_LENGTH=8\nOTP_MESSAGE="کد: {code}"\nJWT_ISSUER=file\n', encoding="utf-8"
+    )
+    settings = Settings.load({"JWT_ISSUER": "environment"}, dotenv=file)
+    assert (settings.otp_length, settings.otp_message) == (8, "کد: {code}")
+    assert settings.jwt_issuer == "environment"
+
+
+def test_an_empty_variable_of_the_environment_leaves_the_files_value(tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    file.write_text("OTP_LENGTH=8\n")
+    assert Settings.load({"OTP_LENGTH": ""}, dotenv=file).otp_length == 8
+
+
+def test_a_missing_file_is_no_fault(tmp_path: Path) -> None:
+    assert Settings.load({}, dotenv=tmp_path / ".env").otp_length == 6
+
+
+def test_settings_are_frozen() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        load().otp_length = 4  # type: ignore[misc]  # that is the test
+
+
+def test_only_embedded_stores_and_printed_codes_are_worth_a_warning() -> None:
+    production = {"SECRET_KEY": SECRET_KEY, "REDIS_URL": "redis://localhost"}
+    assert load(**production).warnings() == []
+    assert "SMS_BACKEND=console" in "".join(load(**production, SMS_BACKEND="console").warnings())
+    assert "REDIS_URL" in "".join(load().warnings())
+
+
+def test_the_example_file_lists_each_variable_once_and_no_other() -> None:
+    listed = re.findall(r"^#? ?([A-Z_]+)=", EXAMPLE.read_text(encoding="utf-8"), re.MULTILINE)
+    assert sorted(listed) == sorted(NAMES)
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_the_example_file_holds_the_defaults(name: str) -> None:
+    shown = {key: value for key, value in dotenv_values(EXAMPLE).items() if value is not None}
+    if name == "secret_key":
+        assert not shown.get("SECRET_KEY")
+    else:
+        assert getattr(load(**shown), name) == DEFAULTS[name]
+        # An empty line stands for "unset", not for a default that it fails to tell.
+        if name != "web_concurrency":
+            assert bool(shown.get(name.upper())) is (DEFAULTS[name] not in (None, ()))
+
+
+def test_a_gateway_with_bad_settings_lists_them_all_and_ends_before_it_serves() -> None:
+    status, output = run_to_exit(
+        {
+            "SECRET_KEY": "too-short",
+            "REDIS_URL": f"http://:{SECRET_WORD}@localhost",
+            "OTP_LENGTH": "3",
+            "OTP_IP_LIMITS": "0/minute",
+        }
+    )
+    assert status == 1
+    for name in ("SECRET_KEY", "REDIS_URL", "OTP_LENGTH", "OTP_IP_LIMITS"):
+        assert f"{name}: " in output
+    for unwanted in ("Traceback", "Listening", SECRET_WORD, "too-short"):
+        assert unwanted not in output
+
+
+def test_a_gateway_on_redis_without_a_secret_key_does_not_start() -> None:
+    status, output = run_to_exit({"REDIS_URL": "redis://127.0.0.1:1"})
+    assert status == 1
+    assert "SECRET_KEY: required" in output
+    assert "Listening" not in output
+
+
+def test_a_gateway_whose_codes_are_too_easily_guessed_does_not_start() -> None:
+    status, output = run_to_exit({"OTP_LENGTH": "4"})
+    assert status == 1
+    assert "OTP_MAX_GUESS_PROBABILITY: " in output
