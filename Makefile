@@ -12,7 +12,7 @@ run: $(VENV)/.run ## Serve on http://127.0.0.1:8000, with the embedded store unl
 	@exec $(BIN)/python -m otp_gateway.dev
 
 test: $(VENV)/.dev ## Run every test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 3 --dist loadfile
 
 lint: $(VENV)/.dev ## Check style, types and layers
 	$(BIN)/ruff check .

@@ -26,6 +26,7 @@ control_socket_disable = True
 
 
 def on_starting(server):  # type: ignore[no-untyped-def]  # gunicorn's Arbiter has no types
-    """Say once, not once a worker, what is not meant for production."""
+    """Say once, not once a worker, what an operator should know."""
     for warning in settings.warnings():
         server.log.warning(warning)
+    server.log.info("Odds of a guess into one phone within 24 h: at most %s", settings.guess_probability)

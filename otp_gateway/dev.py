@@ -15,7 +15,8 @@ def main() -> None:
     Serves on 127.0.0.1 only. Without a Kavenegar key, messages are printed to the terminal.
     """
     variables = read_variables(os.environ, Path(".env"))
-    environ = dict(os.environ)
+    # gunicorn itself reads WEB_CONCURRENCY, and takes an empty one for a number.
+    environ = {n: v for n, v in os.environ.items() if v or n != "WEB_CONCURRENCY"}
     if not variables.get("KAVENEGAR_API_KEY") and not variables.get("SMS_BACKEND"):
         environ["SMS_BACKEND"] = "console"
     port = variables.get("PORT", "8000")

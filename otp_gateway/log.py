@@ -43,10 +43,11 @@ def configuration(level: str) -> dict[str, Any]:
         structlog.stdlib.ExtraAdder(),
         stamp,
     ]
+    # Tracebacks as plain text: the kinds that structlog prefers print the local variables.
     if sys.stderr.isatty():
-        render: list[Any] = [structlog.dev.ConsoleRenderer()]
+        plain = structlog.dev.plain_traceback
+        render: list[Any] = [structlog.dev.ConsoleRenderer(exception_formatter=plain)]
     else:
-        # Tracebacks as text: the structured kind would print the local variables.
         render = [
             structlog.processors.format_exc_info,
             structlog.processors.JSONRenderer(ensure_ascii=False),

@@ -163,7 +163,10 @@ class Settings:
 
 def read_variables(environ: Mapping[str, str], dotenv: Path | None) -> dict[str, str]:
     """The environment over the ``.env`` file; a variable that is set but empty counts as unset."""
-    file = dotenv_values(dotenv) if dotenv is not None and dotenv.is_file() else {}
+    try:
+        file = dotenv_values(dotenv) if dotenv is not None and dotenv.is_file() else {}
+    except (OSError, UnicodeDecodeError):
+        raise SettingsError({".env": ["cannot be read as UTF-8 text"]}) from None
     found = {name: value for name, value in file.items() if value or name in EMPTY_MEANS}
     found |= {name: value for name, value in environ.items() if value or name in EMPTY_MEANS}
     return {name: value or "" for name, value in found.items()}

@@ -129,6 +129,9 @@ class Tokens:
         """What a refresh token says. ``now`` is in seconds since 1970. Raises ``InvalidToken``."""
         claims = self._refresh_claims(token)
         _check_times(claims, now)
+        # The life may have been set shorter since the token was made.
+        if now >= claims["auth_time"] + self._refresh_ttl:
+            raise InvalidToken
         return RefreshClaims(PhoneNumber(claims["phone_number"]), claims["sid"], claims["jti"])
 
     def of_one_session(self, access_token: str, refresh_token: str) -> bool:

@@ -20,7 +20,20 @@ MIN_SECRET = 32
 MAX_REASON = 60
 NEW_SECRET = """make one with: python -c "import secrets; print(secrets.token_urlsafe(48))" """.strip()
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
-URL_SCHEMES = ("redis", "rediss", "unix", "redis+sentinel", "redis+cluster")
+TLS_FILES = frozenset({"ssl_ca_certs", "ssl_certfile", "ssl_keyfile"})
+LOGIN = frozenset({"db", "username", "password"})
+# The schemes of REDIS_URL, and what may follow the question mark. No time-outs, no retries, no decoding:
+# those are the store's own.
+URL_OPTIONS = {
+    "redis": LOGIN,
+    "rediss": LOGIN | TLS_FILES | {"ssl_cert_reqs", "ssl_check_hostname"},
+    "unix": LOGIN,
+    "redis+sentinel": TLS_FILES | {"db", "ssl", "sentinel_username", "sentinel_password"},
+    "redis+cluster": TLS_FILES | {"ssl"},
+}
+# The longest window and the most events in one: beyond, Redis refuses a key's end or grows without use.
+MAX_WINDOW = 366 * 86_400
+MAX_EVENTS = 1_000_000
 HOSTNAME = re.compile(r"(?=.{1,253}\Z)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.?)+\Z", re.IGNORECASE)
 
 
@@ -32,9 +45,14 @@ def _windows(text: str) -> tuple[Window, ...]:
     # Asked of the text, for `limits` makes 1 of a zero in "3/0minute".
     if any(int(number) == 0 for number in re.findall(r"[0-9]+", text)):
         raise ValidationError(f"{text!r} holds a zero: nobody could ever log in")
-    return tuple(
-        sorted((Window(i.amount, i.get_expiry()) for i in items), key=lambda w: (w.seconds, w.limit))
-    )
+    if any(item.amount > MAX_EVENTS or item.get_expiry() > MAX_WINDOW for item in items):
+        raise ValidationError(f"{text!r} is more than {MAX_EVENTS} times, or longer than a year")
+    # Of two windows of one length the narrower counts.
+    narrowest: dict[int, int] = {}
+    for item in items:
+        seconds = item.get_expiry()
+        narrowest[seconds] = min(item.amount, narrowest.get(seconds, item.amount))
+    return tuple(Window(limit, seconds) for seconds, limit in sorted(narrowest.items()))
 
 
 def _regions(text: str) -> tuple[str, ...]:
@@ -59,10 +77,9 @@ def _domain(text: str) -> str:
 
 def _redis_url(text: str) -> str:
     if not _is_redis_url(text):
+        schemes = ", ".join(f"{scheme}://" for scheme in URL_OPTIONS)
         # The value itself may hold a password, so it is not repeated.
-        raise ValidationError(
-            f"use {', '.join(f'{s}://' for s in URL_SCHEMES)}, with host, port, db in order"
-        )
+        raise ValidationError(f"use {schemes}, with host, port, db and options in order")
     return text
 
 
@@ -71,19 +88,24 @@ def _is_redis_url(text: str) -> bool:
         parts = urlsplit(text)
         hosts = parts.netloc.rpartition("@")[2].split(",")
         path = parts.path.strip("/")
-        db = parse_qs(parts.query).get("db", ["0"])[-1]
-        if parts.scheme in ("redis", "rediss") and path:
-            db = path
-        int(db)
-        if parts.scheme == "unix":
-            return bool(path)
-        several = parts.scheme in ("redis+sentinel", "redis+cluster")
-        return (
-            parts.scheme in URL_SCHEMES
-            and all(_is_host(host) for host in hosts)
-            and (several or len(hosts) == 1)
-            and (parts.scheme != "redis+sentinel" or bool(path))
-        )
+        options = {name: values[-1] for name, values in parse_qs(parts.query).items()}
+        int(path if parts.scheme in ("redis", "rediss") and path else options.get("db", "0"))
+    except ValueError:
+        return False
+    allowed = URL_OPTIONS.get(parts.scheme)
+    # An unescaped # in a password would cut the rest off.
+    if allowed is None or not text.startswith(parts.scheme) or "#" in text or not options.keys() <= allowed:
+        return False
+    if parts.scheme == "unix":
+        return bool(path)
+    several = parts.scheme in ("redis+sentinel", "redis+cluster")
+    named = parts.scheme != "redis+sentinel" or bool(path)
+    return named and (several or len(hosts) == 1) and all(_is_sound_host(host) for host in hosts)
+
+
+def _is_sound_host(text: str) -> bool:
+    try:
+        return _is_host(text)
     except ValueError:
         return False
 
@@ -184,6 +206,8 @@ def long_enough(secret: str | None) -> None:
     """A validator for a secret that may be missing."""
     if secret is not None and len(secret) < MIN_SECRET:
         raise ValidationError(f"must have at least {MIN_SECRET} characters; {NEW_SECRET}")
+    if secret is not None and ("," in secret or secret != secret.strip()):
+        raise ValidationError(f"no comma and no outer blanks, for SECRET_KEY_FALLBACKS; {NEW_SECRET}")
 
 
 PARSERS: dict[str, Callable[[str], Any]] = {

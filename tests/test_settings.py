@@ -79,6 +79,8 @@ ACCEPTED: dict[str, dict[str, object]] = {
             "redis+sentinel://h1:26379,h2:26379/mymaster",
             "redis+sentinel://:password@h1,h2/mymaster?db=1",
             "redis+cluster://h1:6379,h2:6379",
+            "rediss://h1/0?ssl_ca_certs=/etc/ca.pem",
+            "redis+cluster://h1,h2?ssl=true&ssl_ca_certs=/etc/ca.pem",
         )
     },
     "KAVENEGAR_API_KEY": {"4B5A6C7D": "4B5A6C7D"},
@@ -97,6 +99,7 @@ ACCEPTED: dict[str, dict[str, object]] = {
         "1/minute": (Window(1, 60),),
         "10/hour;3/2minute": (Window(3, 120), Window(10, 3600)),
         "3 per 2 minute, 1 per day": (Window(3, 120), Window(1, 86_400)),
+        "9/minute;3/minute;5/60second": (Window(3, 60),),
     },
     "OTP_IP_LIMITS": {"100/hour": (Window(100, 3600),), "1/second;2/day": (Window(1, 1), Window(2, 86_400))},
     "TOKEN_IP_LIMITS": {"100/hour": (Window(100, 3600),)},
@@ -122,7 +125,7 @@ ACCEPTED: dict[str, dict[str, object]] = {
 }
 
 REFUSED: dict[str, tuple[str, ...]] = {
-    "SECRET_KEY": ("short", "s" * 31),
+    "SECRET_KEY": ("short", "s" * 31, "s" * 40 + ",", " " * 40),
     "SECRET_KEY_FALLBACKS": ("short", f"{'a' * 32},short"),
     "REDIS_URL": (
         "localhost:6379",
@@ -140,6 +143,10 @@ REFUSED: dict[str, tuple[str, ...]] = {
         "redis+sentinel://h1/mymaster?db=one",
         "redis+cluster://",
         "redis+cluster://h1:port",
+        "redis://localhost?decode_responses=true",
+        "redis://localhost?socket_timeout=20",
+        "redis://user:pass#word@localhost",
+        "REDIS://localhost",
     ),
     "KAVENEGAR_API_KEY": ("two words", "کلید", "line\nbreak"),
     "KAVENEGAR_SENDER": ("two words",),
@@ -188,6 +195,7 @@ REFUSED: dict[str, tuple[str, ...]] = {
     "PORT": ("0", "65536", "http"),
     "WEB_CONCURRENCY": ("0", "-1", "auto"),
 }
+TOO_MUCH = ("1/2 year", "1000001/minute", "1/100000000 year")
 ZEROS = ("0/minute", "3/0minute", "3/2minute;0/hour", "3/2minute;10/0hour", "0 per 2 minute", "0/0day")
 NO_LIMITS = ("often", "3/fortnight", "-3/minute", "3", "/minute", "3/minute;", ";")
 
@@ -249,7 +257,7 @@ def test_a_bad_value_is_refused_by_the_variables_name(name: str, text: str) -> N
 
 
 @pytest.mark.parametrize("name", sorted(name for name in NAMES if name.endswith("_LIMITS")))
-@pytest.mark.parametrize("text", [*ZEROS, *NO_LIMITS])
+@pytest.mark.parametrize("text", [*ZEROS, *NO_LIMITS, *TOO_MUCH])
 def test_a_limit_with_a_zero_anywhere_or_that_is_none_is_refused(name: str, text: str) -> None:
     assert set(faults_of(**{name: text})) == {name}
 
@@ -337,6 +345,13 @@ def test_guess_odds_above_the_limit_do_not_start(length: str, failures: str, hig
 
 def test_no_other_audience_may_be_that_of_refresh_tokens() -> None:
     assert set(faults_of(JWT_ISSUER="me", JWT_AUDIENCE="me/refresh")) == {"JWT_AUDIENCE"}
+
+
+def test_a_file_that_is_no_text_is_a_fault_like_any_other(tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    file.write_bytes(b"OTP_MESSAGE=\xff")
+    with pytest.raises(SettingsError, match="UTF-8"):
+        Settings.load({}, dotenv=file)
 
 
 def test_the_file_is_read_and_the_environment_outranks_it(tmp_path: Path) -> None:

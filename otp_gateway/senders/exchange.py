@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import requests
@@ -24,8 +26,8 @@ class Exchanger:
     """Posts forms over kept connections, each exchange bounded as a whole.
 
     ``requests`` bounds single reads; name resolution and a provider that drips bytes have no bound at all. So
-    each exchange runs in a thread of its own, and is given up at its deadline. One whose request had not left
-    by then is stopped from ever leaving.
+    each exchange runs in a thread of its own, and is given up at its deadline: the line is hung up, and a
+    request that had not left by then never leaves.
     """
 
     def __init__(self, prefix: str) -> None:
@@ -52,9 +54,14 @@ class Exchanger:
             outcome.append(self._exchange(url, form, headers, deadline, attempt))
             done.set()
 
-        threading.Thread(target=run, name="sms", daemon=True).start()
+        try:
+            threading.Thread(target=run, name="sms", daemon=True).start()
+        except RuntimeError:  # the machine has no thread left
+            raise SmsFailed("unreachable", fault="temporary") from None
         done.wait(max(0.0, deadline - time.monotonic()))
         result = outcome[0] if outcome else attempt.failure(timed_out=True)
+        if not outcome:
+            attempt.hang_up()
         if isinstance(result, SendFailed):
             raise result
         return result
@@ -97,13 +104,21 @@ class _Attempt:
         self._lock = threading.Lock()
         self._left = False
         self._over = False
+        self._line: socket.socket | None = None
 
-    def leave(self) -> None:
+    def leave(self, line: socket.socket) -> None:
         """Called before the first byte; raises where the attempt has been given up."""
         with self._lock:
             if self._over:
                 raise TimeoutError
             self._left = True
+            self._line = line
+
+    def hang_up(self) -> None:
+        """End the exchange's thread where it waits for a reply, however slowly that drips."""
+        with self._lock, suppress(OSError):
+            if self._line is not None:
+                self._line.shutdown(socket.SHUT_RDWR)
 
     def failure(self, *, timed_out: bool) -> SendFailed:
         """Give the attempt up; nothing leaves from now on."""
@@ -123,7 +138,7 @@ class _Telling(HTTPConnection):
     def send(self, data: Any) -> None:
         if self.sock is None:
             self.connect()
-        _thread.attempt.leave()
+        _thread.attempt.leave(self.sock)
         super().send(data)
 
 

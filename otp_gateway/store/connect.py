@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import ssl
+import time
 from collections.abc import Callable
 from threading import Lock
 from typing import Any, Protocol
@@ -18,6 +20,8 @@ from redis.sentinel import Sentinel
 # within a deadline of its own, so the client itself retries nothing.
 CONNECT_TIMEOUT = 0.3
 REPLY_TIMEOUT = 0.5
+# Seconds after a failed question for a cluster's topology in which nobody asks again.
+CLUSTER_PAUSE = 1.0
 DEFAULT_PORT = 6379
 DEFAULT_SENTINEL_PORT = 26379
 
@@ -35,8 +39,9 @@ def connect(url: str | None) -> Client:
     """A client for the URL, without connecting yet; ``None`` is an embedded store of its own.
 
     Schemes: ``redis``, ``rediss``, ``unix``, ``redis+sentinel://h1:p,h2:p/name`` and
-    ``redis+cluster://h1:p,h2:p``. The last two take ``user:password@`` for the data nodes, ``?ssl=true``,
-    and for sentinel ``?db=``, ``?sentinel_username=`` and ``?sentinel_password=``.
+    ``redis+cluster://h1:p,h2:p``. The last two take ``user:password@`` for the data nodes, ``?ssl=true`` with
+    ``ssl_ca_certs``, ``ssl_certfile`` and ``ssl_keyfile``, and for sentinel ``?db=``,
+    ``?sentinel_username=`` and ``?sentinel_password=``.
     """
     if url is None:
         # A production process never loads the emulation and its Lua.
@@ -46,7 +51,7 @@ def connect(url: str | None) -> Client:
     if url.startswith("redis+sentinel://"):
         return _sentinel(url)
     if url.startswith("redis+cluster://"):
-        return _Lazy(lambda: _cluster(url))
+        return _Cluster(lambda: _cluster(url))
     return redis.Redis.from_url(url, **_common())
 
 
@@ -111,22 +116,45 @@ def _credentials(netloc: str) -> dict[str, str]:
 def _tls(query: dict[str, str]) -> dict[str, Any]:
     if query.get("ssl", "").lower() not in ("1", "true", "yes"):
         return {}
-    return {"ssl": True, "ssl_cert_reqs": ssl.CERT_REQUIRED}
+    names = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
+    files: dict[str, Any] = {name: query[name] for name in names if name in query}
+    return {"ssl": True, "ssl_cert_reqs": ssl.CERT_REQUIRED} | files
 
 
-class _Lazy:
-    """Connects at the first call: a cluster client asks for the topology when it is made.
+class _Cluster:
+    """A cluster's client that connects at the first call, and asks for the topology one thread at a time.
 
-    Redis may be away then, and a gateway must start all the same.
+    Redis may be away at the start, and a gateway must start all the same. And redis-py asks for the topology
+    after every failure, each thread in turn: with all nodes stalled, the last of them would wait for minutes.
+    So who comes within a second of a failed question is told at once.
     """
 
     def __init__(self, make: Callable[[], Client]) -> None:
         self._make = make
         self._lock = Lock()
+        self._failed_at = -math.inf
         self._client: Client | None = None
 
     def __getattr__(self, name: str) -> Any:
         if self._client is None:
-            with self._lock:
-                self._client = self._client or self._make()
+            self._guarded(self._connect)
         return getattr(self._client, name)
+
+    def _connect(self) -> None:
+        if self._client is None:
+            client: Any = self._make()
+            ask = client.nodes_manager.initialize
+            client.nodes_manager.initialize = lambda *args, **kwargs: self._guarded(
+                lambda: ask(*args, **kwargs)
+            )
+            self._client = client
+
+    def _guarded(self, ask: Callable[[], Any]) -> Any:
+        with self._lock:
+            if time.monotonic() - self._failed_at < CLUSTER_PAUSE:
+                raise redis.ConnectionError("the cluster did not answer a moment ago")
+            try:
+                return ask()
+            except Exception:
+                self._failed_at = time.monotonic()
+                raise

@@ -34,15 +34,14 @@ from otp_gateway.store.sessions import SessionStore
 LONG_AGO = Clock(0, 0.0)
 # Milliseconds for which a verify's answer is kept for a repeated attempt: some times the patience.
 REPLAY_MS = 10_000
-# Seconds beyond a deadline after which it has surely come, whatever was rounded.
-MARGIN = 0.01
 
 
 class RedisStore:
     """Challenges, tries, windows, budgets and sessions of phones, and the windows of addresses.
 
     Every method is one round trip and raises ``StoreUnavailable`` when Redis does not answer in time; what
-    such a call asked for does not happen afterwards.
+    such a call asked for does not happen afterwards. A refusal is answered when no lost attempt of the call
+    can run any more: what was refused does not happen either.
     """
 
     def __init__(self, client: Client, codes: Codes, policy: Policy, former: Sequence[Codes] = ()) -> None:
@@ -103,6 +102,8 @@ class RedisStore:
             reply, clock = self._ask_door(names, args, clock)
         if reply[0] == "late":
             raise StoreUnavailable
+        if reply[0] == "refused":
+            reply.settle()
         return reply, clock
 
     def _ask_door(self, names: Sequence[str], args: Sequence[str | int], clock: Clock) -> tuple[Reply, Clock]:
@@ -119,7 +120,6 @@ class RedisStore:
         """
         name, policy = self._keys(phone), self._policy
         request = request_id()
-        settled = time.monotonic() + PATIENCE + MARGIN
         reply = self._scripts.run(
             "issue",
             [name.code, name.attempts, name.sends, name.failures, name.failures_of(caller.client)],
@@ -141,19 +141,19 @@ class RedisStore:
         )
         match reply:
             case ["issued", left, wait, nonce]:
-                return Issued(
-                    request, nonce.decode(), left, wait, settled_at=settled if reply.contested else 0.0
-                )
+                return Issued(request, nonce.decode(), left, wait, reply.settled_at)
             case ["locked", wait]:
+                reply.settle()
                 raise TooManyAttempts(wait)
             case ["limited", wait]:
+                reply.settle()
                 raise TooManyOtpRequests(wait)
             case _:
                 raise StoreUnavailable
 
     def withdraw(self, phone: PhoneNumber, issued: Issued, caller: Caller) -> None:
         """Take a send back that surely sent nothing: Redis is then as it was before it."""
-        # A lost attempt of the send could come behind the withdrawal, and would send afresh.
+        # A lost attempt of the send that came behind the withdrawal would send afresh.
         time.sleep(max(0.0, issued.settled_at - time.monotonic()))
         name = self._keys(phone)
         tag, *_ = self._scripts.run(
@@ -173,7 +173,7 @@ class RedisStore:
         name, policy = self._keys(phone), self._policy
         request, refresh, access = (request_id() for _ in range(3))
         session = session_id(self._codes)
-        tag, *rest = self._scripts.run(
+        reply = self._scripts.run(
             "verify",
             [
                 name.code,
@@ -200,14 +200,15 @@ class RedisStore:
             ],
             PATIENCE,
         )
-        match tag, rest:
-            case "verified", [now, call]:
+        match reply:
+            case ["verified", now, call]:
                 seconds = now // 1000
                 channel: Channel = "call" if call else "sms"
                 return Session(session, refresh, access, seconds, seconds, channel)
-            case "wrong", [left]:
+            case ["wrong", left]:
                 raise InvalidCode(left)
-            case "locked", [wait]:
+            case ["locked", wait]:
+                reply.settle()
                 raise TooManyAttempts(wait)
             case _:
                 raise StoreUnavailable

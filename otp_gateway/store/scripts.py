@@ -28,6 +28,8 @@ from otp_gateway.store.connect import Client
 # well within 3 s.
 DOOR_PATIENCE = 0.7
 PATIENCE = 0.9
+# Seconds beyond a deadline after which it has surely come, whatever was rounded.
+MARGIN = 0.01
 # Seconds between attempts, growing: a restarting Redis refuses connections for a moment.
 FIRST_PAUSE = 0.02
 LONGEST_PAUSE = 0.2
@@ -46,10 +48,14 @@ def deadline(clock: Clock, patience: float = PATIENCE) -> int:
 class Reply(list[Any]):
     """A script's reply, its tag decoded: ``["issued", 300000, …]``.
 
-    ``contested`` says that an earlier attempt was lost, and may yet run until the call's deadline.
+    Until ``settled_at`` (``time.monotonic()`` seconds) a lost earlier attempt of the same call may yet run.
     """
 
-    contested = False
+    settled_at = 0.0
+
+    def settle(self) -> None:
+        """Wait until nothing of this call can run any more; without a lost attempt, not at all."""
+        time.sleep(max(0.0, self.settled_at - time.monotonic()))
 
 
 class Scripts:
@@ -105,7 +111,7 @@ class Scripts:
                     raise StoreUnavailable from None
             else:
                 found = Reply([reply[0].decode(), *reply[1:]])
-                found.contested = in_doubt
+                found.settled_at = give_up + MARGIN if in_doubt else 0.0
                 return found
             now = time.monotonic()
             if now >= give_up:

@@ -288,11 +288,12 @@ class TestDeath:
             code = emulator.code_for(PHONE)
             before = snapshot(server)
             client.config_set("maxmemory", "1")
-            for call in (
+            calls: list[Callable[[], requests.Response]] = [
                 lambda: send(gateway),
                 lambda: verify(gateway, wrong(code)),
                 lambda: verify(gateway, code),
-            ):
+            ]
+            for call in calls:
                 assert call().json()["code"] == "store_unavailable"
             assert snapshot(server) == before
             client.config_set("maxmemory", "0")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ssl
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -183,3 +185,15 @@ def test_a_repeat_that_finds_the_message_failed_is_definite(emulator: KavenegarE
     emulator.fault = in_turn(faults.drop(), faults.entry_status(status))
     error = failure(sender_to(emulator.base_url))
     assert (error.definite, error.provider_code) == (True, status)
+
+
+@pytest.mark.parametrize("fault", [faults.drip_body(), faults.drip_headers()], ids=["body", "headers"])
+def test_a_dripping_provider_holds_no_thread_beyond_the_deadline(
+    emulator: KavenegarEmulator, fault: Fault
+) -> None:
+    emulator.fault = fault
+    failure(sender_to(emulator.base_url, SMS_TIMEOUT=1, KAVENEGAR_TEMPLATE=TEMPLATE))
+    ended = time.monotonic() + 2
+    while any(thread.name == "sms" for thread in threading.enumerate()):
+        assert time.monotonic() < ended
+        time.sleep(0.02)

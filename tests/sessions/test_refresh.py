@@ -56,6 +56,13 @@ MALFORMED = [
 
 
 class TestRefresh:
+    def test_a_life_set_shorter_since_the_login_counts_and_spends_nothing(self, site: Site) -> None:
+        # A login a minute ago, as its token tells it; the session in Redis is young.
+        token = site.pair(site.login()["refresh_token"], ends_in=3540).refresh_token
+        short = Site(site.store, JWT_REFRESH_TTL=59, JWT_ACCESS_TTL=59)
+        assert problem_of(short.refresh(token)) == INVALID_TOKEN
+        assert site.lives(token)
+
     def test_it_answers_like_a_login_with_a_new_pair_of_the_same_session(self, site: Site) -> None:
         first = site.login()
         second = site.refreshed(first["refresh_token"])
