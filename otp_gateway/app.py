@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Flask
 
-from otp_gateway import log
+from otp_gateway import log, pages
 from otp_gateway.api import cors, errors, health, journal, jwks, limits, routes
 from otp_gateway.api.delivery import InBody, InCookies
 from otp_gateway.api.requests import MAX_BODY
@@ -63,5 +63,13 @@ def create_app(
         trusted_proxies=settings.trusted_proxies,
     )
     jwks.install(app, tokens)
+    pages.install(
+        app,
+        api=routes.PREFIX,
+        delivery="cookies" if settings.auth_cookies else "body",
+        channels=settings.channels,
+        code_length=settings.otp_length,
+        redirects=settings.otp_login_redirect,
+    )
     health.install(app, service)
     return app

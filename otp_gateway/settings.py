@@ -90,6 +90,7 @@ class Settings:
     jwt_refresh_ttl: int
     auth_cookies: bool
     cors_origins: tuple[str, ...]
+    otp_login_redirect: tuple[str, ...]
     log_level: str
     trusted_proxies: int
     port: int
@@ -143,6 +144,8 @@ class Settings:
         found = []
         if self.embedded:
             found.append("REDIS_URL is not set: all state lives in this one process and ends with it")
+        if self.otp_login_redirect and not self.auth_cookies:
+            found.append("OTP_LOGIN_REDIRECT without AUTH_COOKIES: the tokens stay behind in the login page")
         if self.sms_backend == "console" and not self.embedded:
             found.append("SMS_BACKEND=console prints codes to the log instead of sending them")
         return found
@@ -225,6 +228,7 @@ def _read(env: Any, variables: Mapping[str, str]) -> dict[str, Any]:
         "jwt_refresh_ttl": env.int("JWT_REFRESH_TTL", default=2_592_000, validate=_range(1, 31_536_000)),
         "auth_cookies": env.bool("AUTH_COOKIES", default=False),
         "cors_origins": env.origins("CORS_ORIGINS", default=""),
+        "otp_login_redirect": env.addresses("OTP_LOGIN_REDIRECT", default=""),
         "log_level": env.level("LOG_LEVEL", default="INFO"),
         "trusted_proxies": env.int("TRUSTED_PROXIES", default=0, validate=_range(0, 10)),
         "port": env.int("PORT", default=8000, validate=_range(1, 65_535)),

@@ -164,6 +164,19 @@ def _origins(text: str) -> tuple[str, ...]:
     return origins
 
 
+def _addresses(text: str) -> tuple[str, ...]:
+    addresses = tuple(part.strip() for part in text.split(",") if part.strip())
+    for address in addresses:
+        try:
+            parts = urlsplit(address)
+            sound = parts.scheme in ("http", "https") and _is_host(parts.netloc) and "@" not in parts.netloc
+        except ValueError:
+            sound = False
+        if not sound:
+            raise ValidationError(f"{address!r} is no address such as https://app.example.com/home")
+    return addresses
+
+
 def _secrets(text: str) -> tuple[str, ...]:
     found = tuple(part.strip() for part in text.split(",") if part.strip())
     if any(len(secret) < MIN_SECRET for secret in found):
@@ -220,6 +233,7 @@ PARSERS: dict[str, Callable[[str], Any]] = {
     "probability": _probability,
     "printable": _printable,
     "level": _log_level,
+    "addresses": _addresses,
     "origins": _origins,
     "private_key": _private_key,
     "public_keys": _public_keys,

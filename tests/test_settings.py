@@ -54,6 +54,7 @@ DEFAULTS: dict[str, object] = {
     "jwt_refresh_ttl": 2_592_000,
     "auth_cookies": False,
     "cors_origins": (),
+    "otp_login_redirect": (),
     "log_level": "INFO",
     "trusted_proxies": 0,
     "admin_reveal_codes": False,
@@ -117,6 +118,10 @@ ACCEPTED: dict[str, dict[str, object]] = {
     "CORS_ORIGINS": {
         "https://app.example.com": ("https://app.example.com",),
         "https://a.example, http://localhost:3000": ("https://a.example", "http://localhost:3000"),
+    },
+    "OTP_LOGIN_REDIRECT": {
+        "https://app.example.com/home": ("https://app.example.com/home",),
+        "https://a.example/?x=1, http://localhost:3000": ("https://a.example/?x=1", "http://localhost:3000"),
     },
     "LOG_LEVEL": {"DEBUG": "DEBUG", "warning": "WARNING"},
     "TRUSTED_PROXIES": {"1": 1, "2": 2},
@@ -190,6 +195,7 @@ REFUSED: dict[str, tuple[str, ...]] = {
         "https://app.example.com:port",
         "https://user@app.example.com",
     ),
+    "OTP_LOGIN_REDIRECT": ("/home", "javascript:alert(1)", "https://user@app.example.com", "https://h:port"),
     "LOG_LEVEL": ("LOUD",),
     "TRUSTED_PROXIES": ("-1", "all"),
     "PORT": ("0", "65536", "http"),

@@ -1,0 +1,1 @@
+"""The login page in a real browser, against the real gateway."""

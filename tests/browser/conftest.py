@@ -1,0 +1,127 @@
+"""A browser, the gateway in either token mode, and people in front of its login page."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from typing import Any, Literal
+
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+
+from tests.browser.person import Person
+from tests.conftest import SECRET_KEY
+from tests.support.gateway import Gateway
+from tests.support.kavenegar import KavenegarEmulator
+from tests.support.redis_server import RedisServer
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+Mode = Literal["body", "cookies"]
+MakePerson = Callable[..., Person]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--screenshots", action="store_true", help="write docs/screenshots/login-*.png")
+
+
+# Of the package, not of the session: while Playwright is up, no other test could run an event loop.
+@pytest.fixture(scope="package")
+def browser() -> Iterator[Browser]:
+    """Chromium, headless. Without one the tests are skipped, and fail under CI."""
+    path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if path is None:
+        reason = f"no browser on the PATH: one of {', '.join(BROWSERS)}"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+def environment(emulator: KavenegarEmulator, **more: str) -> dict[str, str]:
+    """A gateway's variables; the IP limits are the defaults, for every test begins with an empty Redis."""
+    return {
+        "SECRET_KEY": SECRET_KEY,
+        "KAVENEGAR_API_KEY": emulator.api_key,
+        "KAVENEGAR_BASE_URL": emulator.base_url,
+        "SMS_TIMEOUT": "1",
+        "OTP_MAX_FAILURES_PER_CLIENT": "4",
+    } | more
+
+
+@pytest.fixture(scope="package")
+def gateways(
+    redis_server: RedisServer, running_emulator: KavenegarEmulator
+) -> Iterator[Callable[[Mode], Gateway]]:
+    """The gateway in a token mode, started when first asked for. The one with cookies offers calls too."""
+    running: dict[Mode, Gateway] = {}
+    modes: dict[Mode, dict[str, str]] = {
+        "body": {},
+        "cookies": {"AUTH_COOKIES": "true", "KAVENEGAR_TEMPLATE": "login"},
+    }
+
+    def start(mode: Mode) -> Gateway:
+        if mode not in running:
+            gateway = Gateway(environment(running_emulator, REDIS_URL=redis_server.url, **modes[mode]))
+            gateway.start()
+            running[mode] = gateway
+        return running[mode]
+
+    yield start
+    for gateway in running.values():
+        gateway.stop()
+
+
+@pytest.fixture
+def empty_redis(redis_server: RedisServer) -> RedisServer:
+    """Redis without limits and sessions of earlier tests."""
+    with redis_server.client() as client:
+        client.flushall()
+    return redis_server
+
+
+@pytest.fixture
+def person(
+    browser: Browser,
+    gateways: Callable[[Mode], Gateway],
+    emulator: KavenegarEmulator,
+    empty_redis: RedisServer,  # noqa: ARG001
+) -> Iterator[MakePerson]:
+    """Make people: ``person("fa", mode="cookies", width=320)``. In the end no rule may be broken."""
+    made: list[Person] = []
+
+    def make(
+        language: str = "en",
+        *,
+        mode: Mode = "body",
+        width: int = 1280,
+        at: Gateway | None = None,
+        **options: Any,
+    ) -> Person:
+        options = {"locale": {"fa": "fa-IR", "en": "en-US"}[language], **options}
+        context = browser.new_context(viewport={"width": width, "height": 720}, **options)
+        made.append(Person(context.new_page(), at or gateways(mode), emulator, language))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.page.context.close()
+    assert [fault for one in made for fault in one.faults] == []
+
+
+@pytest.fixture
+def gateway_of(gateways: Callable[[Mode], Gateway], empty_redis: RedisServer) -> Callable[[], Gateway]:  # noqa: ARG001
+    """The gateway that people without a mode of their own sit at."""
+    return lambda: gateways("body")

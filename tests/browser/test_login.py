@@ -1,0 +1,277 @@
+"""The user flow: phone, code, signed in, and out again."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.conftest import MakePerson, Mode
+from tests.browser.person import PERSIAN, PHONE, TYPED
+from tests.support.kavenegar import KavenegarEmulator
+
+
+@pytest.mark.parametrize("width", [320, 1280])
+@pytest.mark.parametrize("mode", ["body", "cookies"])
+@pytest.mark.parametrize("language", ["fa", "en"])
+def test_phone_code_signed_in_refresh_out(person: MakePerson, language: str, mode: Mode, width: int) -> None:
+    somebody = person(language, mode=mode, width=width).open()
+    page = somebody.page
+    expect(page.locator("html")).to_have_attribute("lang", language)
+    expect(page.locator("html")).to_have_attribute("dir", {"fa": "rtl", "en": "ltr"}[language])
+
+    somebody.asked()
+    expect(somebody.number).to_be_visible()
+    expect(somebody.status).to_have_text(
+        somebody.say("sent").replace("{time}", {"fa": "۵ دقیقه", "en": "5 minutes"}[language])
+    )
+    somebody.enter(somebody.texted())
+    expect(somebody.greeting).to_be_focused()
+    expect(somebody.number).to_be_visible()
+    expect(somebody.phone).to_be_hidden()
+    expect(somebody.code).to_be_hidden()
+    assert len(somebody.posts("/otp/verify")) == 1
+
+    somebody.button("refresh").click()
+    expect(somebody.status).to_have_text(somebody.say("refreshed"))
+    somebody.button("refresh").click()
+    expect(somebody.status).to_have_text(somebody.say("refreshed"))
+
+    somebody.button("sign_out").click()
+    expect(somebody.status).to_have_text(somebody.say("signed_out"))
+    expect(somebody.phone).to_be_focused()
+    assert page.context.cookies() == []
+
+
+def test_tokens_in_the_body_stay_in_memory(person: MakePerson) -> None:
+    somebody = person().signed_in()
+    kept = somebody.page.evaluate("[localStorage.length, sessionStorage.length, document.cookie]")
+    assert kept == [0, 0, ""]
+    answer = somebody.posts("/otp/verify")[0].response()
+    assert answer is not None
+    token = answer.json()["refresh_token"]
+    somebody.button("refresh").click()
+    expect(somebody.status).to_have_text(somebody.say("refreshed"))
+    somebody.button("sign_out").click()
+    expect(somebody.phone).to_be_focused()
+    assert somebody.posts("/token/refresh")[0].post_data_json == {"refresh_token": token}
+    # What is revoked is the newest one.
+    assert somebody.posts("/token/revoke")[0].post_data_json != {"refresh_token": token}
+
+
+def test_with_cookies_no_token_reaches_the_script(person: MakePerson) -> None:
+    somebody = person(mode="cookies").signed_in()
+    answer = somebody.posts("/otp/verify")[0].response()
+    assert answer is not None
+    assert "ey" not in answer.text()
+    assert somebody.page.evaluate("document.cookie") == ""
+    cookies = {c.get("name"): c for c in somebody.page.context.cookies()}
+    assert sorted(map(str, cookies)) == ["__Host-access", "__Secure-refresh"]
+    assert all(c.get("secure") and c.get("httpOnly") for c in cookies.values())
+
+
+def test_a_reload_keeps_the_session_with_cookies(person: MakePerson) -> None:
+    somebody = person(mode="cookies").signed_in()
+    somebody.page.reload()
+    expect(somebody.greeting).to_be_focused()
+    expect(somebody.number).to_be_visible()
+    assert somebody.posts("/token/refresh") == []
+
+
+def test_a_reload_after_the_access_tokens_end_refreshes(person: MakePerson) -> None:
+    somebody = person(mode="cookies").signed_in()
+    expired = {"status": 401, "code": "invalid_token"}
+    somebody.page.route("**/me", lambda route: route.fulfill(status=401, json=expired))
+    somebody.page.reload()
+    expect(somebody.greeting).to_be_focused()
+    assert len(somebody.posts("/token/refresh")) == 1
+
+
+def test_a_first_visit_with_cookies_asks_who_it_is_and_no_more(person: MakePerson) -> None:
+    somebody = person(mode="cookies").open()
+    somebody.page.wait_for_load_state("networkidle")
+    asked = [request.url.removeprefix(somebody.home) for request in somebody.seen]
+    assert [path for path in asked if path.startswith("/api")] == ["/api/v1/usr/me"]
+    expect(somebody.error).to_be_empty()
+    expect(somebody.phone).to_be_visible()
+
+
+def test_signing_out_ends_the_reload_too(person: MakePerson) -> None:
+    somebody = person(mode="cookies").signed_in()
+    somebody.button("sign_out").click()
+    expect(somebody.status).to_have_text(somebody.say("signed_out"))
+    somebody.page.reload()
+    somebody.page.wait_for_load_state("networkidle")
+    expect(somebody.phone).to_be_visible()
+    assert somebody.posts("/token/refresh") == []
+
+
+def test_a_number_in_any_spelling(person: MakePerson) -> None:
+    somebody = person("fa").open()
+    for typed in ("۰۹۱۲۳۴۵۶۷۸۹", "٠٩١٢٣٤٥٦٧٨٩", "+98 912 345 67 89"):
+        somebody.asked(typed)
+        expect(somebody.number).to_be_visible()
+        somebody.button("change").click()
+
+
+def test_a_code_in_persian_digits(person: MakePerson) -> None:
+    somebody = person("fa").open().asked()
+    somebody.enter(somebody.texted().translate(PERSIAN))
+    expect(somebody.greeting).to_be_focused()
+
+
+@pytest.mark.parametrize("form", [" {} ", "{:.3} {:.0}", "کد تایید شما: {}"])
+def test_a_pasted_code_submits_itself(person: MakePerson, form: str) -> None:
+    somebody = person().open().asked()
+    code = somebody.texted()
+    text = f"{code[:3]} {code[3:]}\n" if ".3" in form else form.format(code)
+    # What a paste does in a browser: one insertion, one input event.
+    somebody.page.keyboard.insert_text(text)
+    expect(somebody.greeting).to_be_focused()
+    assert len(somebody.posts("/otp/verify")) == 1
+
+
+def test_a_half_code_does_not_submit_itself(person: MakePerson) -> None:
+    somebody = person().open().asked()
+    somebody.enter(somebody.texted()[:5])
+    assert somebody.posts("/otp/verify") == []
+
+
+def test_browsers_may_offer_number_and_code(person: MakePerson) -> None:
+    somebody = person().open()
+    expect(somebody.phone).to_have_attribute("autocomplete", "tel")
+    somebody.asked()
+    expect(somebody.code).to_have_attribute("autocomplete", "one-time-code")
+    expect(somebody.code).to_have_attribute("inputmode", "numeric")
+
+
+WEB_OTP = """
+    window.OTPCredential = class {};
+    window.asked = [];
+    navigator.credentials.get = (options) => new Promise((resolve, reject) => {
+      window.asked.push(options.otp);
+      window.arrive = (code) => resolve({ code });
+      options.signal.addEventListener("abort", () => reject(window.aborted = options.signal.reason));
+    });
+"""
+
+
+def test_web_otp_signs_in_by_itself(person: MakePerson) -> None:
+    somebody = person()
+    somebody.page.add_init_script(WEB_OTP)
+    somebody.open().asked()
+    assert somebody.page.evaluate("window.asked") == [{"transport": ["sms"]}]
+    somebody.page.evaluate("code => window.arrive(code)", somebody.texted())
+    expect(somebody.greeting).to_be_focused()
+
+
+def test_web_otp_ends_with_its_step(person: MakePerson) -> None:
+    somebody = person()
+    somebody.page.add_init_script(WEB_OTP)
+    somebody.signed_in()
+    assert somebody.page.evaluate("window.aborted.name") == "AbortError"
+    assert len(somebody.posts("/otp/verify")) == 1
+
+
+def test_two_presses_send_once(person: MakePerson, emulator: KavenegarEmulator) -> None:
+    somebody = person().open()
+    somebody.phone.fill(TYPED)
+    somebody.button("send").dblclick()
+    expect(somebody.code).to_be_focused()
+    somebody.page.wait_for_load_state("networkidle")
+    assert len(somebody.posts("/otp")) == 1
+    assert len(emulator.messages_to(PHONE)) == 1
+
+
+def test_a_second_submit_of_the_code_waits_for_the_first(person: MakePerson) -> None:
+    somebody = person().open().asked()
+    held = somebody.hold("**/otp/verify")
+    somebody.enter(somebody.texted())
+    expect(somebody.status).to_have_text(somebody.say("verifying"))
+    somebody.button("verify").click()
+    somebody.page.keyboard.press("Enter")
+    held.pop().continue_()
+    expect(somebody.greeting).to_be_focused()
+    assert len(somebody.posts("/otp/verify")) == 1
+
+
+def test_resend_counts_down_and_sends_again(person: MakePerson, emulator: KavenegarEmulator) -> None:
+    somebody = person("fa")
+    somebody.page.clock.install()
+    somebody.open().asked()
+    for expected in (2, 3):
+        somebody.button("resend").click()
+        expect(somebody.status).to_contain_text("۵ دقیقه")
+        expect(somebody.code).to_be_focused()
+        assert len(emulator.messages_to(PHONE)) == expected
+    # The window of two minutes is full now.
+    resend = somebody.page.locator("#resend")
+    expect(resend).to_be_disabled()
+    expect(resend).to_have_text(re.compile("تا ۱(۱[0-9۰-۹]|۲۰) ثانیه دیگر"))
+    somebody.page.clock.fast_forward(60_000)
+    expect(resend).to_have_text(re.compile("تا [۵۶]. ثانیه دیگر"))
+    somebody.page.clock.fast_forward(61_000)
+    expect(resend).to_be_enabled()
+    expect(resend).to_have_text(somebody.say("resend"))
+
+
+def test_a_call_reads_the_code_out(person: MakePerson, emulator: KavenegarEmulator) -> None:
+    somebody = person(mode="cookies").open().asked()
+    somebody.button("call").click()
+    expect(somebody.status).to_contain_text("5 minutes")
+    assert [message.type for message in emulator.messages_to(PHONE)] == ["sms", "call"]
+    somebody.enter(somebody.texted())
+    expect(somebody.greeting).to_be_focused()
+
+
+def test_a_call_is_offered_only_where_there_are_calls(person: MakePerson) -> None:
+    somebody = person().open().asked()
+    expect(somebody.button("call")).to_have_count(0)
+
+
+def test_change_the_number(person: MakePerson, emulator: KavenegarEmulator) -> None:
+    somebody = person().open().asked("09120000000")
+    somebody.button("change").click()
+    expect(somebody.phone).to_be_focused()
+    expect(somebody.phone).to_have_value("09120000000")
+    expect(somebody.status).to_be_empty()
+    # The old number is selected: typing replaces it.
+    somebody.page.keyboard.type(TYPED)
+    somebody.page.keyboard.press("Enter")
+    expect(somebody.code).to_be_focused()
+    expect(somebody.number).to_be_visible()
+    assert [message.receptor for message in emulator.messages] == ["+989120000000", PHONE]
+
+
+def test_keyboard_alone(person: MakePerson) -> None:
+    somebody = person().open()
+    keyboard = somebody.page.keyboard
+
+    def tab_to(name: str) -> None:
+        keyboard.press("Tab")
+        assert somebody.page.evaluate("document.activeElement.innerText || document.activeElement.id") == name
+        assert somebody.page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+
+    tab_to("فارسی")
+    tab_to("phone")
+    keyboard.press("Enter")
+    somebody.expect_error("phone_missing", at=somebody.phone)
+    keyboard.type(TYPED)
+    tab_to(somebody.say("send"))
+    keyboard.press("Space")
+    expect(somebody.code).to_be_focused()
+    tab_to(somebody.say("verify"))
+    tab_to(somebody.say("resend"))
+    tab_to(somebody.say("change"))
+    for _ in range(3):
+        keyboard.press("Shift+Tab")
+    expect(somebody.code).to_be_focused()
+    keyboard.type(somebody.texted())
+    expect(somebody.greeting).to_be_focused()
+    tab_to(somebody.say("refresh"))
+    keyboard.press("Enter")
+    expect(somebody.status).to_have_text(somebody.say("refreshed"))
+    tab_to(somebody.say("sign_out"))
+    keyboard.press("Enter")
+    expect(somebody.phone).to_be_focused()
