@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Flask
 
 from otp_gateway import log, pages
-from otp_gateway.api import cors, errors, health, journal, jwks, limits, routes
+from otp_gateway.api import cors, errors, health, journal, jwks, limits, openapi, routes
 from otp_gateway.api.delivery import InBody, InCookies
 from otp_gateway.api.requests import MAX_BODY
 from otp_gateway.codes import Codes
@@ -70,6 +70,12 @@ def create_app(
         channels=settings.channels,
         code_length=settings.otp_length,
         redirects=settings.otp_login_redirect,
+    )
+    openapi.install(
+        app,
+        channels=settings.channels,
+        code_length=settings.otp_length,
+        cookies=settings.auth_cookies,
     )
     health.install(app, service)
     return app

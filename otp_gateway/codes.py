@@ -38,8 +38,12 @@ class Codes:
         self.key_id = _text(self._mac("id")[:KEY_ID_BYTES])
 
     def propose(self, phone: PhoneNumber) -> Challenge:
-        """A new code for the phone, as a nonce from the operating system's CSPRNG and its digest."""
-        nonce = request_id()
+        """A new code for the phone, as a nonce from the operating system's CSPRNG and its digest.
+
+        The nonce begins with the code's length: after a change of ``OTP_LENGTH`` no live code is repeated
+        in the new one.
+        """
+        nonce = f"{self._length:x}{request_id()}"
         return Challenge(nonce, self.digest(phone, self.derive(phone, nonce)))
 
     def derive(self, phone: PhoneNumber, nonce: str) -> str:

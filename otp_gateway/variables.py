@@ -151,29 +151,22 @@ def _log_level(text: str) -> str:
 
 
 def _origins(text: str) -> tuple[str, ...]:
-    origins = tuple(part.strip() for part in text.split(",") if part.strip())
-    for origin in origins:
-        try:
-            parts = urlsplit(origin)
-            sound = parts.scheme in ("http", "https") and origin == f"{parts.scheme}://{parts.netloc}"
-            sound = sound and _is_host(parts.netloc) and "@" not in origin
-        except ValueError:
-            sound = False
-        if not sound or "*" in origin:
-            raise ValidationError(f"{origin!r} is no origin such as https://app.example.com")
-    return origins
+    return _addresses(text, bare=True)
 
 
-def _addresses(text: str) -> tuple[str, ...]:
+def _addresses(text: str, *, bare: bool = False) -> tuple[str, ...]:
+    """Comma-separated http(s) addresses; ``bare``: origins, with nothing behind host and port."""
     addresses = tuple(part.strip() for part in text.split(",") if part.strip())
     for address in addresses:
         try:
             parts = urlsplit(address)
-            sound = parts.scheme in ("http", "https") and _is_host(parts.netloc) and "@" not in parts.netloc
+            sound = parts.scheme in ("http", "https") and _is_host(parts.netloc)
         except ValueError:
             sound = False
-        if not sound:
+        if not sound or any(c in parts.netloc for c in "@*"):
             raise ValidationError(f"{address!r} is no address such as https://app.example.com/home")
+        if bare and address != f"{parts.scheme}://{parts.netloc}":
+            raise ValidationError(f"{address!r} is no origin such as https://app.example.com")
     return addresses
 
 

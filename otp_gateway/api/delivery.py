@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from flask import Response, jsonify, request
 
-from otp_gateway.api import requests, schemas
+from otp_gateway.api import replies, requests, schemas
 from otp_gateway.errors import CrossOrigin, InvalidToken
 from otp_gateway.tokens import TokenPair, Tokens
 
@@ -49,7 +49,8 @@ class InBody:
         """Nothing here rides on a cookie."""
 
     def give(self, pair: TokenPair) -> Response:
-        return jsonify(access_token=pair.access_token, refresh_token=pair.refresh_token, **_facts(pair))
+        tokens = {"access_token": pair.access_token, "refresh_token": pair.refresh_token}
+        return jsonify(replies.TokenPair().dump(_facts(pair) | tokens))
 
     def refresh_token(self) -> str:
         token: str = requests.body(self._schema)["refresh_token"]
@@ -90,7 +91,7 @@ class InCookies:
             raise CrossOrigin
 
     def give(self, pair: TokenPair) -> Response:
-        response = jsonify(_facts(pair))
+        response = jsonify(replies.Session().dump(_facts(pair)))
         for name, value, path in (
             (ACCESS_COOKIE, pair.access_token, "/"),
             (REFRESH_COOKIE, pair.refresh_token, self._path),

@@ -6,6 +6,7 @@ from http import HTTPStatus
 
 from flask import Flask, Response, jsonify
 
+from otp_gateway.api import replies
 from otp_gateway.api.errors import problem
 from otp_gateway.errors import GatewayError
 from otp_gateway.service import OtpService
@@ -16,7 +17,7 @@ def install(app: Flask, service: OtpService) -> None:
 
     @app.get("/healthz")
     def healthz() -> Response:
-        return jsonify(status="ok")
+        return jsonify(replies.Healthy().dump({"status": "ok"}))
 
     @app.get("/readyz")
     def readyz() -> Response:
@@ -25,7 +26,7 @@ def install(app: Flask, service: OtpService) -> None:
         states = {name: error.code if error else "ok" for name, error in parts.items()}
         if failed:
             return _unready(states, next(iter(failed.values())))
-        return jsonify(status="ready", parts=states)
+        return jsonify(replies.Ready().dump({"status": "ready", "parts": states}))
 
 
 def _unready(states: dict[str, str], error: GatewayError) -> Response:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from flask import Blueprint, Flask, Response, g, jsonify, request
 
-from otp_gateway.api import clients, journal, limits, requests, schemas
+from otp_gateway.api import clients, journal, limits, replies, requests, schemas
 from otp_gateway.api.delivery import Delivery
 from otp_gateway.codes import Codes
 from otp_gateway.model import Channel, Window
@@ -58,12 +58,15 @@ def install(
         body = requests.body(send_schema)
         phone = requests.phone(phones, body)
         sent = service.request(phone, body["channel"], requests.caller())
-        return jsonify(
-            message="OTP sent successfully",
-            phone_number=phone.e164,
-            expires_in=round(sent.expires_in / 1000),  # to the nearest: a new code shows its whole life
-            resend_in=-(-sent.resend_in // 1000),  # up: waiting that long is enough
-        )
+        answer = {
+            "message": "OTP sent successfully",
+            "phone_number": phone.e164,
+            # To the nearest: a new code shows its whole life.
+            "expires_in": round(sent.expires_in / 1000),
+            # Up: waiting that long is enough.
+            "resend_in": -(-sent.resend_in // 1000),
+        }
+        return jsonify(replies.Sent().dump(answer))
 
     @routes.post("/otp/verify")
     @door.limit(limits.notation(otp_ip_limits))
@@ -91,7 +94,7 @@ def install(
     @routes.get("/me")
     def me() -> Response:
         user = service.user(delivery.access_token())
-        return jsonify(id=user.id, phone_number=user.phone.e164)
+        return jsonify(replies.User().dump({"id": user.id, "phone_number": user.phone.e164}))
 
     @routes.after_request
     def private(response: Response) -> Response:

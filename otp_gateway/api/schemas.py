@@ -27,7 +27,7 @@ class PhoneField(fields.String):
 
     def __init__(self) -> None:
         super().__init__(
-            required=True, metadata={"description": "In any spelling", "example": "+989123456789"}
+            required=True, metadata={"description": "In any spelling", "examples": ["+989123456789"]}
         )
 
 
@@ -35,7 +35,8 @@ class CodeField(fields.String):
     """A code of exactly ``length`` digits: ASCII, Persian, Arabic or full-width, outer blanks trimmed."""
 
     def __init__(self, length: int) -> None:
-        super().__init__(required=True, metadata={"example": "123456"[:length].ljust(length, "0")})
+        about = {"description": f"{length} digits", "examples": ["1234567890"[:length]]}
+        super().__init__(required=True, metadata=about)
         self._length = length
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:

@@ -22,8 +22,8 @@
 --        {'limited', ms to wait}    a window is full
 --        {'late'}                   the deadline has come: nothing was done
 --
--- The live code is repeated while at least half of its life is left and a try remains. Otherwise a new one
--- replaces it. The field 'replaced' keeps what stood before for withdraw.lua, newest first, divided by blanks:
+-- The live code is repeated while at least half of its life is left and a try remains, and it is as long as the
+-- proposed one: a nonce's first character tells the length. Otherwise a new one replaces it. The field 'replaced' keeps what stood before for withdraw.lua, newest first, divided by blanks:
 -- 'nonce:digest:channel:end:tries:end of the tries', with a nonce of '-' for tries without a code.
 -- The first write is one that a Redis without memory refuses: then nothing is done at all.
 
@@ -86,7 +86,7 @@ if limited > 0 then
 end
 
 local used = tonumber(redis.call('HGET', KEYS[2], 'tries') or 0)
-local repeated = live[1] and left * 2 >= life and used < tries
+local repeated = live[1] and left * 2 >= life and used < tries and string.sub(live[1], 1, 1) == string.sub(nonce, 1, 1)
 if repeated then
   nonce = live[1]
 end
