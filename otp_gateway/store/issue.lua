@@ -85,7 +85,19 @@ if limited > 0 then
   return { 'limited', limited }
 end
 
-local used = tonumber(redis.call('HGET', KEYS[2], 'tries') or 0)
+local kept = redis.call('HMGET', KEYS[2], 'tries', 'tries_end')
+local used, tries_end = tonumber(kept[1] or 0), 0
+if used > 0 then
+  tries_end = tonumber(kept[2])
+  local key_end = now + redis.call('PTTL', KEYS[2])
+  -- Whoever shortens the key's life shortens theirs; a millisecond is only rounding.
+  if key_end < tries_end - 1 then
+    tries_end = key_end
+  end
+  if tries_end <= now then
+    used = 0
+  end
+end
 local repeated = live[1] and left * 2 >= life and used < tries and string.sub(live[1], 1, 1) == string.sub(nonce, 1, 1)
 if repeated then
   nonce = live[1]
@@ -104,14 +116,13 @@ if repeated then
 else
   local before = {}
   if (live[1] and left > 0) or used > 0 then
-    local tries_end = now + math.max(0, redis.call('PTTL', KEYS[2]))
     before[1] = string.format(
       '%s:%s:%s:%.0f:%d:%.0f', live[1] or '-', live[2] or '-', live[3] or '-', now + left, used, tries_end
     )
   end
   for record in string.gmatch(live[4] or '', '%S+') do
-    local ends, tries_end = string.match(record, ':(%d+):%d+:(%d+)$')
-    if math.max(tonumber(ends), tonumber(tries_end)) > now then
+    local ends, tries_too = string.match(record, ':(%d+):%d+:(%d+)$')
+    if math.max(tonumber(ends), tonumber(tries_too)) > now then
       before[#before + 1] = record
     end
   end
@@ -121,7 +132,7 @@ else
     redis.call('HSET', KEYS[1], 'replaced', table.concat(before, ' '))
   end
   redis.call('PEXPIRE', KEYS[1], life)
-  redis.call('HDEL', KEYS[2], 'tries')
+  redis.call('HDEL', KEYS[2], 'tries', 'tries_end')
   left = life
 end
 

@@ -1,7 +1,7 @@
 -- verify.lua: compare one guess; a right one spends the code and opens a session.
 --
 -- KEYS   1  otp:{pid}:code                 hash, deleted by a right guess
---        2  otp:{pid}:attempts             hash, TTL a code's life from the first wrong try; ARGV 13 after a right one
+--        2  otp:{pid}:attempts             hash, TTL the end of the tries in it or ARGV 13, whichever is later
 --        3  otp:{pid}:failures             integer, TTL 24 h from its first failure
 --        4  otp:{pid}:failures:<client>    integer, TTL 24 h from its first failure; deleted by a right guess
 --        5  otp:{pid}:session:<sid>        hash, TTL the session's life
@@ -51,7 +51,20 @@ local function ttl(key)
   return math.max(1, redis.call('PTTL', key) + 1)
 end
 
-local used = tonumber(redis.call('HGET', KEYS[2], 'tries') or 0)
+-- Tries end a code's life after the first of them; the key may live on for the answers that stand beside.
+local kept = redis.call('HMGET', KEYS[2], 'tries', 'tries_end')
+local used, ends = tonumber(kept[1] or 0), 0
+if used > 0 then
+  ends = tonumber(kept[2])
+  local key_end = now + redis.call('PTTL', KEYS[2])
+  -- Whoever shortens the key's life shortens theirs; a millisecond is only rounding.
+  if key_end < ends - 1 then
+    ends = key_end
+  end
+  if ends <= now then
+    used = 0
+  end
+end
 local by_phone = tonumber(redis.call('GET', KEYS[3]) or 0)
 local by_client = tonumber(redis.call('GET', KEYS[4]) or 0)
 local wait = 0
@@ -62,7 +75,7 @@ if by_client >= tonumber(ARGV[6]) then
   wait = math.max(wait, ttl(KEYS[4]))
 end
 if used >= tries then
-  wait = math.max(wait, ttl(KEYS[2]))
+  wait = math.max(wait, ends - now + 1)
 end
 if wait > 0 then
   return { 'locked', wait }
@@ -93,7 +106,7 @@ if live[1] == ARGV[3] then
   redis.call('HSET', KEYS[5], 'refresh', ARGV[10], 'login', string.format('%.0f', now), 'call', call)
   redis.call('PEXPIRE', KEYS[5], session_life)
   redis.call('DEL', KEYS[1], KEYS[4])
-  redis.call('HDEL', KEYS[2], 'tries')
+  redis.call('HDEL', KEYS[2], 'tries', 'tries_end')
   remember('verified', now, call)
   redis.call('PEXPIRE', KEYS[2], keep)
   redis.call('ZREMRANGEBYSCORE', KEYS[6], '-inf', string.format('%.0f', now - session_life))
@@ -103,10 +116,12 @@ if live[1] == ARGV[3] then
   return { 'verified', now, call }
 end
 
-used = redis.call('HINCRBY', KEYS[2], 'tries', 1)
+used = used + 1
 if used == 1 then
-  redis.call('PEXPIRE', KEYS[2], life)
+  ends = now + life
 end
+redis.call('HSET', KEYS[2], 'tries', used, 'tries_end', string.format('%.0f', ends))
+redis.call('PEXPIREAT', KEYS[2], string.format('%.0f', ends))
 by_phone = redis.call('INCR', KEYS[3])
 if by_phone == 1 then
   redis.call('PEXPIRE', KEYS[3], ARGV[8])

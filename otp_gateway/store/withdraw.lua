@@ -1,7 +1,7 @@
 -- withdraw.lua: take back one send that surely sent nothing, so that Redis is as it was before.
 --
 -- KEYS   1  otp:{pid}:code       hash, TTL the end of the code that stands in it
---        2  otp:{pid}:attempts   hash, TTL the end that the tries had before the send
+--        2  otp:{pid}:attempts   hash, TTL the end that the tries had before the send, or ARGV 4
 --        3  otp:{pid}:sends      list, TTL counted from the last send left in it
 -- ARGV   1  deadline in ms of Redis's time
 --        2  request id of the send
@@ -66,7 +66,7 @@ if code[1] ~= nonce then
 end
 
 redis.call('DEL', KEYS[1])
-redis.call('HDEL', KEYS[2], 'tries')
+redis.call('HDEL', KEYS[2], 'tries', 'tries_end')
 if #before == 0 then
   return { 'withdrawn' }
 end
@@ -82,7 +82,7 @@ end
 if tonumber(tries) > 0 and tonumber(tries_end) > now then
   -- Answers kept for repeated requests may stand beside the tries, and must not go with them.
   local answers = redis.call('HLEN', KEYS[2])
-  redis.call('HSET', KEYS[2], 'tries', tries)
+  redis.call('HSET', KEYS[2], 'tries', tries, 'tries_end', tries_end)
   if answers > 0 then
     tries_end = string.format('%.0f', math.max(tonumber(tries_end), now + tonumber(ARGV[4])))
   end

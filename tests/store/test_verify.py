@@ -319,3 +319,22 @@ def test_a_guess_that_was_refused_and_is_repeated_changes_nothing(bench: Bench) 
     settle()
     assert bench.replay()[0] == "locked"
     bench.assert_same(before)
+
+
+def test_tries_end_when_they_should_though_answers_are_kept_beside_them(bench: Bench) -> None:
+    bench.fail()
+    bench.advance(295)
+    assert bench.fail() == 1
+    bench.advance(6)
+    assert bench.fail() == 2
+
+
+def test_a_code_of_a_few_seconds_has_tries_of_a_few_seconds(redis_client: Client) -> None:
+    bench = Bench(redis_client, lifetime=3)
+    for _ in range(3):
+        bench.fail()
+    with pytest.raises(TooManyAttempts) as locked:
+        bench.fail()
+    assert locked.value.retry_after <= 3001
+    bench.advance(3.1)
+    assert bench.fail() == 2
