@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from flask import Flask
 
-from otp_gateway import log, pages
-from otp_gateway.api import cors, errors, health, journal, jwks, limits, openapi, routes
+from otp_gateway import admin, cli, log, pages
+from otp_gateway.api import clients, cors, errors, health, journal, jwks, limits, openapi, routes
 from otp_gateway.api.delivery import InBody, InCookies
 from otp_gateway.api.requests import MAX_BODY
 from otp_gateway.codes import Codes
@@ -40,7 +40,8 @@ def create_app(
         # It may come later: until then requests are answered 503, and the scripts load themselves.
         log.get_logger(__name__).warning("Redis does not answer yet")
     tokens = Tokens.from_settings(settings)
-    service = OtpService(store=store, sender=sender or sender_for(settings), codes=codes, tokens=tokens)
+    used_sender = sender or sender_for(settings)
+    service = OtpService(store=store, sender=used_sender, codes=codes, tokens=tokens)
 
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY + 1
@@ -49,19 +50,42 @@ def create_app(
     errors.install(app)
     cors.install(app, settings.cors_origins)
     limits.install(app)
+    identify = clients.identifier(codes, settings.trusted_proxies)
+    phones = PhoneParser(settings.otp_regions)
+    door = limits.limiter(
+        store,
+        {
+            "usr.send_otp": settings.otp_ip_limits,
+            "usr.verify_otp": settings.otp_ip_limits,
+            "usr.refresh": settings.token_ip_limits,
+            "usr.revoke": settings.token_ip_limits,
+            "admin.log_in": admin.LOGIN_LIMIT,
+        },
+    )
     routes.install(
         app,
         service=service,
-        store=store,
-        codes=codes,
-        phones=PhoneParser(settings.otp_regions),
+        door=door,
+        identify=identify,
+        phones=phones,
         delivery=InCookies(tokens, routes.TOKEN_PATH) if settings.auth_cookies else InBody(),
         channels=settings.channels,
         code_length=settings.otp_length,
         otp_ip_limits=settings.otp_ip_limits,
         token_ip_limits=settings.token_ip_limits,
-        trusted_proxies=settings.trusted_proxies,
     )
+    if settings.admin_password_hash:
+        admin.install(
+            app,
+            settings=settings,
+            client=client,
+            codes=codes,
+            phones=phones,
+            sender=used_sender,
+            identify=identify,
+            door=door,
+        )
+    door.init_app(app)
     jwks.install(app, tokens)
     pages.install(
         app,
@@ -78,4 +102,5 @@ def create_app(
         cookies=settings.auth_cookies,
     )
     health.install(app, service)
+    cli.install(app)
     return app

@@ -33,7 +33,7 @@ class Codes:
         # One key per use (HKDF-Expand with a single block, RFC 5869), so that no output serves elsewhere.
         self._keys = {
             use: hmac.digest(root, f"otp-gateway/v1/{use}\x01".encode(), "sha256")
-            for use in ("pid", "client", "code", "digest", "reference", "id")
+            for use in ("pid", "client", "code", "digest", "reference", "id", "panel")
         }
         self.key_id = _text(self._mac("id")[:KEY_ID_BYTES])
 
@@ -47,12 +47,16 @@ class Codes:
         return Challenge(nonce, self.digest(phone, self.derive(phone, nonce)))
 
     def derive(self, phone: PhoneNumber, nonce: str) -> str:
-        """The code that belongs to the nonce, in ASCII digits."""
+        """The code that belongs to the phone's nonce, in ASCII digits."""
+        return self.derive_for(self.pid(phone), nonce)
+
+    def derive_for(self, pid: str, nonce: str) -> str:
+        """The same by the phone's keyed hash: what the panel knows."""
         space = 10**self._length
         # Rejection sampling: what lies above the last whole multiple of the space would favour low codes.
         ceiling = 2**64 - 2**64 % space
         for round_ in range(256):
-            block = self._mac("code", self.pid(phone), nonce, str(round_))
+            block = self._mac("code", pid, nonce, str(round_))
             for start in range(0, len(block), 8):
                 number = int.from_bytes(block[start : start + 8])
                 if number < ceiling:
@@ -70,6 +74,11 @@ class Codes:
     def client(self, network: str) -> str:
         """An opaque id of a client's network, for keys and logs."""
         return _text(self._mac("client", network)[:NONCE_BYTES])
+
+    @property
+    def panel_key(self) -> bytes:
+        """What signs the panel's cookie."""
+        return self._keys["panel"]
 
     def reference(self, request: str) -> int:
         """The number under which the provider knows a send: 62 bits that follow from the request's id."""

@@ -90,6 +90,8 @@ class Settings:
     jwt_refresh_ttl: int
     auth_cookies: bool
     cors_origins: tuple[str, ...]
+    admin_password_hash: str | None = field(repr=False)
+    admin_reveal_codes: bool
     otp_login_redirect: tuple[str, ...]
     log_level: str
     trusted_proxies: int
@@ -228,6 +230,8 @@ def _read(env: Any, variables: Mapping[str, str]) -> dict[str, Any]:
         "jwt_refresh_ttl": env.int("JWT_REFRESH_TTL", default=2_592_000, validate=_range(1, 31_536_000)),
         "auth_cookies": env.bool("AUTH_COOKIES", default=False),
         "cors_origins": env.origins("CORS_ORIGINS", default=""),
+        "admin_password_hash": env.password_hash("ADMIN_PASSWORD_HASH", default="") or None,
+        "admin_reveal_codes": env.bool("ADMIN_REVEAL_CODES", default=False),
         "otp_login_redirect": env.addresses("OTP_LOGIN_REDIRECT", default=""),
         "log_level": env.level("LOG_LEVEL", default="INFO"),
         "trusted_proxies": env.int("TRUSTED_PROXIES", default=0, validate=_range(0, 10)),

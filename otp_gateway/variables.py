@@ -17,6 +17,11 @@ from otp_gateway.model import Window
 from otp_gateway.signing import PrivateKey, PublicKey, load_private, load_public
 
 MIN_SECRET = 32
+# As werkzeug writes them, and nothing that it would fail to read at the first login.
+PASSWORD_HASH = re.compile(
+    r"scrypt:[0-9]+:[0-9]+:[0-9]+\$[^$]+\$[0-9a-f]{128}"
+    r"|pbkdf2:sha(256|384|512):[1-9][0-9]*\$[^$]+\$[0-9a-f]{64,128}"
+)
 MAX_REASON = 60
 NEW_SECRET = """make one with: python -c "import secrets; print(secrets.token_urlsafe(48))" """.strip()
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
@@ -188,6 +193,12 @@ def _pem(text: str) -> str:
         raise ValidationError("is neither a PEM text nor the path of a readable PEM file") from None
 
 
+def _password_hash(text: str) -> str:
+    if text and not PASSWORD_HASH.fullmatch(text):
+        raise ValidationError("is no password hash; make one with: flask otp hash-password")
+    return text
+
+
 def _private_key(text: str) -> PrivateKey | None:
     try:
         return load_private(_pem(text)) if text else None
@@ -228,6 +239,7 @@ PARSERS: dict[str, Callable[[str], Any]] = {
     "level": _log_level,
     "addresses": _addresses,
     "origins": _origins,
+    "password_hash": _password_hash,
     "private_key": _private_key,
     "public_keys": _public_keys,
     "secrets": _secrets,

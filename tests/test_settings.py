@@ -23,6 +23,9 @@ NAMES = tuple(name.upper() for name in FIELDS)
 KEYS = {"JWT_ALGORITHM", "JWT_PRIVATE_KEY", "JWT_FORMER_PUBLIC_KEYS"}
 EXAMPLE = ROOT / ".env.example"
 SECRET_WORD = "hunter2-is-the-password"
+# As `flask otp hash-password` makes them, and of the other kind that werkzeug reads.
+HASH = "scrypt:32768:8:1$c2FsdHNhbHQ$" + "0f" * 64
+ROUNDS = "pbkdf2:sha256:600000$c2FsdHNhbHQ$" + "0f" * 32
 
 DEFAULTS: dict[str, object] = {
     "secret_key_fallbacks": (),
@@ -54,6 +57,7 @@ DEFAULTS: dict[str, object] = {
     "jwt_refresh_ttl": 2_592_000,
     "auth_cookies": False,
     "cors_origins": (),
+    "admin_password_hash": None,
     "otp_login_redirect": (),
     "log_level": "INFO",
     "trusted_proxies": 0,
@@ -115,6 +119,8 @@ ACCEPTED: dict[str, dict[str, object]] = {
     "JWT_ACCESS_TTL": {"60": 60},
     "JWT_REFRESH_TTL": {"86400": 86_400},
     "AUTH_COOKIES": {"true": True, "1": True, "off": False},
+    "ADMIN_PASSWORD_HASH": {HASH: HASH, ROUNDS: ROUNDS},
+    "ADMIN_REVEAL_CODES": {"true": True, "1": True, "off": False},
     "CORS_ORIGINS": {
         "https://app.example.com": ("https://app.example.com",),
         "https://a.example, http://localhost:3000": ("https://a.example", "http://localhost:3000"),
@@ -186,6 +192,21 @@ REFUSED: dict[str, tuple[str, ...]] = {
     "JWT_ACCESS_TTL": ("0", "-1", "15m", "2592001"),
     "JWT_REFRESH_TTL": ("0", "-1", "899"),
     "AUTH_COOKIES": ("perhaps",),
+    "ADMIN_PASSWORD_HASH": (
+        SECRET_WORD,
+        f"scrypt:{SECRET_WORD}",
+        f"md5$salt${'0' * 32}",
+        f"sha256$salt${'0' * 64}",
+        "scrypt:32768:8:1$",
+        "$salt$hash",
+        "$2b$12$" + "a" * 53,
+        "$argon2id$v=19$m=65536,t=3,p=4$c2FsdA$aGFzaA",
+        HASH.replace("$", ""),
+        f"{HASH}$more",
+        "scrypt:garbage$salt$hash",
+        f"pbkdf2:sha256:0$salt${'0' * 64}",
+    ),
+    "ADMIN_REVEAL_CODES": ("perhaps",),
     "CORS_ORIGINS": (
         "*",
         "null",

@@ -4,12 +4,27 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Callable
 
-from flask import Request
+from flask import Request, g
+from flask import request as current
+
+from otp_gateway.api import journal
+from otp_gateway.codes import Codes
 
 # A hop may carry a port: 192.0.2.1:443, [2001:db8::1]:443.
 HOP = re.compile(r"\s*(?:\[(?P<six>[^\]]+)\](?::\d+)?|(?P<four>[\d.]+):\d+|(?P<bare>\S+))\s*")
 UNKNOWN = "unknown"
+
+
+def identifier(codes: Codes, trusted_proxies: int) -> Callable[[], None]:
+    """A before-request function that puts the client's opaque ids into ``g.networks``, outermost first."""
+
+    def identify() -> None:
+        g.networks = [codes.client(network) for network in networks(current, trusted_proxies)]
+        journal.note(client=g.networks[-1])
+
+    return identify
 
 
 def networks(request: Request, trusted_proxies: int) -> tuple[str, ...]:

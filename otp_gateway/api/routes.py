@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from flask import Blueprint, Flask, Response, g, jsonify, request
+from flask import Blueprint, Flask, Response, jsonify
+from flask_limiter import Limiter
 
-from otp_gateway.api import clients, journal, limits, replies, requests, schemas
+from otp_gateway.api import limits, replies, requests, schemas
 from otp_gateway.api.delivery import Delivery
-from otp_gateway.codes import Codes
 from otp_gateway.model import Channel, Window
 from otp_gateway.phones import PhoneParser
 from otp_gateway.service import OtpService
-from otp_gateway.store import RedisStore
 
 PREFIX = "/api/v1/usr"
 TOKEN_PATH = f"{PREFIX}/token"
@@ -22,35 +21,21 @@ def install(
     app: Flask,
     *,
     service: OtpService,
-    store: RedisStore,
-    codes: Codes,
+    door: Limiter,
+    identify: Callable[[], None],
     phones: PhoneParser,
     delivery: Delivery,
     channels: Sequence[Channel],
     code_length: int,
     otp_ip_limits: Sequence[Window],
     token_ip_limits: Sequence[Window],
-    trusted_proxies: int,
 ) -> None:
     """Serve the API's routes from the app."""
     routes = Blueprint("usr", __name__, url_prefix=PREFIX)
-    door = limits.limiter(
-        store,
-        {
-            "usr.send_otp": otp_ip_limits,
-            "usr.verify_otp": otp_ip_limits,
-            "usr.refresh": token_ip_limits,
-            "usr.revoke": token_ip_limits,
-        },
-    )
     send_schema = schemas.send_request(channels)
     verify_schema = schemas.verify_request(code_length)
 
-    @routes.before_request
-    def identify() -> None:
-        networks = clients.networks(request, trusted_proxies)
-        g.networks = [codes.client(network) for network in networks]
-        journal.note(client=g.networks[-1])
+    routes.before_request(identify)
 
     @routes.post("/otp")
     @door.limit(limits.notation(otp_ip_limits))
@@ -102,4 +87,3 @@ def install(
         return response
 
     app.register_blueprint(routes)
-    door.init_app(app)

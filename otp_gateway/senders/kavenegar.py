@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import Any, Self
 
@@ -39,6 +40,8 @@ class KavenegarSender:
         self._template = template
         self._web_domain = web_domain
         self._timeout = timeout
+        self._spent = 0
+        self._lock = threading.Lock()
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
@@ -52,6 +55,12 @@ class KavenegarSender:
             web_domain=settings.otp_web_domain,
             timeout=settings.sms_timeout,
         )
+
+    def take_cost(self) -> int:
+        """What the messages since the last call have cost, in Rial."""
+        with self._lock:
+            spent, self._spent = self._spent, 0
+        return spent
 
     @property
     def configured(self) -> bool:
@@ -79,13 +88,13 @@ class KavenegarSender:
         }
         try:
             with api.until(deadline):
-                _confirm(api.verify_lookup(form), phone, deduplicated=False)
+                self._settle(api.verify_lookup(form), phone, deduplicated=False)
         except SmsFailed as error:
             if error.reason != "unreachable" or time.monotonic() >= deadline:
                 raise
             # Only a connection that never stood is safe to repeat: a lookup cannot be de-duplicated.
             with api.until(deadline):
-                _confirm(api.verify_lookup(form), phone, deduplicated=False)
+                self._settle(api.verify_lookup(form), phone, deduplicated=False)
 
     def _sms(self, api: Kavenegar, phone: PhoneNumber, code: str, reference: int, deadline: float) -> None:
         form = {
@@ -98,19 +107,24 @@ class KavenegarSender:
         first = deadline - self._timeout * (1 - FIRST_SHARE)
         try:
             with api.until(first):
-                _confirm(api.sms_send(form), phone, deduplicated=True)
+                self._settle(api.sms_send(form), phone, deduplicated=True)
         except SendFailed as error:
             if not _worth_repeating(error):
                 raise
             # The localid makes the repeat safe: Kavenegar answers it with the first record, if there is one.
             try:
                 with api.until(deadline):
-                    _confirm(api.sms_send(form), phone, deduplicated=True)
+                    self._settle(api.sms_send(form), phone, deduplicated=True)
             except SmsFailed as second:
                 # A refusal of the repeat says nothing of the first, unless it is the record's own state.
                 if error.definite or second.reason == "entry":
                     raise
                 raise error from None
+
+    def _settle(self, entries: Any, phone: PhoneNumber, *, deduplicated: bool) -> None:
+        entry = _confirm(entries, phone, deduplicated=deduplicated)
+        with self._lock:
+            self._spent += max(0, number(entry.get("cost")) or 0)
 
 
 def _worth_repeating(error: SendFailed) -> bool:
@@ -126,8 +140,8 @@ def _receptor(phone: PhoneNumber) -> str:
     return f"00{phone.e164[1:]}"
 
 
-def _confirm(entries: Any, phone: PhoneNumber, *, deduplicated: bool) -> None:
-    """Raises unless the entry says that this phone's message is on its way.
+def _confirm(entries: Any, phone: PhoneNumber, *, deduplicated: bool) -> dict[str, Any]:
+    """The entry; raises unless it says that this phone's message is on its way.
 
     ``deduplicated``: a record of another phone under our localid means that nothing was sent.
     """
@@ -141,6 +155,7 @@ def _confirm(entries: Any, phone: PhoneNumber, *, deduplicated: bool) -> None:
         raise SmsFailed("entry", provider_code=status)
     if status not in ACCEPTED:
         raise SmsUnconfirmed("entry", provider_code=status)
+    return entry
 
 
 def _names(receptor: Any, phone: PhoneNumber) -> bool:

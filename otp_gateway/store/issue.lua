@@ -23,8 +23,10 @@
 --        {'late'}                   the deadline has come: nothing was done
 --
 -- The live code is repeated while at least half of its life is left and a try remains, and it is as long as the
--- proposed one: a nonce's first character tells the length. Otherwise a new one replaces it. The field 'replaced' keeps what stood before for withdraw.lua, newest first, divided by blanks:
--- 'nonce:digest:channel:end:tries:end of the tries', with a nonce of '-' for tries without a code.
+-- proposed one: a nonce's first character tells the length. Otherwise a new one replaces it. The field 'replaced'
+-- keeps what stood before for withdraw.lua, newest first, divided by blanks:
+-- 'nonce:digest:channel:end:tries:end of the tries', with a nonce of '-' for tries without a live code, and then
+-- with a channel of 'used' for a code that a login has spent.
 -- The first write is one that a Redis without memory refuses: then nothing is done at all.
 
 local time = redis.call('TIME')
@@ -62,7 +64,7 @@ local function spent(key, budget)
   return 0
 end
 
-local live = redis.call('HMGET', KEYS[1], 'nonce', 'digest', 'channel', 'replaced')
+local live = redis.call('HMGET', KEYS[1], 'nonce', 'digest', 'channel', 'replaced', 'verified')
 local left = math.max(0, redis.call('PTTL', KEYS[1]))
 
 if mine then
@@ -115,9 +117,11 @@ if repeated then
   redis.call('HSET', KEYS[1], 'channel', channel)
 else
   local before = {}
-  if (live[1] and left > 0) or used > 0 then
+  local stood = (live[1] or live[5]) and left > 0
+  if stood or used > 0 then
     before[1] = string.format(
-      '%s:%s:%s:%.0f:%d:%.0f', live[1] or '-', live[2] or '-', live[3] or '-', now + left, used, tries_end
+      '%s:%s:%s:%.0f:%d:%.0f',
+      live[1] or '-', live[2] or '-', live[3] or (live[5] and 'used' or '-'), stood and now + left or 0, used, tries_end
     )
   end
   for record in string.gmatch(live[4] or '', '%S+') do

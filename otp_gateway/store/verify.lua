@@ -1,6 +1,6 @@
 -- verify.lua: compare one guess; a right one spends the code and opens a session.
 --
--- KEYS   1  otp:{pid}:code                 hash, deleted by a right guess
+-- KEYS   1  otp:{pid}:code                 hash, TTL the code's life; a right guess leaves phone and 'verified'
 --        2  otp:{pid}:attempts             hash, TTL the end of the tries in it or ARGV 13, whichever is later
 --        3  otp:{pid}:failures             integer, TTL 24 h from its first failure
 --        4  otp:{pid}:failures:<client>    integer, TTL 24 h from its first failure; deleted by a right guess
@@ -105,7 +105,10 @@ if live[1] == ARGV[3] then
   local session_life = tonumber(ARGV[11])
   redis.call('HSET', KEYS[5], 'refresh', ARGV[10], 'login', string.format('%.0f', now), 'call', call)
   redis.call('PEXPIRE', KEYS[5], session_life)
-  redis.call('DEL', KEYS[1], KEYS[4])
+  -- Spent: what is left says only that, to the panel, and for as long as the code would have lived.
+  redis.call('HSET', KEYS[1], 'verified', 1)
+  redis.call('HDEL', KEYS[1], 'nonce', 'digest', 'channel', 'replaced')
+  redis.call('DEL', KEYS[4])
   redis.call('HDEL', KEYS[2], 'tries', 'tries_end')
   remember('verified', now, call)
   redis.call('PEXPIRE', KEYS[2], keep)

@@ -78,6 +78,9 @@ if old ~= '-' and tonumber(ends) > now then
     redis.call('HSET', KEYS[1], 'replaced', table.concat(before, ' '))
   end
   redis.call('PEXPIREAT', KEYS[1], ends)
+elseif channel == 'used' and tonumber(ends) > now then
+  redis.call('HSET', KEYS[1], 'phone', code[2], 'verified', 1)
+  redis.call('PEXPIREAT', KEYS[1], ends)
 end
 if tonumber(tries) > 0 and tonumber(tries_end) > now then
   -- Answers kept for repeated requests may stand beside the tries, and must not go with them.

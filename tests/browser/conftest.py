@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from importlib import resources
+from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
+from tests.browser.operator import PASSWORD_HASH, Callers, Operator
 from tests.browser.person import Person
 from tests.conftest import SECRET_KEY
-from tests.support.gateway import Gateway
+from tests.support.gateway import ROOT, Gateway
 from tests.support.kavenegar import KavenegarEmulator
 from tests.support.redis_server import RedisServer
 
@@ -27,11 +30,15 @@ ARGUMENTS = [
     "--disable-sync",
 ]
 Mode = Literal["body", "cookies"]
+Panel = Literal["open", "guarded", "quiet"]
 MakePerson = Callable[..., Person]
+MakeOperator = Callable[..., Operator]
+Shot = Callable[[str], Path | None]
+AXE = "axe_playwright_python"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--screenshots", action="store_true", help="write docs/screenshots/login-*.png")
+    parser.addoption("--screenshots", action="store_true", help="write docs/screenshots/*.png")
 
 
 # Of the package, not of the session: while Playwright is up, no other test could run an event loop.
@@ -125,3 +132,71 @@ def person(
 def gateway_of(gateways: Callable[[Mode], Gateway], empty_redis: RedisServer) -> Callable[[], Gateway]:  # noqa: ARG001
     """The gateway that people without a mode of their own sit at."""
     return lambda: gateways("body")
+
+
+@pytest.fixture(scope="package")
+def panels(
+    redis_server: RedisServer, running_emulator: KavenegarEmulator
+) -> Iterator[Callable[[Panel], Gateway]]:
+    """A gateway with the panel, started when first asked for.
+
+    "open" reveals codes; "guarded" does not, and sends by a template. "quiet" has a database of its own and
+    nobody logs in there, so that no count of an earlier test arrives late.
+    """
+    running: dict[Panel, Gateway] = {}
+    kinds: dict[Panel, dict[str, str]] = {
+        "open": {"ADMIN_REVEAL_CODES": "true"},
+        "guarded": {"KAVENEGAR_TEMPLATE": "login"},
+        "quiet": {"REDIS_URL": redis_server.url.removesuffix("0") + "1"},
+    }
+    variables = environment(
+        running_emulator,
+        REDIS_URL=redis_server.url,
+        ADMIN_PASSWORD_HASH=PASSWORD_HASH,
+        OTP_IP_LIMITS="10000/minute",
+        OTP_MAX_FAILURES_PER_PHONE="4",
+    )
+
+    def start(kind: Panel) -> Gateway:
+        if kind not in running:
+            gateway = Gateway(variables | kinds[kind], workers=1)
+            gateway.start()
+            running[kind] = gateway
+        return running[kind]
+
+    yield start
+    for gateway in running.values():
+        gateway.stop()
+
+
+@pytest.fixture
+def operator(person: MakePerson, panels: Callable[[Panel], Gateway], axe: str) -> MakeOperator:
+    """Make operators: ``operator("guarded", width=320)``."""
+
+    def make(panel: Panel = "open", *, width: int = 1280, **options: Any) -> Operator:
+        return Operator(person(width=width, at=panels(panel), **options), axe)
+
+    return make
+
+
+@pytest.fixture
+def callers(
+    panels: Callable[[Panel], Gateway],
+    emulator: KavenegarEmulator,
+    empty_redis: RedisServer,  # noqa: ARG001
+) -> Callers:
+    """People who log in at the open panel's gateway."""
+    return Callers(panels("open"), emulator)
+
+
+@pytest.fixture(scope="session")
+def axe() -> str:
+    """axe-core's source; it goes in through the debugger, so the page's policy stays as it is."""
+    return resources.files(AXE).joinpath("axe.min.js").read_text("utf-8")
+
+
+@pytest.fixture
+def shot(pytestconfig: pytest.Config) -> Shot:
+    """Where a picture goes, if pictures are wanted."""
+    wanted = pytestconfig.getoption("--screenshots", default=False)
+    return lambda name: ROOT / "docs" / "screenshots" / f"panel-{name}.png" if wanted else None

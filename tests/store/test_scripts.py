@@ -120,6 +120,10 @@ def test_every_key_that_may_come_into_being_gets_an_end(name: str) -> None:
     if name == "rotate":
         # It writes to a session that it has found alive, and must leave the end that the login set.
         created.remove("KEYS[1]")
+    if name == "verify":
+        # What it leaves of a code keeps the end that issue.lua set: the key is alive, for a digest was found
+        # in it, and its field 'phone' stays, so that it never goes and comes again.
+        created.remove("KEYS[1]")
     ended = {arguments[0] for command, arguments in calls if command in ("PEXPIRE", "PEXPIREAT")}
     assert created <= ended
     assert not any(command == "PERSIST" for command, _ in calls)

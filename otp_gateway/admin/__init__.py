@@ -1,0 +1,75 @@
+"""The admin panel: what became of a code, and what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from flask import Flask
+from flask_limiter import Limiter
+
+from otp_gateway.admin.auth import Gatekeeper
+from otp_gateway.admin.recorder import Recorder
+from otp_gateway.admin.views import LOGIN_LIMIT, PREFIX, Delivery, Views
+from otp_gateway.codes import Codes
+from otp_gateway.phones import PhoneParser
+from otp_gateway.senders import Sender
+from otp_gateway.senders.kavenegar_desk import KavenegarDesk
+from otp_gateway.settings import Settings
+from otp_gateway.store.account import AccountStore
+from otp_gateway.store.panel import PanelStore
+from otp_gateway.store.usage import UsageStore
+
+__all__ = ["LOGIN_LIMIT", "install"]
+
+
+def install(
+    app: Flask,
+    *,
+    settings: Settings,
+    client: Any,
+    codes: Codes,
+    phones: PhoneParser,
+    sender: Sender,
+    identify: Callable[[], None],
+    door: Limiter,
+) -> None:
+    """Serve the panel under /admin, and count what it shows. ``client``: a redis-py client of any kind."""
+    if settings.admin_password_hash is None:
+        raise ValueError("the panel has no password")
+    app.secret_key = codes.panel_key
+    app.config.update(
+        SESSION_COOKIE_NAME="admin_session",
+        SESSION_COOKIE_PATH=PREFIX,
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Strict",
+        # Behind a proxy of ours there is TLS in front of it; make run has none.
+        SESSION_COOKIE_SECURE=settings.trusted_proxies > 0,
+    )
+    desk = KavenegarDesk.from_settings(settings)
+    usage = UsageStore(client)
+    Recorder(usage, getattr(sender, "take_cost", lambda: 0)).install(app)
+    views = Views(
+        gatekeeper=Gatekeeper(client, settings.admin_password_hash),
+        phones=phones,
+        panel=PanelStore(client, codes, settings.policy),
+        usage=usage,
+        account=AccountStore(client, desk.account if desk else None),
+        policy=settings.policy,
+        delivery=_delivery(desk, settings, codes),
+        reveal=settings.admin_reveal_codes,
+    )
+    app.register_blueprint(views.blueprint(identify, door))
+
+
+def _delivery(desk: KavenegarDesk | None, settings: Settings, codes: Codes) -> Delivery | None:
+    """The provider's word on sends, by their request ids; a lookup has no localid to ask by."""
+    if desk is None or settings.kavenegar_template:
+        return None
+
+    def ask(requests: Sequence[str]) -> dict[str, str]:
+        references = {request: codes.reference(request) for request in requests}
+        found = desk.deliveries(list(references.values()))
+        return {request: found[reference] for request, reference in references.items() if reference in found}
+
+    return ask

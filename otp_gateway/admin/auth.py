@@ -1,0 +1,110 @@
+"""Who may see the panel: one password, sessions that can be ended, a lock after failures."""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+from typing import Any
+
+from flask import abort, request, session
+from redis.exceptions import RedisError
+from werkzeug.security import check_password_hash
+
+from otp_gateway.errors import StoreUnavailable
+from otp_gateway.store.scripts import LOST
+
+IDLE_SECONDS = 1800
+LONGEST_SECONDS = 8 * 3600
+MAX_FAILURES = 5
+LOCK_SECONDS = 900
+
+
+class Gatekeeper:
+    """Logs in and out. The cookie holds a random id; whether it counts, Redis says."""
+
+    def __init__(self, client: Any, password_hash: str) -> None:
+        """``client``: a redis-py client of any kind."""
+        self._client = client
+        self._password_hash = password_hash
+
+    def locked_for(self, network: str) -> int:
+        """Seconds for which this network may not try; 0: it may."""
+        with _Available():
+            failures = int(self._client.get(_failures(network)) or 0)
+            return max(1, self._client.ttl(_failures(network))) if failures >= MAX_FAILURES else 0
+
+    def log_in(self, password: str, network: str) -> bool:
+        """Open a session for the right password; a wrong one counts towards the lock."""
+        with _Available():
+            # Counted before it is compared: a hundred guesses at once are five.
+            # In one step, so that the count never stands without an end.
+            pipeline = self._client.pipeline(transaction=True)
+            pipeline.incr(_failures(network))
+            pipeline.expire(_failures(network), LOCK_SECONDS)
+            if pipeline.execute()[0] > MAX_FAILURES:
+                return False
+            if not check_password_hash(self._password_hash, password):
+                return False
+            self._client.delete(_failures(network))
+            session.clear()
+            session["id"] = secrets.token_urlsafe(24)
+            session["csrf"] = secrets.token_urlsafe(24)
+            self._client.set(_session(session["id"]), self._now(), ex=IDLE_SECONDS)
+        return True
+
+    def is_in(self) -> bool:
+        """Whether the request's session is alive; asking keeps it so."""
+        session_id = session.get("id")
+        if not session_id:
+            return False
+        with _Available():
+            opened = self._client.get(_session(session_id))
+            if opened is None or self._now() - int(opened) > LONGEST_SECONDS:
+                return False
+            self._client.expire(_session(session_id), IDLE_SECONDS)
+        return True
+
+    def log_out(self) -> None:
+        """End the session."""
+        with _Available():
+            self._client.delete(_session(session.get("id", "")))
+        session.clear()
+
+    def _now(self) -> int:
+        return int(self._client.time()[0])
+
+
+def csrf_token() -> str:
+    """The session's token for its forms."""
+    if "csrf" not in session:
+        session["csrf"] = secrets.token_urlsafe(24)
+    token: str = session["csrf"]
+    return token
+
+
+def check_csrf() -> None:
+    """400 unless the form carries the session's token."""
+    given, expected = request.form.get("csrf", ""), session.get("csrf", "")
+    if not expected or not hmac.compare_digest(given.encode(), expected.encode()):
+        abort(400, "The form has expired. Go back, reload the page and try again.")
+
+
+def _session(session_id: str) -> str:
+    # A digest: whoever reads Redis can not take the session over.
+    digest = hmac.digest(b"panel", session_id.encode(), "sha256").hex()
+    return f"admin:session:{digest}"
+
+
+def _failures(network: str) -> str:
+    return f"admin:failures:{network}"
+
+
+class _Available:
+    """Turns Redis's errors into ``StoreUnavailable``."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None and issubclass(kind, (*LOST, RedisError)):
+            raise StoreUnavailable from None

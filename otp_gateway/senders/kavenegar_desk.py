@@ -1,0 +1,66 @@
+"""Questions to Kavenegar that are no sends: the account, and what became of a message."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any, Self
+
+from otp_gateway.errors import SmsUnconfirmed
+from otp_gateway.senders.kavenegar_api import Kavenegar, number
+from otp_gateway.settings import Settings
+
+ANSWER_SECONDS = 5.0
+# KAVENEGAR's delivery states, in the support desk's words.
+DELIVERY = {
+    1: "Queued",
+    2: "Queued",
+    4: "Handed to the carrier",
+    5: "Handed to the carrier",
+    6: "Failed",
+    10: "Delivered",
+    11: "Not delivered: the phone was off or out of reach",
+    13: "Cancelled",
+    14: "Blocked: the subscriber refuses such messages",
+    100: "Not known to the provider, or too old",
+}
+
+
+class KavenegarDesk:
+    """Asks within five seconds; every method raises ``SendFailed`` where no answer comes."""
+
+    def __init__(self, api: Kavenegar) -> None:
+        self._api = api
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Self | None:
+        """The desk of the operator's account; None where messages do not go through Kavenegar."""
+        key = settings.kavenegar_api_key
+        if settings.sms_backend != "kavenegar" or not key:
+            return None
+        return cls(Kavenegar(key, settings.kavenegar_base_url))
+
+    def account(self) -> dict[str, Any]:
+        """``remaincredit`` in Rial, ``expiredate`` in seconds since 1970, ``type``."""
+        with self._api.until(time.monotonic() + ANSWER_SECONDS):
+            return _entry(self._api.account_info())
+
+    def deliveries(self, references: Sequence[int]) -> dict[int, str]:
+        """What became of the messages that were sent with these localids, in words; one question for all."""
+        with self._api.until(time.monotonic() + ANSWER_SECONDS):
+            entries = self._api.sms_statuslocalmessageid({"localid": ",".join(map(str, references))})
+        if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+            raise SmsUnconfirmed("unreadable")
+        states = {number(entry.get("localid")): number(entry.get("status")) for entry in entries}
+        return {
+            reference: DELIVERY.get(states[reference] or 0, f"State {states[reference]}")
+            for reference in references
+            if reference in states
+        }
+
+
+def _entry(entries: Any) -> dict[str, Any]:
+    entry = entries[0] if isinstance(entries, list) and entries else entries
+    if not isinstance(entry, dict):
+        raise SmsUnconfirmed("unreadable")
+    return entry

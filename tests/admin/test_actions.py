@@ -1,0 +1,374 @@
+"""What an operator does to one phone: asked first, logged, undone where it can be, and nothing else."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from otp_gateway.codes import Codes
+from otp_gateway.store.connect import Client, connect
+from otp_gateway.store.panel import PanelStore
+from tests.admin.support import (
+    MASKED,
+    PASSWORD,
+    TOKENS,
+    Operator,
+    eternal,
+    everything,
+    make_panel,
+    pid_of,
+    signed_in,
+)
+from tests.api.support import AWAY, HOME, OTHER, PHONE, Api, Recorder, keys_of, wrong
+from tests.conftest import SECRET_KEY, make_settings
+from tests.support.kavenegar import KavenegarEmulator
+from tests.support.proxy import RedisProxy
+from tests.support.redis_server import RedisServer
+
+PID = pid_of()
+REFRESH = "/api/v1/usr/token/refresh"
+ACTIONS = ("unlock", "void", "end-sessions")
+
+
+@pytest.fixture
+def operator(api: Api) -> Operator:
+    return signed_in(api)
+
+
+def held(api: Api, e164: str) -> str:
+    """All that Redis holds of one phone."""
+    store = api.redis
+    ours = pid_of(e164)
+    return "\n".join(part for part in everything(store).splitlines() if ours in part)
+
+
+def exhaust(api: Api, code: str, ip: str = HOME) -> None:
+    for by in (1, 2, 3):
+        api.verify(PHONE, wrong(code, by), ip=ip)
+    assert api.verify(PHONE, code, ip=ip).status_code == 429
+
+
+@pytest.mark.parametrize("action", ACTIONS)
+def test_an_action_asks_first_and_asking_does_nothing(api: Api, operator: Operator, action: str) -> None:
+    api.send()
+    before = everything(api.redis)
+    page = operator.get(f"{TOKENS}{PID}/{action}/")
+    assert page.status_code == 200
+    assert '<form method="post"' in page.text
+    assert MASKED in page.text
+    assert everything(api.redis) == before
+
+
+@pytest.mark.parametrize("action", ACTIONS)
+def test_an_action_is_logged_with_the_masked_phone_and_who_did_it(
+    api: Api, operator: Operator, action: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    api.send()
+    caplog.clear()
+    assert operator.act(action, PID).status_code == 302
+    log = caplog.text
+    (line,) = [line for line in log.splitlines() if f"'action': '{action}'" in line]
+    assert MASKED in line
+    assert f"'client': '{Codes(SECRET_KEY, 6).client(HOME)}'" in line
+    assert "9123456789" not in log
+
+
+def test_logins_and_refusals_are_logged_without_the_password(
+    api: Api, caplog: pytest.LogCaptureFixture
+) -> None:
+    operator = Operator(api)
+    operator.log_in("a wrong password")
+    operator.log_in()
+    log = caplog.text
+    assert log.count("'action': 'sign-in refused'") == 1
+    assert log.count("'action': 'signed in'") == 1
+    assert PASSWORD not in log
+    assert "a wrong password" not in log
+
+
+def test_a_voided_code_is_worth_nothing_until_that_is_undone(
+    api: Api, operator: Operator, emulator: KavenegarEmulator
+) -> None:
+    api.send()
+    code = emulator.code_for(PHONE)
+    before = api.redis.hgetall(keys_of(PHONE).code)
+    left = api.redis.pttl(keys_of(PHONE).code)
+    reply = operator.act("void", PID)
+    assert api.verify(PHONE, code).get_json()["code"] == "invalid_code"
+    assert "done=void" in reply.location
+    done = operator.submit(operator.undo_path(reply))
+    assert done.location.endswith("done=undone")
+    assert api.redis.hgetall(keys_of(PHONE).code) == before
+    assert left - 3000 < api.redis.pttl(keys_of(PHONE).code) <= left
+    assert api.verify(PHONE, code).status_code == 200
+    assert eternal(api.redis) == set()
+
+
+def test_after_a_void_the_next_send_makes_a_new_code(
+    api: Api, operator: Operator, emulator: KavenegarEmulator
+) -> None:
+    api.send()
+    first = emulator.code_for(PHONE)
+    reply = operator.act("void", PID)
+    api.send()
+    second = emulator.code_for(PHONE)
+    # Where something new stands, the old does not come back.
+    assert operator.submit(operator.undo_path(reply)).location.endswith("done=too-late")
+    assert second == first or api.verify(PHONE, first).status_code == 400
+    assert api.verify(PHONE, second).status_code == 200
+
+
+def test_an_undo_after_a_login_does_not_bring_the_old_code_back(
+    api: Api, operator: Operator, emulator: KavenegarEmulator
+) -> None:
+    api.send()
+    first = emulator.code_for(PHONE)
+    undo = operator.undo_path(operator.act("void", PID))
+    api.send()
+    assert api.verify(PHONE, emulator.code_for(PHONE)).status_code == 200
+    assert operator.submit(undo).location.endswith("done=too-late")
+    assert api.verify(PHONE, first).status_code == 400
+
+
+def test_unlock_clears_the_tries_and_every_budget_of_the_phone_and_of_no_other(
+    api: Api, operator: Operator, emulator: KavenegarEmulator
+) -> None:
+    for phone in (PHONE, OTHER):
+        api.send(phone)
+        for ip in (HOME, AWAY):
+            api.verify(phone, wrong(emulator.code_for(phone)), ip=ip)
+    code = emulator.code_for(PHONE)
+    api.verify(PHONE, wrong(code, 2))
+    other = held(api, OTHER)
+    budgets = f"{keys_of(PHONE).failures}*"
+    assert len(list(api.redis.scan_iter(budgets))) == 3
+    assert api.verify(PHONE, code).status_code == 429
+    assert operator.act("unlock", PID).status_code == 302
+    assert list(api.redis.scan_iter(budgets)) == []
+    assert api.redis.hget(keys_of(PHONE).attempts, "tries") is None
+    assert held(api, OTHER) == other
+    assert api.verify(PHONE, wrong(code)).get_json()["attempts_remaining"] == 2
+    assert api.verify(PHONE, code).status_code == 200
+    assert eternal(api.redis) == set()
+
+
+@pytest.mark.parametrize("spent", ["client", "phone"])
+def test_unlock_frees_a_phone_or_client_whose_budget_is_spent(
+    api: Api, operator: Operator, spent: str
+) -> None:
+    api.send()
+    keys = keys_of(PHONE)
+    client = Codes(SECRET_KEY, 6).client(HOME)
+    name, count = {"phone": (keys.failures, 50), "client": (keys.failures_of(client), 10)}[spent]
+    api.redis.set(name, count, ex=80_000)
+    assert api.send().status_code == 429
+    reply = operator.act("unlock", PID)
+    assert api.send().status_code == 200
+    assert operator.submit(operator.undo_path(reply)).location.endswith("done=undone")
+    assert api.redis.get(name) == str(count).encode()
+    assert 79_990 <= api.redis.ttl(name) <= 80_000
+    assert api.send().status_code == 429
+
+
+def test_an_undone_unlock_stands_as_before(api: Api, operator: Operator, emulator: KavenegarEmulator) -> None:
+    api.send()
+    code = emulator.code_for(PHONE)
+    exhaust(api, code)
+    keys = keys_of(PHONE)
+    left = api.redis.pttl(keys.attempts)
+    reply = operator.act("unlock", PID)
+    assert operator.submit(operator.undo_path(reply)).location.endswith("done=undone")
+    assert api.redis.hget(keys.attempts, "tries") == b"3"
+    assert left - 3000 < api.redis.pttl(keys.attempts) <= left
+    assert api.redis.get(keys.failures) == b"3"
+    assert api.verify(PHONE, code).status_code == 429
+    assert eternal(api.redis) == set()
+
+
+def test_an_undone_unlock_does_not_touch_what_has_been_counted_since(
+    api: Api, operator: Operator, emulator: KavenegarEmulator
+) -> None:
+    api.send()
+    code = emulator.code_for(PHONE)
+    exhaust(api, code)
+    undo = operator.undo_path(operator.act("unlock", PID))
+    api.verify(PHONE, wrong(code), ip=AWAY)
+    operator.submit(undo)
+    keys = keys_of(PHONE)
+    assert api.redis.hget(keys.attempts, "tries") == b"1"
+    assert api.redis.get(keys.failures) == b"1"
+    assert api.verify(PHONE, code, ip=AWAY).status_code == 200
+
+
+def test_unlock_leaves_the_answers_that_a_repeated_verify_gets_again(
+    api: Api, operator: Operator, emulator: KavenegarEmulator
+) -> None:
+    api.send()
+    api.verify(PHONE, wrong(emulator.code_for(PHONE)))
+    attempts = keys_of(PHONE).attempts
+    answers = {name for name in api.redis.hgetall(attempts) if name[:2] == b"r:"}
+    assert answers
+    operator.act("unlock", PID)
+    assert set(api.redis.hkeys(attempts)) == answers
+    assert api.redis.pttl(attempts) > 0
+
+
+def test_an_undo_works_once_and_only_for_its_own_phone(
+    api: Api, operator: Operator, emulator: KavenegarEmulator
+) -> None:
+    api.send()
+    api.send(OTHER)
+    undo = operator.undo_path(operator.act("void", PID))
+    elsewhere = undo.replace(PID, pid_of(OTHER))
+    assert operator.submit(elsewhere).location.endswith("done=too-late")
+    assert operator.submit(undo).location.endswith("done=undone")
+    assert operator.submit(undo).location.endswith("done=too-late")
+    assert api.verify(PHONE, emulator.code_for(PHONE)).status_code == 200
+
+
+def test_an_undo_ends_after_five_minutes(api: Api, operator: Operator, emulator: KavenegarEmulator) -> None:
+    api.send()
+    undo = operator.undo_path(operator.act("void", PID))
+    (record,) = [k for k in api.redis.scan_iter("otp:*:undo:*") if api.redis.hexists(k, keys_of(PHONE).code)]
+    assert 295 <= api.redis.ttl(record) <= 300
+    api.pass_time(300)
+    assert operator.submit(undo).location.endswith("done=too-late")
+    assert api.verify(PHONE, emulator.code_for(PHONE)).status_code == 400
+
+
+def test_a_code_that_has_expired_meanwhile_does_not_come_back(
+    api: Api, operator: Operator, emulator: KavenegarEmulator
+) -> None:
+    api.send()
+    api.redis.expire(keys_of(PHONE).code, 10)
+    undo = operator.undo_path(operator.act("void", PID))
+    api.pass_time(11)
+    assert operator.submit(undo).location.endswith("done=too-late")
+    assert api.verify(PHONE, emulator.code_for(PHONE)).status_code == 400
+
+
+@pytest.mark.parametrize("undo", ["x", "abcdefghijkl", "abcdefghijkl:0", "*", "a" * 500])
+def test_an_undo_that_nobody_was_given_does_nothing(api: Api, operator: Operator, undo: str) -> None:
+    api.send()
+    operator.act("void", PID)
+    before = everything(api.redis)
+    assert operator.submit(f"{TOKENS}{PID}/undo/{undo}/").location.endswith("done=too-late")
+    assert everything(api.redis) == before
+
+
+@pytest.mark.parametrize("action", ["unlock", "void"])
+def test_where_there_is_nothing_to_remove_no_undo_is_offered(operator: Operator, action: str) -> None:
+    reply = operator.act(action, PID)
+    assert reply.status_code == 302
+    assert "undo" not in reply.location
+    assert "/undo/" not in operator.get(reply.location).text
+
+
+def test_ending_the_sessions_signs_every_device_of_this_phone_out_and_of_no_other(
+    api: Api, operator: Operator, emulator: KavenegarEmulator
+) -> None:
+    tokens = []
+    for phone in (PHONE, PHONE, OTHER):
+        api.send(phone)
+        tokens.append(api.verify(phone, emulator.code_for(phone)).get_json()["refresh_token"])
+    reply = operator.act("end-sessions", PID)
+    assert "undo" not in reply.location
+    statuses = [api.post(REFRESH, {"refresh_token": token}).status_code for token in tokens]
+    assert statuses == [401, 401, 200]
+    page = operator.get(f"{TOKENS}{PID}/").text
+    assert re.search(r"Live sessions</dt><dd>0<", page)
+    # And the phone may sign in again.
+    api.send()
+    token = api.verify(PHONE, emulator.code_for(PHONE)).get_json()["refresh_token"]
+    assert api.post(REFRESH, {"refresh_token": token}).status_code == 200
+
+
+def test_no_key_of_the_panel_lives_for_ever_or_tells_a_secret(
+    api: Api, operator: Operator, emulator: KavenegarEmulator
+) -> None:
+    codes = set()
+    for _ in range(2):
+        api.send()
+        codes.add(emulator.code_for(PHONE))
+        exhaust(api, emulator.code_for(PHONE), AWAY)
+        operator.get()
+        operator.act("code", PID)
+        operator.act("delivery", PID)
+        operator.act("unlock", PID)
+        operator.act("void", PID)
+        operator.act("end-sessions", PID)
+        assert eternal(api.redis) == set()
+    text = everything(api.redis)
+    assert "admin:session:" in text
+    assert "provider:account" in text
+    for secret in (*codes, "9123456789", PASSWORD, emulator.api_key, HOME, AWAY):
+        assert secret not in re.sub(r"(?<!\d)1\d{12}(?!\d)", "", text)
+
+
+@pytest.fixture
+def lossy(redis_server: RedisServer) -> Iterator[tuple[RedisProxy, Operator]]:
+    """An operator whose panel reaches a real Redis through a proxy; the API beside it looks directly."""
+    with RedisProxy(redis_server.port) as proxy, redis_server.client() as direct:
+        direct.flushall()
+        sender = Recorder()
+        operator = signed_in(make_panel(connect(proxy.url), sender, ADMIN_REVEAL_CODES=True))
+        operator.api.send()
+        exhaust(operator.api, sender.code_for(PHONE))
+        operator.api.redis = direct
+        yield proxy, operator
+
+
+@pytest.mark.parametrize("action", ["unlock", "void", "login", "usage"])
+def test_no_key_stands_without_an_end_when_the_line_breaks_before_it_gets_one(
+    lossy: tuple[RedisProxy, Operator], action: str
+) -> None:
+    proxy, operator = lossy
+    store = operator.api.redis
+    token = operator.csrf()
+    panel = PanelStore(connect(proxy.url), Codes(SECRET_KEY, 6), make_settings().policy)
+    forms = {"login": ("/admin/login/", {"password": "wrong"}), "usage": ("/admin/logout/", {})}
+    proxy.drop_requests(1000, b"EXPIRE")
+    if action in forms:
+        path, form = forms[action]
+        assert operator.post(path, csrf=token, **form).status_code == 503
+    else:
+        # Past the door, whose own EXPIRE would be what is lost.
+        with pytest.raises(Exception, match="unavailable"):
+            getattr(panel, action)(PID)
+    assert proxy.dropped
+    assert eternal(store) == set()
+
+
+def test_the_panel_says_so_when_redis_is_away_and_works_again_when_it_is_back() -> None:
+    with RedisServer() as server:
+        operator = signed_in(make_panel(connect(server.url), Recorder()))
+        token = operator.csrf()
+        server.pause()
+        for reply in (
+            operator.get(),
+            operator.get("/admin/usage/"),
+            operator.get(f"{TOKENS}{PID}/"),
+            operator.post("/admin/login/", csrf=token, password=PASSWORD),
+            operator.post(f"{TOKENS}{PID}/void/", csrf=token),
+        ):
+            assert reply.status_code == 503
+            assert int(reply.headers["Retry-After"]) > 0
+            assert "text/html" in reply.headers["Content-Type"]
+        assert operator.get("/admin/login/").status_code == 200
+        server.resume()
+        assert operator.get().status_code == 200
+
+
+def test_the_embedded_panel_is_no_other(redis_client: Client) -> None:
+    """Both stores give the same list for the same story."""
+    sender = Recorder()
+    api = make_panel(redis_client, sender)
+    api.send()
+    api.verify(PHONE, wrong(sender.code_for(PHONE)))
+    row = re.search(r"<tbody>.*</tbody>", signed_in(api).get().text, re.DOTALL)
+    assert row
+    words = " ".join(re.sub(r"<[^>]+>", " ", row[0]).split())
+    for text in (MASKED, "active", "1 of 3", "1 of 50"):
+        assert text in words

@@ -1,0 +1,381 @@
+"""The list and the page of one phone: every phone, its state in a word, and nothing secret."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import cast
+
+import fakeredis
+import pytest
+import redis
+
+from otp_gateway.codes import Codes
+from otp_gateway.model import PhoneNumber
+from otp_gateway.store.connect import Client, connect
+from otp_gateway.store.panel import PAGE, PanelStore, PhoneState
+from tests.admin.support import (
+    MASKED,
+    TOKENS,
+    USAGE,
+    Operator,
+    eternal,
+    make_panel,
+    pid_of,
+    shown,
+    signed_in,
+)
+from tests.api.support import AWAY, OTHER, PHONE, Api, Recorder, keys_of, wrong
+from tests.conftest import SECRET_KEY, make_settings
+from tests.store.bench import POLICY, Bench
+from tests.support.kavenegar import KavenegarEmulator
+from tests.support.redis_server import start_cluster
+
+SPELLINGS = [
+    "+989123456789",
+    "09123456789",
+    "9123456789",
+    "00989123456789",
+    "+98 (0)912-345-6789",
+    "۰۹۱۲۳۴۵۶۷۸۹",
+    "٠٩١٢٣٤٥٦٧٨٩",
+    "\u200f 0912 345 6789",
+]
+
+
+def panel_of(store: Client) -> PanelStore:
+    return PanelStore(store, Codes(SECRET_KEY, 6), make_settings().policy)
+
+
+def fill(store: redis.Redis, number: int, *, others: int = 0) -> set[str]:
+    """So many phones with a live code, as issue.lua leaves them; ``others``: keys of no code per phone."""
+    codes = Codes(SECRET_KEY, 6)
+    pids = set()
+    pipeline = store.pipeline(transaction=False)
+    for n in range(number):
+        phone = PhoneNumber(f"+98912{n:07d}")
+        keys, nonce = keys_of(phone.e164), codes.propose(phone).nonce
+        pids.add(keys.pid)
+        pipeline.hset(
+            keys.code, mapping={"nonce": nonce, "digest": "d" * 22, "phone": MASKED, "channel": "sms"}
+        )
+        pipeline.pexpire(keys.code, 300_000)
+        pipeline.rpush(keys.sends, f"{1_700_000_000_000 + n}:{n:012d}:{nonce}:sms")
+        pipeline.pexpire(keys.sends, 300_000)
+        for other in range(others):
+            pipeline.set(f"other:{n}:{other}", 1, ex=300)
+    pipeline.execute()
+    return pids
+
+
+def every_page(panel: PanelStore) -> list[list[str]]:
+    pages, cursor = [], None
+    while True:
+        page = panel.page(cursor)
+        times = [phone.last_send for phone in page.phones]
+        assert times == sorted(times, reverse=True)
+        pages.append([phone.pid for phone in page.phones])
+        cursor = page.cursor
+        if cursor is None:
+            return pages
+
+
+@pytest.mark.parametrize("others", [0, 5])
+def test_paging_reaches_every_phone_and_stays_in_small_pages(redis_client: Client, others: int) -> None:
+    pids = fill(cast("redis.Redis", redis_client), 2000, others=others)
+    pages = every_page(panel_of(redis_client))
+    found = [pid for page in pages for pid in page]
+    assert set(found) == pids
+    # Nothing was added or removed meanwhile, so SCAN has no cause to repeat itself.
+    assert len(found) == len(pids)
+    assert all(len(page) >= PAGE for page in pages[:-1])
+    if not isinstance(redis_client, fakeredis.FakeRedis):
+        # The embedded store walks its keys by name, so that all others may stand before the first code.
+        assert all(len(page) <= 20 * PAGE for page in pages)
+
+
+def test_the_links_of_the_pages_lead_through_all_phones(api: Api) -> None:
+    pids = fill(api.redis, 500)
+    operator = signed_in(api)
+    found: list[str] = []
+    path: str | None = TOKENS
+    while path:
+        page = operator.get(path).text
+        found += shown(page)
+        following = re.search(r'<a[^>]*rel="next"[^>]*href="([^"]+)"', page)
+        path = following[1].replace("&amp;", "&") if following else None
+    assert sorted(found) == sorted(pids)
+
+
+@pytest.mark.parametrize(
+    "cursor",
+    [
+        "",
+        "x",
+        "-1",
+        "0:-1",
+        "0:1",
+        "9:0",
+        "9999:5",
+        "0:99999999999999999999",
+        "0:" + "9" * 5000,
+        "۱:۲",
+        "²",
+        "0:0:0",
+    ],
+)
+def test_no_cursor_breaks_the_list(api: Api, cursor: str) -> None:
+    api.send()
+    operator = signed_in(api)
+    assert operator.get(TOKENS, query_string={"cursor": cursor}).status_code == 200
+
+
+def test_keys_that_only_look_like_codes_are_no_phones(redis_client: Client) -> None:
+    store = cast("redis.Redis", redis_client)
+    for name in ("otp:{short}:code", "otp:x:code", f"otp:{{{pid_of()}}}:undo:abcdefghijkl:code"):
+        store.hset(name, "phone", "x")
+    assert every_page(panel_of(redis_client)) == [[]]
+
+
+def test_an_empty_store_has_an_empty_list(api: Api) -> None:
+    page = signed_in(api).get()
+    assert page.status_code == 200
+    assert shown(page.text) == []
+
+
+def state_of(api: Api, e164: str = PHONE) -> PhoneState:
+    return panel_of(api.redis).phone(pid_of(e164))
+
+
+def test_a_phones_story_in_states(api: Api, emulator: KavenegarEmulator) -> None:
+    assert state_of(api).state == "idle"
+    api.send()
+    state = state_of(api)
+    code = emulator.code_for(PHONE)
+    assert (state.state, state.masked, state.tries, state.failures) == ("active", MASKED, 0, 0)
+    assert state.code_left == pytest.approx(300, abs=5)
+    api.verify(PHONE, wrong(code))
+    api.send()
+    state = state_of(api)
+    assert (state.state, state.tries, state.failures) == ("active", 1, 1)
+    assert state.failures_left == pytest.approx(86_400, abs=5)
+    assert state.in_windows == (2, 2, 2)
+    for by in (2, 3):
+        api.verify(PHONE, wrong(code, by))
+    state = state_of(api)
+    assert (state.state, state.tries, state.failures) == ("exhausted", 3, 3)
+    api.redis.delete(keys_of(PHONE).attempts)
+    assert api.verify(PHONE, code).status_code == 200
+    state = state_of(api)
+    assert (state.state, state.code_left, state.nonce, state.tries) == ("verified", 0, None, 0)
+    assert state.sessions == 1
+    assert state.masked == MASKED
+    api.redis.set(keys_of(PHONE).failures, 50, ex=100)
+    assert state_of(api).state == "locked"
+    api.pass_time(300)
+    assert state_of(api).state == "idle"
+
+
+def test_the_list_shows_each_state(api: Api, emulator: KavenegarEmulator) -> None:
+    phones = [PHONE, OTHER, "+989121111111", "+989122222222"]
+    for phone in phones:
+        api.send(phone)
+    assert api.verify(PHONE, emulator.code_for(PHONE)).status_code == 200
+    for by in (1, 2, 3):
+        api.verify(OTHER, wrong(emulator.code_for(OTHER), by))
+    api.redis.set(keys_of(phones[2]).failures, 50, ex=100)
+    page = signed_in(api).get().text
+    rows = {pid: row for row in re.findall(r"<tr>.*?</tr>", page, re.DOTALL) for pid in shown(row)}
+    for phone, state in zip(phones, ("verified", "exhausted", "locked", "active"), strict=True):
+        assert re.search(rf">{state}<", rows[pid_of(phone)]), phone
+
+
+def test_sessions_that_have_ended_are_not_counted(redis_client: Client) -> None:
+    bench = Bench(redis_client)
+    panel = PanelStore(redis_client, bench.codes, bench.policy)
+    pid = bench.codes.pid(PhoneNumber(PHONE))
+    first = bench.verify(bench.issue())
+    bench.advance(20 * 86_400)
+    bench.verify(bench.issue())
+    assert panel.phone(pid).sessions == 2
+    bench.advance(11 * 86_400)
+    assert panel.phone(pid).sessions == 1
+    bench.store.sessions.revoke(PhoneNumber(PHONE), first.id, bench.caller())
+    assert panel.phone(pid).sessions == 1
+
+
+def test_sends_are_counted_by_window(redis_client: Client) -> None:
+    bench = Bench(redis_client)
+    panel = PanelStore(redis_client, bench.codes, bench.policy)
+    pid = bench.codes.pid(PhoneNumber(PHONE))
+    for gap in (3000, 600, 130, 0):
+        bench.issue()
+        bench.advance(gap)
+    assert panel.phone(pid).in_windows == (1, 3, 4)
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_a_full_number_in_any_spelling_finds_its_phone(
+    api: Api, spelling: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    api.send()
+    operator = signed_in(api)
+    reply = operator.submit(TOKENS, phone=spelling)
+    assert (reply.status_code, reply.location) == (302, f"{TOKENS}{pid_of()}/")
+    page = operator.get(reply.location)
+    assert MASKED in page.text
+    log = caplog.text
+    assert "admin" in log
+    for told in (log, page.text, reply.text, str(reply.headers)):
+        assert "9123456789" not in told.replace(" ", "").replace("-", "")
+        assert spelling not in told
+
+
+@pytest.mark.parametrize("text", ["", "0912", "02188888888", "+4915112345678", "0912ABC6789", "<script>"])
+def test_what_is_no_number_of_ours_is_said_on_the_list(api: Api, text: str) -> None:
+    api.send(OTHER)
+    reply = signed_in(api).submit(TOKENS, phone=text)
+    assert reply.status_code == 400
+    assert shown(reply.text) == [pid_of(OTHER)]
+    assert 'role="alert"' in reply.text
+    assert "<script>" not in reply.text
+
+
+def test_a_phone_that_never_asked_has_a_page_that_says_so(api: Api) -> None:
+    operator = signed_in(api)
+    page = operator.get(operator.submit(TOKENS, phone=OTHER).location)
+    assert page.status_code == 200
+    assert "idle" in page.text
+    assert "Nobody has asked" in page.text
+
+
+@pytest.mark.parametrize("pid", ["x", "a" * 21, "a" * 23, "a" * 21 + "*", "{" + "a" * 20 + "}", "%00" * 22])
+def test_what_is_no_phones_id_is_not_found(api: Api, pid: str) -> None:
+    operator = signed_in(api)
+    assert operator.get(f"{TOKENS}{pid}/").status_code == 404
+    for action in ("unlock", "void", "end-sessions", "code", "delivery", "undo/abcdefghijkl"):
+        assert operator.act(action, pid).status_code == 404
+    assert operator.act("destroy", pid_of()).status_code == 404
+
+
+def pages(operator: Operator) -> list[str]:
+    paths = [TOKENS, USAGE, f"{TOKENS}{pid_of()}/"]
+    paths += [f"{TOKENS}{pid_of()}/{action}/" for action in ("unlock", "void", "end-sessions")]
+    return [operator.get(path).text for path in paths]
+
+
+def test_no_page_holds_a_full_number_or_a_code(api: Api, emulator: KavenegarEmulator) -> None:
+    api.send()
+    api.send(OTHER)
+    operator = signed_in(api)
+    code = emulator.code_for(PHONE)
+    for page in [*pages(operator), operator.act("delivery", pid_of()).text]:
+        assert code not in page
+        assert "9123456789" not in page
+        assert "9351112233" not in page
+        assert "<script" not in page
+    assert MASKED in "".join(pages(operator))
+
+
+def test_a_code_is_shown_on_request_and_each_time_is_logged(
+    api: Api, emulator: KavenegarEmulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    api.send()
+    code = emulator.code_for(PHONE)
+    operator = signed_in(api)
+    caplog.clear()
+    for _ in range(2):
+        assert code in operator.act("code", pid_of()).text
+    log = caplog.text
+    lines = [line for line in log.splitlines() if "code revealed" in line]
+    assert len(lines) == 2
+    assert all(MASKED in line for line in lines)
+    assert code not in log
+    assert "9123456789" not in log
+    # Seen is not spent, and no page but the answer to the request shows it.
+    assert code not in "".join(pages(operator))
+    assert api.verify(PHONE, code).status_code == 200
+    assert code not in operator.act("code", pid_of()).text
+
+
+def test_a_page_that_is_only_asked_for_reveals_nothing(api: Api) -> None:
+    api.send()
+    operator = signed_in(api)
+    assert operator.get(f"{TOKENS}{pid_of()}/code/").status_code == 405
+
+
+def test_without_leave_no_code_is_shown(redis_client: Client, emulator: KavenegarEmulator) -> None:
+    api = make_panel(redis_client, emulator=emulator)
+    api.send()
+    operator = signed_in(api)
+    reply = operator.act("code", pid_of())
+    assert reply.status_code == 404
+    assert emulator.code_for(PHONE) not in reply.text
+    assert f"{TOKENS}{pid_of()}/code/" not in operator.get(f"{TOKENS}{pid_of()}/").text
+
+
+def test_a_code_of_another_length_than_codes_have_now_is_not_made_up(api: Api) -> None:
+    api.send()
+    longer = PanelStore(api.redis, Codes(SECRET_KEY, 8), replace(POLICY, length=8))
+    state = longer.phone(pid_of())
+    assert state.nonce
+    assert longer.code(state) is None
+    assert panel_of(api.redis).code(state)
+
+
+def test_states_keep_codes_and_nonces_to_themselves_in_logs(api: Api) -> None:
+    api.send()
+    state = state_of(api)
+    assert state.nonce
+    assert state.nonce not in repr(state)
+
+
+def test_a_used_code_answers_like_no_code_at_all(redis_client: Client) -> None:
+    sender = Recorder()
+    api = make_panel(redis_client, sender)
+    api.send()
+    code = sender.code_for(PHONE)
+    assert api.verify(PHONE, code).status_code == 200
+    assert api.redis.hgetall(keys_of(PHONE).code) == {b"phone": MASKED.encode(), b"verified": b"1"}
+    assert 0 < api.redis.pttl(keys_of(PHONE).code) <= 300_000
+
+    def story(phone: str, ip: str) -> list[tuple[object, ...]]:
+        guesses = [code, wrong(code), code, code, wrong(code, 2)]
+        replies = [api.verify(phone, guess, ip=ip) for guess in guesses]
+        replies.append(api.send(phone, ip=ip))
+        return [
+            (
+                r.status_code,
+                r.text.replace(phone, ""),
+                sorted(set(r.headers.keys())),
+                r.headers.get("Retry-After"),
+            )
+            for r in replies
+        ]
+
+    assert story(PHONE, AWAY) == story(OTHER, "192.0.2.9")
+    assert eternal(api.redis) == set()
+
+
+def test_a_cluster_is_read_node_by_node() -> None:
+    with start_cluster(3) as nodes:
+        store = connect("redis+cluster://" + ",".join(f"127.0.0.1:{node.port}" for node in nodes))
+        operator = signed_in(make_panel(store, Recorder(), ADMIN_REVEAL_CODES=True))
+        pids = fill(cast("redis.Redis", store), 300)
+        pages = every_page(panel_of(store))
+        assert sorted(pid for page in pages for pid in page) == sorted(pids)
+        assert len(pages) > 3
+        assert all(len(page) >= PAGE for page in pages[:-1])
+        # The rest of the panel works there as well.
+        assert len(shown(operator.get().text)) >= PAGE
+        pid = next(iter(pids))
+        keys = keys_of(PHONE)
+        cast("redis.Redis", store).set(f"otp:{{{pid}}}:failures", 50, ex=100)
+        for action in ("void", "unlock"):
+            reply = operator.act(action, pid)
+            assert operator.submit(operator.undo_path(reply)).location.endswith("done=undone")
+        assert panel_of(store).phone(pid).state == "locked"
+        assert operator.act("end-sessions", keys.pid).status_code == 302
+        assert operator.act("code", pid).status_code == 200
+        assert operator.get(USAGE).status_code == 200
+        assert operator.submit("/admin/logout/").status_code == 302

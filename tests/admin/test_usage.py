@@ -1,0 +1,188 @@
+"""What has happened: counted in the background, over all workers, whatever becomes of Redis meanwhile."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from itertools import pairwise
+
+import pytest
+import redis
+
+from otp_gateway.admin.charts import summarise
+from otp_gateway.admin.recorder import Recorder as UsageRecorder
+from otp_gateway.errors import StoreUnavailable
+from otp_gateway.store import connect
+from otp_gateway.store.connect import Client
+from otp_gateway.store.usage import DAY, HOUR, SPANS, WEEK, Bucket, UsageStore
+from tests.admin.support import USAGE, eternal, everything, make_panel, signed_in
+from tests.api.support import OTHER, PHONE, Api, wrong
+from tests.support.kavenegar import KavenegarEmulator
+from tests.support.proxy import RedisProxy
+from tests.support.redis_server import RedisServer, wait_until
+
+
+def counts(store: Client) -> Counter[str]:
+    """What the last hour has come to."""
+    total: Counter[str] = Counter()
+    for bucket in UsageStore(store).read(HOUR):
+        total.update(bucket.counts)
+    return total
+
+
+def story(api: Api, emulator: KavenegarEmulator) -> dict[str, int]:
+    """Sends and verifies of every kind, and what they are to be counted as."""
+    for phone in (PHONE, PHONE, OTHER):
+        assert api.send(phone).status_code == 200
+    code = emulator.code_for(PHONE)
+    api.verify(PHONE, wrong(code))
+    assert api.verify(PHONE, code).status_code == 200
+    api.verify(PHONE, "12345")
+    api.send("12")
+    return {
+        "sent": 3,
+        "sent:invalid_phone_number": 1,
+        "verified": 1,
+        "verified:invalid_code": 1,
+        "verified:invalid_request": 1,
+        "cost": 3 * 120,
+    }
+
+
+def test_requests_are_counted_by_outcome_within_five_seconds(api: Api, emulator: KavenegarEmulator) -> None:
+    expected = story(api, emulator)
+    wait_until(lambda: counts(api.redis) == expected, "the counts", timeout=5)
+    assert eternal(api.redis) == set()
+    for span in SPANS:
+        (key,) = api.redis.scan_iter(f"*usage*:{span.name}:*")
+        assert span.step * span.buckets <= api.redis.ttl(key) <= span.step * (span.buckets + 1)
+    assert "9123456789" not in everything(api.redis)
+
+
+def test_the_usage_page_shows_them_by_hour_day_and_week(api: Api, emulator: KavenegarEmulator) -> None:
+    expected = story(api, emulator)
+    wait_until(lambda: counts(api.redis) == expected, "the counts", timeout=5)
+    page = signed_in(api).get(USAGE).text
+    for text in ("The last hour", "The last day", "The last week"):
+        assert text in page
+    assert len(re.findall(r"<dd>\s*3\s*</dd>", page)) == 3
+    assert len(re.findall(r"<dd>\s*33\s*%", page)) == 3
+    assert len(re.findall(r"<dd>\s*360\b", page)) == 3
+    assert "invalid_code" in page
+    assert "1,500,000 Rial" in page
+
+
+def test_nothing_is_counted_for_other_pages(api: Api) -> None:
+    operator = signed_in(api)
+    for path in ("/", "/healthz", "/nowhere", USAGE):
+        operator.get(path)
+    assert "usage" not in everything(api.redis)
+
+
+def test_a_request_makes_two_round_trips_with_the_panel_on(
+    redis_server: RedisServer, emulator: KavenegarEmulator
+) -> None:
+    with RedisProxy(redis_server.port) as proxy, redis_server.client() as direct:
+        direct.flushall()
+        api = make_panel(connect(proxy.url), emulator=emulator)
+        api.send(OTHER)
+        direct.config_resetstat()
+        before = proxy.seen(), proxy.seen(b"EVALSHA")
+        api.send()
+        api.verify(PHONE, wrong(emulator.code_for(PHONE)))
+        api.verify(PHONE, emulator.code_for(PHONE))
+        after = proxy.seen(), proxy.seen(b"EVALSHA")
+        assert direct.info("commandstats")["cmdstat_evalsha"]["calls"] == 3 * 2
+    assert (after[0] - before[0], after[1] - before[1]) == (3 * 2, 3 * 2)
+
+
+@pytest.fixture
+def own_server() -> Iterator[RedisServer]:
+    with RedisServer() as server:
+        yield server
+
+
+def test_what_redis_does_not_take_is_kept_for_later(own_server: RedisServer) -> None:
+    store = connect(own_server.url)
+    costs = iter([120, 0, 240, 0, 0])
+    recorder = UsageRecorder(UsageStore(store), lambda: next(costs))
+    recorder._counts.update({"sent": 2})
+    own_server.kill()
+    recorder.flush()
+    recorder._counts.update({"sent": 1, "sent:sms_failed": 1})
+    recorder.flush()
+    recorder.flush()
+    own_server.start()
+    recorder.flush()
+    assert counts(store) == {"sent": 3, "sent:sms_failed": 1, "cost": 360}
+    recorder.flush()
+    assert counts(store)["sent"] == 3
+
+
+def test_requests_that_find_no_redis_are_counted_when_it_is_back(
+    own_server: RedisServer, emulator: KavenegarEmulator
+) -> None:
+    api = make_panel(connect(own_server.url), emulator=emulator)
+    assert api.send().status_code == 200
+    own_server.kill()
+    assert api.send().status_code == 503
+    own_server.start()
+    assert api.send().status_code == 200
+    wait_until(lambda: counts(api.redis).get("sent:store_unavailable") == 1, "the counts", timeout=8)
+    # The first one was written before the crash, or kept over it.
+    assert counts(api.redis)["sent"] in (1, 2)
+
+
+def test_a_store_that_is_away_is_unavailable(own_server: RedisServer) -> None:
+    store = UsageStore(connect(own_server.url))
+    own_server.kill()
+    with pytest.raises(StoreUnavailable):
+        store.add({"sent": 1})
+    with pytest.raises(StoreUnavailable):
+        store.read(WEEK)
+
+
+def test_buckets_reach_from_the_oldest_to_the_present_one(redis_client: Client) -> None:
+    store = UsageStore(redis_client)
+    store.add({"sent": 1})
+    assert isinstance(redis_client, redis.Redis)
+    now = int(redis_client.time()[0])
+    for span in SPANS:
+        buckets = store.read(span)
+        assert len(buckets) == span.buckets
+        assert {later.start - b.start for b, later in pairwise(buckets)} == {span.step}
+        assert 0 <= now - buckets[-1].start <= span.step + 2
+        assert sum(bucket.counts.get("sent", 0) for bucket in buckets) == 1
+
+
+def test_a_summary_adds_up_and_divides_by_what_was_sent() -> None:
+    buckets = [
+        Bucket(0, {}),
+        Bucket(3600, {"sent": 8, "verified": 5, "verified:invalid_code": 3, "cost": 960}),
+        Bucket(7200, {"sent": 2, "sent:sms_failed": 1, "sent:rate_limited": 4, "verified:invalid_code": 2}),
+    ]
+    usage = summarise(DAY, buckets)
+    total = usage.total
+    assert (total.sent, total.verified, total.failed_sends, total.failed_verifies, total.cost) == (
+        10,
+        5,
+        5,
+        5,
+        960,
+    )
+    assert usage.conversion == 0.5
+    assert dict(usage.reasons) == {"verified:invalid_code": 5, "sent:rate_limited": 4, "sent:sms_failed": 1}
+    assert usage.reasons[0] == ("verified:invalid_code", 5)
+    assert [row.label for row in usage.rows] == ["00:00", "01:00", "02:00"]
+    highest = max(bar.height for bar in usage.chart.bars)
+    assert max(value for _, value in usage.chart.marks) == 10
+    assert highest == pytest.approx(160 * 8 / 10)
+    assert all(0 <= bar.x < 720 and 0 <= bar.y <= 200 for bar in usage.chart.bars)
+
+
+def test_a_summary_of_nothing_divides_nothing() -> None:
+    usage = summarise(HOUR, [Bucket(300 * n, {}) for n in range(12)])
+    assert usage.conversion is None
+    assert usage.reasons == ()
+    assert {bar.height for bar in usage.chart.bars} == {0}
