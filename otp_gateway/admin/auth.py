@@ -7,11 +7,9 @@ import secrets
 from typing import Any
 
 from flask import abort, request, session
-from redis.exceptions import RedisError
 from werkzeug.security import check_password_hash
 
-from otp_gateway.errors import StoreUnavailable
-from otp_gateway.store.scripts import LOST
+from otp_gateway.store.scripts import available
 
 IDLE_SECONDS = 1800
 LONGEST_SECONDS = 8 * 3600
@@ -29,13 +27,13 @@ class Gatekeeper:
 
     def locked_for(self, network: str) -> int:
         """Seconds for which this network may not try; 0: it may."""
-        with _Available():
+        with available():
             failures = int(self._client.get(_failures(network)) or 0)
             return max(1, self._client.ttl(_failures(network))) if failures >= MAX_FAILURES else 0
 
     def log_in(self, password: str, network: str) -> bool:
         """Open a session for the right password; a wrong one counts towards the lock."""
-        with _Available():
+        with available():
             # Counted before it is compared: a hundred guesses at once are five.
             # In one step, so that the count never stands without an end.
             pipeline = self._client.pipeline(transaction=True)
@@ -57,7 +55,7 @@ class Gatekeeper:
         session_id = session.get("id")
         if not session_id:
             return False
-        with _Available():
+        with available():
             opened = self._client.get(_session(session_id))
             if opened is None or self._now() - int(opened) > LONGEST_SECONDS:
                 return False
@@ -66,7 +64,7 @@ class Gatekeeper:
 
     def log_out(self) -> None:
         """End the session."""
-        with _Available():
+        with available():
             self._client.delete(_session(session.get("id", "")))
         session.clear()
 
@@ -90,21 +88,10 @@ def check_csrf() -> None:
 
 
 def _session(session_id: str) -> str:
-    # A digest: whoever reads Redis can not take the session over.
+    # A digest: whoever reads Redis cannot take the session over.
     digest = hmac.digest(b"panel", session_id.encode(), "sha256").hex()
     return f"admin:session:{digest}"
 
 
 def _failures(network: str) -> str:
     return f"admin:failures:{network}"
-
-
-class _Available:
-    """Turns Redis's errors into ``StoreUnavailable``."""
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is not None and issubclass(kind, (*LOST, RedisError)):
-            raise StoreUnavailable from None

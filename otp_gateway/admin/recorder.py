@@ -13,7 +13,7 @@ from otp_gateway.errors import StoreUnavailable
 from otp_gateway.store.usage import UsageStore
 
 FLUSH_SECONDS = 2.0
-# What is kept while Redis is away, at most; beyond, the counts of a bad hour are not worth the memory.
+# The routes that are counted, and what their success is called.
 NAMES = {"usr.send_otp": "sent", "usr.verify_otp": "verified"}
 
 

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from otp_gateway.errors import SendFailed, SmsFailed, SmsNotConfigured, SmsUnconfirmed
 from otp_gateway.model import Channel, PhoneNumber
-from otp_gateway.senders.kavenegar_api import Kavenegar, number
+from otp_gateway.senders.kavenegar_api import Kavenegar, first_entry, number
 from otp_gateway.senders.message import compose
 from otp_gateway.settings import Settings
 
@@ -145,9 +145,7 @@ def _confirm(entries: Any, phone: PhoneNumber, *, deduplicated: bool) -> dict[st
 
     ``deduplicated``: a record of another phone under our localid means that nothing was sent.
     """
-    entry = entries[0] if isinstance(entries, list) and entries else entries
-    if not isinstance(entry, dict):
-        raise SmsUnconfirmed("unreadable")
+    entry = first_entry(entries)
     if not _names(entry.get("receptor"), phone):
         raise SmsFailed("localid_taken") if deduplicated else SmsUnconfirmed("receptor")
     status = number(entry.get("status"))

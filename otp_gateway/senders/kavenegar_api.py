@@ -80,6 +80,14 @@ def number(value: Any) -> int | None:
         return None
 
 
+def first_entry(entries: Any) -> dict[str, Any]:
+    """The first of a reply's entries, or the one that stands alone. Raises ``SmsUnconfirmed``."""
+    entry = entries[0] if isinstance(entries, list) and entries else entries
+    if not isinstance(entry, dict):
+        raise SmsUnconfirmed("unreadable")
+    return entry
+
+
 def _envelope(body: bytes) -> tuple[int | None, Any]:
     """Result code and entries. The body's code counts: some report HTTP 200 with every one."""
     try:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Self
 
 from otp_gateway.errors import SmsUnconfirmed
-from otp_gateway.senders.kavenegar_api import Kavenegar, number
+from otp_gateway.senders.kavenegar_api import Kavenegar, first_entry, number
 from otp_gateway.settings import Settings
 
 ANSWER_SECONDS = 5.0
@@ -43,7 +43,7 @@ class KavenegarDesk:
     def account(self) -> dict[str, Any]:
         """``remaincredit`` in Rial, ``expiredate`` in seconds since 1970, ``type``."""
         with self._api.until(time.monotonic() + ANSWER_SECONDS):
-            return _entry(self._api.account_info())
+            return first_entry(self._api.account_info())
 
     def deliveries(self, references: Sequence[int]) -> dict[int, str]:
         """What became of the messages that were sent with these localids, in words; one question for all."""
@@ -57,10 +57,3 @@ class KavenegarDesk:
             for reference in references
             if reference in states
         }
-
-
-def _entry(entries: Any) -> dict[str, Any]:
-    entry = entries[0] if isinstance(entries, list) and entries else entries
-    if not isinstance(entry, dict):
-        raise SmsUnconfirmed("unreadable")
-    return entry

@@ -7,10 +7,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from redis.exceptions import RedisError
-
-from otp_gateway.errors import SendFailed, StoreUnavailable
-from otp_gateway.store.scripts import LOST
+from otp_gateway.errors import SendFailed
+from otp_gateway.store.scripts import available
 
 KEY, TURN = "provider:account", "provider:account:turn"
 ASK_SECONDS = 60
@@ -38,12 +36,10 @@ class AccountStore:
 
     def current(self) -> Account | None:
         """The last answer, at most a minute old where the provider answers; None before the first."""
-        try:
+        with available():
             if self._ask and self._client.set(TURN, 1, nx=True, ex=ASK_SECONDS):
                 self._refresh(self._ask)
             found = self._client.get(KEY)
-        except (*LOST, RedisError):
-            raise StoreUnavailable from None
         return Account(**json.loads(found)) if found else None
 
     def _refresh(self, ask: Callable[[], dict[str, Any]]) -> None:

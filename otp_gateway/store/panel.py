@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import ResponseError
 
 from otp_gateway.codes import Codes, request_id
-from otp_gateway.errors import StoreUnavailable
 from otp_gateway.model import Channel, PhoneNumber, Policy
 from otp_gateway.store.keys import PhoneKeys
-from otp_gateway.store.scripts import LOST
+from otp_gateway.store.scripts import available
 
 # Phones that a page should have at least, and seconds that the search for them may take.
 PAGE = 25
@@ -86,14 +85,14 @@ class PanelStore:
 
     def page(self, cursor: str | None) -> Page:
         """The phones with a code, by SCAN: a page costs the same however many there are."""
-        with _available():
+        with available():
             pids, following = self._scan(cursor)
             phones = self._states(pids)
         return Page(tuple(sorted(phones, key=lambda p: p.last_send, reverse=True)), following)
 
     def phone(self, pid: str) -> PhoneState:
         """One phone's state; a phone that nobody has heard of is idle."""
-        with _available():
+        with available():
             (state,) = self._states([pid])
             return state
 
@@ -109,7 +108,7 @@ class PanelStore:
 
     def unlock(self, pid: str) -> str | None:
         """Clear the tries and the failure budgets; the id by which that can be undone, None for nothing."""
-        with _available():
+        with available():
             undo_id = request_id()
             budgets = self._scan_all(f"{PhoneKeys(pid).failures}*")
             cleared = self._set_aside(pid, undo_id, budgets)
@@ -118,20 +117,20 @@ class PanelStore:
 
     def void(self, pid: str) -> str | None:
         """Make the live code worthless; the id by which that can be undone, None for nothing."""
-        with _available():
+        with available():
             undo_id = request_id()
             return undo_id if self._set_aside(pid, undo_id, [PhoneKeys(pid).code]) else None
 
     def end_sessions(self, pid: str) -> None:
         """End every session of the phone. Not to be undone: somebody may have asked for it in alarm."""
-        with _available():
+        with available():
             self._client.delete(PhoneKeys(pid).sessions)
 
     def undo(self, pid: str, undo_id: str) -> bool:
         """Put back what an action has removed, where nothing new stands there; False when nothing was."""
         if not UNDO_ID.fullmatch(undo_id):
             return False
-        with _available():
+        with available():
             record = _undo_key(pid, undo_id)
             back = False
             for field, value in self._client.hgetall(record).items():
@@ -291,11 +290,3 @@ def _send(entry: str) -> Send:
 
 def _undo_key(pid: str, undo_id: str) -> str:
     return f"otp:{{{pid}}}:undo:{undo_id}"
-
-
-@contextmanager
-def _available() -> Iterator[None]:
-    try:
-        yield
-    except (*LOST, RedisError):
-        raise StoreUnavailable from None

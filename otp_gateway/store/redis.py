@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 
 from otp_gateway.codes import Codes, request_id, session_id
@@ -27,7 +26,7 @@ from otp_gateway.model import (
 )
 from otp_gateway.store import keys
 from otp_gateway.store.connect import Client
-from otp_gateway.store.scripts import DOOR_PATIENCE, PATIENCE, Reply, Scripts, deadline
+from otp_gateway.store.scripts import DOOR_PATIENCE, PATIENCE, Reply, Scripts, deadline, wait_until
 from otp_gateway.store.sessions import SessionStore
 
 # The clock of a process that has heard nothing from Redis: every deadline on it has come.
@@ -154,7 +153,7 @@ class RedisStore:
     def withdraw(self, phone: PhoneNumber, issued: Issued, caller: Caller) -> None:
         """Take a send back that surely sent nothing: Redis is then as it was before it."""
         # A lost attempt of the send that came behind the withdrawal would send afresh.
-        time.sleep(max(0.0, issued.settled_at - time.monotonic()))
+        wait_until(issued.settled_at)
         name = self._keys(phone)
         tag, *_ = self._scripts.run(
             "withdraw",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import resources
 from typing import Any
 
@@ -45,6 +46,20 @@ def deadline(clock: Clock, patience: float = PATIENCE) -> int:
     return clock.now_ms() + int(1000 * patience)
 
 
+@contextmanager
+def available() -> Iterator[None]:
+    """Turns whatever redis-py raises in the block into ``StoreUnavailable``."""
+    try:
+        yield
+    except (*LOST, RedisError):
+        raise StoreUnavailable from None
+
+
+def wait_until(moment: float) -> None:
+    """Sleep until ``moment`` (``time.monotonic()`` seconds); not at all where it has passed."""
+    time.sleep(max(0.0, moment - time.monotonic()))
+
+
 class Reply(list[Any]):
     """A script's reply, its tag decoded: ``["issued", 300000, …]``.
 
@@ -55,7 +70,7 @@ class Reply(list[Any]):
 
     def settle(self) -> None:
         """Wait until nothing of this call can run any more; without a lost attempt, not at all."""
-        time.sleep(max(0.0, self.settled_at - time.monotonic()))
+        wait_until(self.settled_at)
 
 
 class Scripts:
@@ -76,18 +91,14 @@ class Scripts:
 
     def load(self) -> None:
         """Make the scripts known to Redis, so that no request pays for it. Raises ``StoreUnavailable``."""
-        try:
+        with available():
             for source in self._sources.values():
                 self._client.script_load(source)
-        except (*LOST, RedisError):
-            raise StoreUnavailable from None
 
     def ping(self) -> None:
         """Raises ``StoreUnavailable`` unless Redis answers."""
-        try:
+        with available():
             self._client.ping()
-        except (*LOST, RedisError):
-            raise StoreUnavailable from None
 
     def run(self, name: str, keys: Sequence[str], args: Sequence[str | int], patience: float) -> Reply:
         """The script's reply.

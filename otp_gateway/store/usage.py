@@ -6,10 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from redis.exceptions import RedisError
-
-from otp_gateway.errors import StoreUnavailable
-from otp_gateway.store.scripts import LOST
+from otp_gateway.store.scripts import available
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +41,7 @@ class UsageStore:
 
     def add(self, counts: Mapping[str, int]) -> None:
         """Add to the present bucket of each span."""
-        try:
+        with available():
             now = int(self._client.time()[0])
             # In one step, so that no key stands without an end.
             pipeline = self._client.pipeline(transaction=True)
@@ -54,20 +51,16 @@ class UsageStore:
                     pipeline.hincrby(key, name, count)
                 pipeline.expire(key, span.step * (span.buckets + 1))
             pipeline.execute()
-        except (*LOST, RedisError):
-            raise StoreUnavailable from None
 
     def read(self, span: Span) -> list[Bucket]:
         """The span's buckets, oldest first, the present one last."""
-        try:
+        with available():
             now = int(self._client.time()[0])
             starts = [now // span.step * span.step - i * span.step for i in reversed(range(span.buckets))]
             pipeline = self._client.pipeline(transaction=False)
             for start in starts:
                 pipeline.hgetall(_key(span, start))
             found = pipeline.execute()
-        except (*LOST, RedisError):
-            raise StoreUnavailable from None
         return [
             Bucket(start, {name.decode(): int(count) for name, count in counts.items()})
             for start, counts in zip(starts, found, strict=True)
