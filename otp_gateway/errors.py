@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+# Kavenegar's codes have three digits; what is beyond makes no label.
+LARGEST_CODE = 999
+
 
 class GatewayError(Exception):
     """Root of every error that the gateway raises on purpose.
@@ -30,7 +33,12 @@ class GatewayError(Exception):
 
 
 class Refused(GatewayError):
-    """A refusal that time heals. ``retry_after`` is in milliseconds; waiting that long is enough."""
+    """A refusal that time heals. ``retry_after`` is in milliseconds; waiting that long is enough.
+
+    ``limit`` names the limit that was hit, for logs and metrics; clients are not told.
+    """
+
+    limit: str
 
     def __init__(self, retry_after: int) -> None:
         super().__init__()
@@ -82,10 +90,17 @@ class InvalidCode(GatewayError):
 
 
 class TooManyAttempts(Refused):
-    """No try is left for this code, or a failure budget of the phone is spent."""
+    """No try is left for this code, or a failure budget of the phone is spent.
+
+    ``limit``: ``tries``, ``client_failures`` or ``phone_failures``, the widest of those that were hit.
+    """
 
     code = "too_many_attempts"
     detail = "Too many failed attempts"
+
+    def __init__(self, retry_after: int, limit: str) -> None:
+        super().__init__(retry_after)
+        self.limit = limit
 
 
 class TooManyOtpRequests(Refused):
@@ -93,6 +108,7 @@ class TooManyOtpRequests(Refused):
 
     code = "too_many_otp_requests"
     detail = "Too many OTP requests"
+    limit = "phone"
 
 
 class RateLimited(Refused):
@@ -100,6 +116,7 @@ class RateLimited(Refused):
 
     code = "rate_limited"
     detail = "Too many requests"
+    limit = "ip"
 
 
 class InvalidToken(GatewayError):
@@ -117,10 +134,17 @@ class CrossOrigin(GatewayError):
 
 
 class StoreUnavailable(GatewayError):
-    """Redis could not be reached in time or answered with an error. Nothing runs later on its account."""
+    """Redis could not be reached in time or answered with an error. Nothing runs later on its account.
+
+    ``reason`` is a short label for logs: ``unreachable``, ``timeout``, ``late``, ``out_of_memory``, …
+    """
 
     code = "store_unavailable"
     detail = "The service is temporarily unavailable"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__()
+        self.reason = reason
 
 
 class SmsNotConfigured(GatewayError):
@@ -146,6 +170,13 @@ class SendFailed(GatewayError):
         self.reason = reason
         self.fault = fault
         self.provider_code = provider_code
+
+    @property
+    def label(self) -> str:
+        """The provider's code, or the reason where there is none: one of a bounded number of words."""
+        if self.provider_code is None or not 0 <= self.provider_code <= LARGEST_CODE:
+            return self.reason
+        return f"entry_{self.provider_code}" if self.reason == "entry" else str(self.provider_code)
 
 
 class SmsFailed(SendFailed):

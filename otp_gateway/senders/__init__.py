@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from otp_gateway.model import Channel, PhoneNumber
+from otp_gateway.observer import UNOBSERVED, Observer
 from otp_gateway.senders.console import ConsoleSender
 from otp_gateway.senders.kavenegar import KavenegarSender
 from otp_gateway.settings import Settings
@@ -28,12 +29,12 @@ class Sender(Protocol):
         ...
 
 
-BACKENDS: dict[str, Callable[[Settings], Sender]] = {
+BACKENDS: dict[str, Callable[[Settings, Observer], Sender]] = {
     "kavenegar": KavenegarSender.from_settings,
     "console": ConsoleSender.from_settings,
 }
 
 
-def sender_for(settings: Settings) -> Sender:
+def sender_for(settings: Settings, observer: Observer = UNOBSERVED) -> Sender:
     """The backend that ``SMS_BACKEND`` names."""
-    return BACKENDS[settings.sms_backend](settings)
+    return BACKENDS[settings.sms_backend](settings, observer)

@@ -6,6 +6,7 @@ import sys
 from typing import Self, TextIO
 
 from otp_gateway.model import Channel, PhoneNumber
+from otp_gateway.observer import UNOBSERVED, Observer
 from otp_gateway.senders.message import compose
 from otp_gateway.settings import Settings
 
@@ -22,8 +23,9 @@ class ConsoleSender:
         self._stream = stream
 
     @classmethod
-    def from_settings(cls, settings: Settings) -> Self:
+    def from_settings(cls, settings: Settings, observer: Observer = UNOBSERVED) -> Self:
         """The sender with the operator's message."""
+        del observer  # no provider, nothing to hear of
         return cls(settings.otp_message, settings.otp_web_domain)
 
     def send(self, phone: PhoneNumber, code: str, channel: Channel, reference: int) -> None:

@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from otp_gateway.errors import SendFailed, SmsFailed, SmsNotConfigured, SmsUnconfirmed
 from otp_gateway.model import Channel, PhoneNumber
+from otp_gateway.observer import UNOBSERVED, Observer
 from otp_gateway.senders.kavenegar_api import Kavenegar, first_entry, number
 from otp_gateway.senders.message import compose
 from otp_gateway.settings import Settings
@@ -44,11 +45,11 @@ class KavenegarSender:
         self._lock = threading.Lock()
 
     @classmethod
-    def from_settings(cls, settings: Settings) -> Self:
+    def from_settings(cls, settings: Settings, observer: Observer = UNOBSERVED) -> Self:
         """The sender of the operator's account; unconfigured without a key."""
         key = settings.kavenegar_api_key
         return cls(
-            Kavenegar(key, settings.kavenegar_base_url) if key else None,
+            Kavenegar(key, settings.kavenegar_base_url, observer) if key else None,
             message=settings.otp_message,
             line=settings.kavenegar_sender,
             template=settings.kavenegar_template,
@@ -88,13 +89,13 @@ class KavenegarSender:
         }
         try:
             with api.until(deadline):
-                self._settle(api.verify_lookup(form), phone, deduplicated=False)
+                self._settle(api, "verify/lookup", api.verify_lookup(form), phone)
         except SmsFailed as error:
             if error.reason != "unreachable" or time.monotonic() >= deadline:
                 raise
             # Only a connection that never stood is safe to repeat: a lookup cannot be de-duplicated.
             with api.until(deadline):
-                self._settle(api.verify_lookup(form), phone, deduplicated=False)
+                self._settle(api, "verify/lookup", api.verify_lookup(form), phone)
 
     def _sms(self, api: Kavenegar, phone: PhoneNumber, code: str, reference: int, deadline: float) -> None:
         form = {
@@ -107,22 +108,24 @@ class KavenegarSender:
         first = deadline - self._timeout * (1 - FIRST_SHARE)
         try:
             with api.until(first):
-                self._settle(api.sms_send(form), phone, deduplicated=True)
+                self._settle(api, "sms/send", api.sms_send(form), phone)
         except SendFailed as error:
             if not _worth_repeating(error):
                 raise
             # The localid makes the repeat safe: Kavenegar answers it with the first record, if there is one.
             try:
                 with api.until(deadline):
-                    self._settle(api.sms_send(form), phone, deduplicated=True)
+                    self._settle(api, "sms/send", api.sms_send(form), phone)
             except SmsFailed as second:
                 # A refusal of the repeat says nothing of the first, unless it is the record's own state.
                 if error.definite or second.reason == "entry":
                     raise
                 raise error from None
 
-    def _settle(self, entries: Any, phone: PhoneNumber, *, deduplicated: bool) -> None:
-        entry = _confirm(entries, phone, deduplicated=deduplicated)
+    def _settle(self, api: Kavenegar, call: str, entries: Any, phone: PhoneNumber) -> None:
+        with api.watched(call):
+            # Only sms/send knows a localid.
+            entry = _confirm(entries, phone, deduplicated=call == "sms/send")
         with self._lock:
             self._spent += max(0, number(entry.get("cost")) or 0)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -12,6 +13,7 @@ from urllib.parse import quote
 from kavenegar import KavenegarAPI
 
 from otp_gateway.errors import SendFailed, SmsFailed, SmsUnconfirmed
+from otp_gateway.observer import UNOBSERVED, Observer
 from otp_gateway.senders.exchange import Exchanger
 
 CALLER = frozenset({411})
@@ -41,8 +43,9 @@ class Kavenegar(KavenegarAPI):  # type: ignore[misc]  # the SDK ships no types
     ``with api.until(deadline)``. No error, log line or repr holds the API key.
     """
 
-    def __init__(self, apikey: str, base_url: str) -> None:
+    def __init__(self, apikey: str, base_url: str, observer: Observer = UNOBSERVED) -> None:
         super().__init__(apikey)
+        self._observer = observer
         self._root = f"{base_url.removesuffix('/v1')}/{self.version}"
         self._exchanger = Exchanger(self._root)
         self._local = threading.local()
@@ -62,8 +65,25 @@ class Kavenegar(KavenegarAPI):  # type: ignore[misc]  # the SDK ships no types
             del self._local.deadline
 
     def _request(self, action: str, method: str, params: dict[str, Any] | None = None) -> Any:
+        call, began = f"{action}/{method}", time.monotonic()
+        try:
+            with self.watched(call):
+                return self._exchange(action, method, params or {})
+        finally:
+            self._observer.provider_call(call, time.monotonic() - began)
+
+    @contextmanager
+    def watched(self, call: str) -> Iterator[None]:
+        """Tells the observer of a ``SendFailed`` that the block raises."""
+        try:
+            yield
+        except SendFailed as error:
+            self._observer.provider_error(call, error)
+            raise
+
+    def _exchange(self, action: str, method: str, params: dict[str, Any]) -> Any:
         url = f"{self._root}/{quote(self.apikey, safe='')}/{action}/{method}.json"
-        status, body = self._exchanger.post(url, params or {}, self.headers, self._local.deadline)
+        status, body = self._exchanger.post(url, params, self.headers, self._local.deadline)
         code, entries = _envelope(body)
         if code is None:
             raise SmsUnconfirmed("unreadable", fault="temporary" if status >= 500 else "unknown")

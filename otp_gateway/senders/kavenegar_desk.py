@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Self
 
 from otp_gateway.errors import SmsUnconfirmed
+from otp_gateway.observer import UNOBSERVED, Observer
 from otp_gateway.senders.kavenegar_api import Kavenegar, first_entry, number
 from otp_gateway.settings import Settings
 
@@ -33,12 +34,12 @@ class KavenegarDesk:
         self._api = api
 
     @classmethod
-    def from_settings(cls, settings: Settings) -> Self | None:
+    def from_settings(cls, settings: Settings, observer: Observer = UNOBSERVED) -> Self | None:
         """The desk of the operator's account; None where messages do not go through Kavenegar."""
         key = settings.kavenegar_api_key
         if settings.sms_backend != "kavenegar" or not key:
             return None
-        return cls(Kavenegar(key, settings.kavenegar_base_url))
+        return cls(Kavenegar(key, settings.kavenegar_base_url, observer))
 
     def account(self) -> dict[str, Any]:
         """``remaincredit`` in Rial, ``expiredate`` in seconds since 1970, ``type``."""

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from otp_gateway.errors import SendFailed
 from otp_gateway.store.scripts import available
 
-KEY, TURN = "provider:account", "provider:account:turn"
+KEY, TURN, WARNED = "provider:account", "provider:account:turn", "provider:account:warned"
 ASK_SECONDS = 60
 KEEP_SECONDS = 86_400
+WARN_SECONDS = 3600
 LONGEST_KIND = 40
 
 
@@ -25,6 +27,17 @@ class Account:
     kind: str | None
     asked_at: int
 
+    @classmethod
+    def read(cls, entry: dict[str, Any], now: int) -> Account:
+        """From the provider's entry, as ``account/info`` gives it."""
+        kind = entry.get("type")
+        return cls(
+            _number(entry.get("remaincredit")),
+            _number(entry.get("expiredate")),
+            kind[:LONGEST_KIND] if isinstance(kind, str) else None,
+            now,
+        )
+
 
 class AccountStore:
     """Keeps the last answer. Every method raises ``StoreUnavailable``."""
@@ -36,26 +49,38 @@ class AccountStore:
 
     def current(self) -> Account | None:
         """The last answer, at most a minute old where the provider answers; None before the first."""
+        with suppress(SendFailed):
+            self.refresh()
+        return self.last()
+
+    def last(self) -> Account | None:
+        """The last answer, of the last 24 h."""
         with available():
-            if self._ask and self._client.set(TURN, 1, nx=True, ex=ASK_SECONDS):
-                self._refresh(self._ask)
             found = self._client.get(KEY)
         return Account(**json.loads(found)) if found else None
 
-    def _refresh(self, ask: Callable[[], dict[str, Any]]) -> None:
-        try:
-            entry = ask()
-        except SendFailed:
-            return
-        now = int(self._client.time()[0])
-        kind = entry.get("type")
-        account = Account(
-            _number(entry.get("remaincredit")),
-            _number(entry.get("expiredate")),
-            kind[:LONGEST_KIND] if isinstance(kind, str) else None,
-            now,
-        )
-        self._client.set(KEY, json.dumps(asdict(account)), ex=KEEP_SECONDS)
+    def refresh(self) -> Account | None:
+        """Ask the provider, unless some worker has within the last minute; None then.
+
+        Raises ``SendFailed`` where the provider does not answer.
+        """
+        with available():
+            if not self._ask or not self._client.set(TURN, 1, nx=True, ex=ASK_SECONDS):
+                return None
+            account = Account.read(self._ask(), int(self._client.time()[0]))
+            self._client.set(KEY, json.dumps(asdict(account)), ex=KEEP_SECONDS)
+            return account
+
+    def take_warning(self, kind: str) -> bool:
+        """Whether to warn of this now: once an hour, whichever worker asks."""
+        with available():
+            return bool(self._client.set(f"{WARNED}:{kind}", 1, nx=True, ex=WARN_SECONDS))
+
+    def clear_warnings(self, *kinds: str) -> None:
+        """All is well: the next trouble is warned of at once."""
+        with available():
+            for kind in kinds:
+                self._client.delete(f"{WARNED}:{kind}")
 
 
 def _number(value: Any) -> int | None:

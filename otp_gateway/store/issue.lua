@@ -18,9 +18,9 @@
 --       11  horizon: how long a send is remembered, ms; no window and no code lives longer
 --       12… per window: limit, window in ms
 -- REPLY  {'issued', ms of life left, ms until the next send fits, nonce}
---        {'locked', ms to wait}     a failure budget is spent
---        {'limited', ms to wait}    a window is full
---        {'late'}                   the deadline has come: nothing was done
+--        {'locked', ms to wait, limit}   a failure budget is spent; limit: phone_failures or client_failures
+--        {'limited', ms to wait}   a window is full
+--        {'late'}   the deadline has come: nothing was done
 --
 -- The live code is repeated while at least half of its life is left and a try remains, and it is as long as the
 -- proposed one: a nonce's first character tells the length. Otherwise a new one replaces it. The field 'replaced'
@@ -78,10 +78,10 @@ if now >= tonumber(ARGV[1]) then
   return { 'late' }
 end
 
-local locked = math.max(spent(KEYS[4], tonumber(ARGV[10])), spent(KEYS[5], tonumber(ARGV[9])))
+local by_phone, by_client = spent(KEYS[4], tonumber(ARGV[10])), spent(KEYS[5], tonumber(ARGV[9]))
 local limited = wait()
-if locked > 0 then
-  return { 'locked', math.max(locked, limited) }
+if by_phone > 0 or by_client > 0 then
+  return { 'locked', math.max(by_phone, by_client, limited), by_phone > 0 and 'phone_failures' or 'client_failures' }
 end
 if limited > 0 then
   return { 'limited', limited }

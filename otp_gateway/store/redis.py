@@ -24,9 +24,10 @@ from otp_gateway.model import (
     Session,
     Window,
 )
+from otp_gateway.observer import UNOBSERVED, Observer
 from otp_gateway.store import keys
 from otp_gateway.store.connect import Client
-from otp_gateway.store.scripts import DOOR_PATIENCE, PATIENCE, Reply, Scripts, deadline, wait_until
+from otp_gateway.store.scripts import DOOR_PATIENCE, LATE, PATIENCE, Reply, Scripts, deadline, wait_until
 from otp_gateway.store.sessions import SessionStore
 
 # The clock of a process that has heard nothing from Redis: every deadline on it has come.
@@ -43,9 +44,16 @@ class RedisStore:
     can run any more: what was refused does not happen either.
     """
 
-    def __init__(self, client: Client, codes: Codes, policy: Policy, former: Sequence[Codes] = ()) -> None:
+    def __init__(
+        self,
+        client: Client,
+        codes: Codes,
+        policy: Policy,
+        former: Sequence[Codes] = (),
+        observer: Observer = UNOBSERVED,
+    ) -> None:
         """``former``: of the secrets under which sessions were made that still live."""
-        self._scripts = Scripts(client)
+        self._scripts = Scripts(client, observer)
         self.sessions = SessionStore(self._scripts, [codes, *former])
         self._codes = codes
         self._policy = policy
@@ -100,7 +108,7 @@ class RedisStore:
             # This process had heard nothing from Redis yet, or Redis's clock has been set forward since.
             reply, clock = self._ask_door(names, args, clock)
         if reply[0] == "late":
-            raise StoreUnavailable
+            raise StoreUnavailable(LATE)
         if reply[0] == "refused":
             reply.settle()
         return reply, clock
@@ -141,14 +149,14 @@ class RedisStore:
         match reply:
             case ["issued", left, wait, nonce]:
                 return Issued(request, nonce.decode(), left, wait, reply.settled_at)
-            case ["locked", wait]:
+            case ["locked", wait, limit]:
                 reply.settle()
-                raise TooManyAttempts(wait)
+                raise TooManyAttempts(wait, limit.decode())
             case ["limited", wait]:
                 reply.settle()
                 raise TooManyOtpRequests(wait)
             case _:
-                raise StoreUnavailable
+                raise StoreUnavailable(LATE)
 
     def withdraw(self, phone: PhoneNumber, issued: Issued, caller: Caller) -> None:
         """Take a send back that surely sent nothing: Redis is then as it was before it."""
@@ -162,7 +170,7 @@ class RedisStore:
             PATIENCE,
         )
         if tag != "withdrawn":
-            raise StoreUnavailable
+            raise StoreUnavailable(LATE)
 
     def verify(self, phone: PhoneNumber, code: str, caller: Caller) -> Session:
         """Compare a guess; a right one spends the code and opens a session.
@@ -206,11 +214,11 @@ class RedisStore:
                 return Session(session, refresh, access, seconds, seconds, channel)
             case ["wrong", left]:
                 raise InvalidCode(left)
-            case ["locked", wait]:
+            case ["locked", wait, limit]:
                 reply.settle()
-                raise TooManyAttempts(wait)
+                raise TooManyAttempts(wait, limit.decode())
             case _:
-                raise StoreUnavailable
+                raise StoreUnavailable(LATE)
 
     def _keys(self, phone: PhoneNumber) -> keys.PhoneKeys:
         return keys.PhoneKeys(self._codes.pid(phone))

@@ -23,7 +23,9 @@ from redis.exceptions import (
 
 from otp_gateway.errors import StoreUnavailable
 from otp_gateway.model import Clock
+from otp_gateway.observer import UNOBSERVED, Observer
 from otp_gateway.store.connect import Client
+from otp_gateway.store.faults import reason
 
 # Seconds until a call gives up. With the attempt that is then under way, the door and one transition end
 # well within 3 s.
@@ -36,6 +38,8 @@ FIRST_PAUSE = 0.02
 LONGEST_PAUSE = 0.2
 # Errors after which the command may still run later, or may run well on the next attempt.
 LOST = (RedisConnectionError, RedisTimeoutError, RedisClusterException, OSError)
+# The reason of a call whose script came behind its deadline, and so did nothing.
+LATE = "late"
 
 
 def deadline(clock: Clock, patience: float = PATIENCE) -> int:
@@ -51,8 +55,8 @@ def available() -> Iterator[None]:
     """Turns whatever redis-py raises in the block into ``StoreUnavailable``."""
     try:
         yield
-    except (*LOST, RedisError):
-        raise StoreUnavailable from None
+    except (*LOST, RedisError) as error:
+        raise StoreUnavailable(reason(error)) from None
 
 
 def wait_until(moment: float) -> None:
@@ -76,8 +80,9 @@ class Reply(list[Any]):
 class Scripts:
     """The scripts of this folder over one client."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, observer: Observer = UNOBSERVED) -> None:
         self._client = client
+        self._observer = observer
         self._sources = {
             file.name.removesuffix(".lua"): file.read_text(encoding="utf-8")
             for file in resources.files(__package__).iterdir()
@@ -107,28 +112,41 @@ class Scripts:
         a command may sit in a buffer, and only the script's own deadline, which must not lie later, stops it
         for good. Scripts know a repeated request by its id. Raises ``StoreUnavailable``.
         """
-        give_up = time.monotonic() + patience
+        began = time.monotonic()
+        try:
+            return self._repeat(name, keys, args, began + patience)
+        finally:
+            self._observer.redis_call(name, time.monotonic() - began)
+
+    def _repeat(self, name: str, keys: Sequence[str], args: Sequence[str | int], give_up: float) -> Reply:
         pause = FIRST_PAUSE
         in_doubt = False
         while True:
             try:
                 reply = self._attempt(name, keys, args)
-            except LOST:
+            except LOST as error:
                 in_doubt = True
-            except RedisError:
+                failure = self._failed(error)
+            except RedisError as error:
                 # Refused outright (read-only replica, out of memory, loading): nothing of it ran, but an
                 # earlier attempt may yet.
+                failure = self._failed(error)
                 if not in_doubt:
-                    raise StoreUnavailable from None
+                    raise StoreUnavailable(failure) from None
             else:
                 found = Reply([reply[0].decode(), *reply[1:]])
                 found.settled_at = give_up + MARGIN if in_doubt else 0.0
                 return found
             now = time.monotonic()
             if now >= give_up:
-                raise StoreUnavailable
+                raise StoreUnavailable(failure)
             time.sleep(min(pause, max(0.0, give_up - now)))
             pause = min(2 * pause, LONGEST_PAUSE)
+
+    def _failed(self, error: Exception) -> str:
+        label = reason(error)
+        self._observer.redis_error(label)
+        return label
 
     def _attempt(self, name: str, keys: Sequence[str], args: Sequence[str | int]) -> Any:
         try:

@@ -8,7 +8,7 @@ from otp_gateway.codes import Codes, key_id_of, request_id
 from otp_gateway.errors import InvalidToken, StoreUnavailable
 from otp_gateway.model import Caller, PhoneNumber, Session
 from otp_gateway.store import keys
-from otp_gateway.store.scripts import PATIENCE, Scripts, deadline
+from otp_gateway.store.scripts import LATE, PATIENCE, Scripts, deadline
 
 # Milliseconds after its use in which a spent refresh token gets its successors again.
 GRACE_MS = 10_000
@@ -54,7 +54,7 @@ class SessionStore:
             case (("ended" | "unknown"), _):
                 raise InvalidToken
             case _:
-                raise StoreUnavailable
+                raise StoreUnavailable(LATE)
 
     def revoke(self, phone: PhoneNumber, session_id: str, caller: Caller) -> None:
         """End a session, if it still lives."""
@@ -68,7 +68,7 @@ class SessionStore:
             PATIENCE,
         )
         if tag != "revoked":
-            raise StoreUnavailable
+            raise StoreUnavailable(LATE)
 
     def _keys(self, phone: PhoneNumber, session_id: str) -> keys.PhoneKeys | None:
         codes = self._codes.get(key_id_of(session_id))

@@ -21,7 +21,8 @@
 --       13  how long an answer is kept for a repeated request, ms
 -- REPLY  {'verified', Redis's time in ms, 1 after a call or 0}
 --        {'wrong', tries left}
---        {'locked', ms to wait}   no try left, or a failure budget is spent: nothing was compared
+--        {'locked', ms to wait, limit}   no try left, or a failure budget is spent: nothing was compared;
+--                                        limit: tries, client_failures or phone_failures
 --        {'late'}                 the deadline has come: nothing was done
 --
 -- A phone without a live code is counted and answered exactly like one whose code was guessed wrong.
@@ -67,18 +68,18 @@ if used > 0 then
 end
 local by_phone = tonumber(redis.call('GET', KEYS[3]) or 0)
 local by_client = tonumber(redis.call('GET', KEYS[4]) or 0)
-local wait = 0
-if by_phone >= tonumber(ARGV[7]) then
-  wait = math.max(wait, ttl(KEYS[3]))
+local wait, limit = 0, nil
+if used >= tries then
+  wait, limit = ends - now + 1, 'tries'
 end
 if by_client >= tonumber(ARGV[6]) then
-  wait = math.max(wait, ttl(KEYS[4]))
+  wait, limit = math.max(wait, ttl(KEYS[4])), 'client_failures'
 end
-if used >= tries then
-  wait = math.max(wait, ends - now + 1)
+if by_phone >= tonumber(ARGV[7]) then
+  wait, limit = math.max(wait, ttl(KEYS[3])), 'phone_failures'
 end
-if wait > 0 then
-  return { 'locked', wait }
+if limit then
+  return { 'locked', wait, limit }
 end
 
 local function remember(tag, first, second)

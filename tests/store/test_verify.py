@@ -15,9 +15,11 @@ EDGE = 0.4
 ROOMY = (Window(1000, 60),)
 
 
-def locked(request: Callable[[], object]) -> int:
+def locked(request: Callable[[], object], by: str | None = None) -> int:
+    """How long the request is refused, by the limit of this name."""
     with pytest.raises(TooManyAttempts) as error:
         request()
+    assert by in (None, error.value.limit)
     return error.value.retry_after
 
 
@@ -59,7 +61,7 @@ def test_three_wrong_guesses_lock_the_code_and_waiting_as_told_is_enough(bench: 
     issued = bench.issue()
     assert [bench.fail(client) for client in ("home", "work", "home")] == [2, 1, 0]
     for client in ("home", "work", "elsewhere"):
-        wait = locked(lambda client=client: bench.verify(issued, client))  # type: ignore[misc]
+        wait = locked(lambda client=client: bench.verify(issued, client), by="tries")  # type: ignore[misc]
         assert wait == pytest.approx(300_000, abs=SLACK)
     bench.advance(wait / 1000 - EDGE)
     wait = locked(lambda: bench.verify(issued))
@@ -113,7 +115,7 @@ def test_ten_failures_lock_one_client_out_of_both_endpoints_for_a_day(bench: Ben
     spend(bench, 10, ["home"])
     bench.advance(300)
     for request in (bench.fail, bench.issue):
-        wait = locked(request)
+        wait = locked(request, by="client_failures")
         assert wait == pytest.approx(1000 * (DAY - 4 * 300), abs=10 * SLACK)
     issued = bench.issue("work")
     locked(lambda: bench.verify(issued, "home"))
@@ -139,7 +141,7 @@ def test_fifty_failures_lock_the_phone_out_for_every_client(bench: Bench) -> Non
     spent_for = 300 * (50 // 3 + 1)
     for client in ("client-0", "new"):
         for request in (bench.fail, bench.issue):
-            wait = locked(lambda request=request, client=client: request(client))  # type: ignore[misc]
+            wait = locked(lambda request=request, client=client: request(client), by="phone_failures")  # type: ignore[misc]
             assert wait == pytest.approx(1000 * (DAY - spent_for), abs=20 * SLACK)
     bench.issue(phone=OTHER_PHONE)
     bench.advance(wait / 1000 + 0.001)

@@ -1,0 +1,64 @@
+"""What a Redis error is called: short labels for logs and metrics, never Redis's own words."""
+
+from __future__ import annotations
+
+from redis.exceptions import (
+    AuthenticationError,
+    AuthenticationWrongNumberOfArgsError,
+    AuthorizationError,
+    BusyLoadingError,
+    ClusterError,
+    MaxConnectionsError,
+    NoPermissionError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisClusterException,
+    ResponseError,
+)
+from redis.exceptions import (
+    ConnectionError as RedisConnectionError,
+)
+from redis.exceptions import (
+    TimeoutError as RedisTimeoutError,
+)
+
+# From the particular to the general.
+KINDS: tuple[tuple[type[Exception], str], ...] = (
+    (RedisTimeoutError, "timeout"),
+    (TimeoutError, "timeout"),
+    (BusyLoadingError, "loading"),
+    (AuthenticationError, "authentication"),
+    (AuthenticationWrongNumberOfArgsError, "authentication"),
+    (AuthorizationError, "permission"),
+    (NoPermissionError, "permission"),
+    (MaxConnectionsError, "connections"),
+    (OutOfMemoryError, "out_of_memory"),
+    (ReadOnlyError, "read_only"),
+    (ClusterError, "cluster"),
+    (RedisClusterException, "cluster"),
+    (RedisConnectionError, "unreachable"),
+    (OSError, "unreachable"),
+)
+# An error inside a script comes as one error of its own kind, which quotes the command's.
+MARKS: tuple[tuple[str, str], ...] = (
+    ("NOAUTH", "authentication"),
+    ("WRONGPASS", "authentication"),
+    ("NOPERM", "permission"),
+    ("OOM ", "out_of_memory"),
+    ("READONLY", "read_only"),
+    ("MISCONF", "read_only"),
+    ("NOREPLICAS", "read_only"),
+    ("CLUSTERDOWN", "cluster"),
+    ("BUSY", "busy"),
+)
+OTHER = "refused"
+
+
+def reason(error: Exception) -> str:
+    """The label of an error of redis-py, or of the socket below it."""
+    if isinstance(error, ResponseError):
+        text = str(error)
+        for mark, label in MARKS:
+            if mark in text:
+                return label
+    return next((label for kind, label in KINDS if isinstance(error, kind)), OTHER)
