@@ -1,9 +1,13 @@
 """gunicorn's configuration. The settings are checked here, so that a fault ends the process at once."""
 
 import math
+import os
+import shutil
 import sys
+import tempfile
 
 from otp_gateway import log
+from otp_gateway.metrics import shared
 from otp_gateway.settings import Settings, SettingsError
 
 try:
@@ -26,7 +30,35 @@ control_socket_disable = True
 
 
 def on_starting(server):  # type: ignore[no-untyped-def]  # gunicorn's Arbiter has no types
-    """Say once, not once a worker, what an operator should know."""
+    """Say once, not once a worker, what an operator should know; make room for the workers' metrics."""
+    os.environ[shared.DIRECTORY] = tempfile.mkdtemp(prefix="otp-gateway-")
     for warning in settings.warnings():
         server.log.warning(warning)
     server.log.info("Odds of a guess into one phone within 24 h: at most %s", settings.guess_probability)
+
+
+def pre_fork(server, worker):  # type: ignore[no-untyped-def]  # as above
+    """Give the new worker a place among the metrics that no living one has."""
+    worker.slot = shared.free_slot(other.slot for other in server.WORKERS.values())
+
+
+def post_fork(server, worker):  # type: ignore[no-untyped-def]  # as above
+    """Count in the worker's own place."""
+    shared.join(os.environ[shared.DIRECTORY], worker.slot)
+
+
+def post_worker_init(worker):  # type: ignore[no-untyped-def]  # as above
+    """Start what runs beside the requests."""
+    watch = worker.wsgi.extensions.get("credit_watch")
+    if watch:
+        watch.start()
+
+
+def child_exit(server, worker):  # type: ignore[no-untyped-def]  # as above
+    """The worker does nothing any more."""
+    shared.leave(os.environ[shared.DIRECTORY], worker.slot)
+
+
+def on_exit(server):  # type: ignore[no-untyped-def]  # as above
+    """Leave nothing behind."""
+    shutil.rmtree(os.environ.get(shared.DIRECTORY, ""), ignore_errors=True)

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from flask import Flask
 
-from otp_gateway import admin, cli, log, pages
+from otp_gateway import admin, cli, credit, log, monitoring, pages
 from otp_gateway.api import clients, cors, errors, health, journal, jwks, limits, openapi, routes
 from otp_gateway.api.delivery import InBody, InCookies
 from otp_gateway.api.requests import MAX_BODY
 from otp_gateway.codes import Codes
 from otp_gateway.errors import StoreUnavailable
+from otp_gateway.metrics import scrape
+from otp_gateway.metrics.counts import Metrics
+from otp_gateway.metrics.facts import Facts
 from otp_gateway.phones import PhoneParser
 from otp_gateway.senders import Sender, sender_for
+from otp_gateway.senders.kavenegar_desk import KavenegarDesk
 from otp_gateway.service import OtpService
 from otp_gateway.settings import Settings
 from otp_gateway.store import RedisStore, connect
+from otp_gateway.store.account import AccountStore
 from otp_gateway.store.connect import Client
 from otp_gateway.tokens import Tokens
 
@@ -28,26 +33,31 @@ def create_app(
     """
     settings = settings or Settings.load()
     log.configure(settings.log_level)
+    report = monitoring.reporter(settings.sentry_dsn)
+    metrics = Metrics()
 
     codes, *former = (
         Codes(secret, settings.otp_length) for secret in (settings.secret_key, *settings.secret_key_fallbacks)
     )
     client = redis or connect(settings.redis_url)
-    store = RedisStore(client, codes, settings.policy, former)
+    store = RedisStore(client, codes, settings.policy, former, metrics)
     try:
         store.load()
     except StoreUnavailable:
         # It may come later: until then requests are answered 503, and the scripts load themselves.
         log.get_logger(__name__).warning("Redis does not answer yet")
     tokens = Tokens.from_settings(settings)
-    used_sender = sender or sender_for(settings)
+    used_sender = sender or sender_for(settings, metrics)
+    desk = KavenegarDesk.from_settings(settings, metrics)
+    account = AccountStore(client, desk.account if desk else None)
     service = OtpService(store=store, sender=used_sender, codes=codes, tokens=tokens)
 
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY + 1
     # After-request functions run last to first: the journal writes its line when the headers stand.
     journal.install(app)
-    errors.install(app)
+    metrics.install(app)
+    errors.install(app, report)
     cors.install(app, settings.cors_origins)
     limits.install(app)
     identify = clients.identifier(codes, settings.trusted_proxies)
@@ -79,6 +89,8 @@ def create_app(
             app,
             settings=settings,
             client=client,
+            desk=desk,
+            account=account,
             codes=codes,
             phones=phones,
             sender=used_sender,
@@ -102,5 +114,9 @@ def create_app(
         cookies=settings.auth_cookies,
     )
     health.install(app, service)
+    scrape.install(app, metrics, Facts(settings, account.last), settings.metrics_token)
+    if desk:
+        # Started by gunicorn.conf.py, in each worker: a command needs no watch, and threads survive no fork.
+        app.extensions["credit_watch"] = credit.CreditWatch(account, settings.kavenegar_min_credit, report)
     cli.install(app)
     return app

@@ -67,6 +67,7 @@ class Settings:
     kavenegar_sender: str
     kavenegar_template: str | None
     kavenegar_base_url: str = field(repr=False)  # a proxy's may hold a password
+    kavenegar_min_credit: int
     sms_backend: Literal["kavenegar", "console"]
     sms_timeout: float
     otp_length: int
@@ -93,6 +94,8 @@ class Settings:
     admin_password_hash: str | None = field(repr=False)
     admin_reveal_codes: bool
     otp_login_redirect: tuple[str, ...]
+    metrics_token: str | None = field(repr=False)
+    sentry_dsn: str | None = field(repr=False)
     log_level: str
     trusted_proxies: int
     port: int
@@ -193,6 +196,7 @@ def _read(env: Any, variables: Mapping[str, str]) -> dict[str, Any]:
         "kavenegar_sender": env.printable("KAVENEGAR_SENDER", default="10008663"),
         "kavenegar_template": env.printable("KAVENEGAR_TEMPLATE", default="") or None,
         "kavenegar_base_url": env.base_url("KAVENEGAR_BASE_URL", default="https://api.kavenegar.com"),
+        "kavenegar_min_credit": env.int("KAVENEGAR_MIN_CREDIT", default=500_000, validate=_range(0, 10**12)),
         "sms_backend": env.str(
             "SMS_BACKEND",
             default="kavenegar",
@@ -233,6 +237,8 @@ def _read(env: Any, variables: Mapping[str, str]) -> dict[str, Any]:
         "admin_password_hash": env.password_hash("ADMIN_PASSWORD_HASH", default="") or None,
         "admin_reveal_codes": env.bool("ADMIN_REVEAL_CODES", default=False),
         "otp_login_redirect": env.addresses("OTP_LOGIN_REDIRECT", default=""),
+        "metrics_token": env.printable("METRICS_TOKEN", default="") or None,
+        "sentry_dsn": env.dsn("SENTRY_DSN", default="") or None,
         "log_level": env.level("LOG_LEVEL", default="INFO"),
         "trusted_proxies": env.int("TRUSTED_PROXIES", default=0, validate=_range(0, 10)),
         "port": env.int("PORT", default=8000, validate=_range(1, 65_535)),

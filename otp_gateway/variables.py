@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
@@ -175,6 +176,25 @@ def _addresses(text: str, *, bare: bool = False) -> tuple[str, ...]:
     return addresses
 
 
+def _dsn(text: str) -> str:
+    if not text:
+        return ""
+    try:
+        parts = urlsplit(text)
+        sound = (
+            parts.scheme in ("http", "https")
+            and bool(parts.username)
+            and _is_host(parts.netloc.rpartition("@")[2])
+        )
+    except ValueError:
+        sound = False
+    if not sound or not parts.path.rpartition("/")[2].isdigit():
+        raise ValidationError("is no DSN such as https://key@sentry.example.com/1")
+    if importlib.util.find_spec("sentry_sdk") is None:
+        raise ValidationError("needs the SDK, which is optional: pip install -r requirements-sentry.txt")
+    return text
+
+
 def _secrets(text: str) -> tuple[str, ...]:
     found = tuple(part.strip() for part in text.split(",") if part.strip())
     if any(len(secret) < MIN_SECRET for secret in found):
@@ -242,5 +262,6 @@ PARSERS: dict[str, Callable[[str], Any]] = {
     "password_hash": _password_hash,
     "private_key": _private_key,
     "public_keys": _public_keys,
+    "dsn": _dsn,
     "secrets": _secrets,
 }

@@ -28,13 +28,18 @@ def install(
     *,
     settings: Settings,
     client: Any,
+    desk: KavenegarDesk | None,
+    account: AccountStore,
     codes: Codes,
     phones: PhoneParser,
     sender: Sender,
     identify: Callable[[], None],
     door: Limiter,
 ) -> None:
-    """Serve the panel under /admin, and count what it shows. ``client``: a redis-py client of any kind."""
+    """Serve the panel under /admin, and count what it shows.
+
+    ``client``: a redis-py client of any kind; ``desk``: the provider's, where messages go through it.
+    """
     if settings.admin_password_hash is None:
         raise ValueError("the panel has no password")
     app.secret_key = codes.panel_key
@@ -46,7 +51,6 @@ def install(
         # Behind a proxy of ours there is TLS in front of it; make run has none.
         SESSION_COOKIE_SECURE=settings.trusted_proxies > 0,
     )
-    desk = KavenegarDesk.from_settings(settings)
     usage = UsageStore(client)
     Recorder(usage, getattr(sender, "take_cost", lambda: 0)).install(app)
     views = Views(
@@ -54,7 +58,7 @@ def install(
         phones=phones,
         panel=PanelStore(client, codes, settings.policy),
         usage=usage,
-        account=AccountStore(client, desk.account if desk else None),
+        account=account,
         policy=settings.policy,
         delivery=_delivery(desk, settings, codes),
         reveal=settings.admin_reveal_codes,

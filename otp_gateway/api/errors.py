@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
-from flask import Flask, Response, g
+from flask import Flask, Response, g, request
 from flask_limiter import RateLimitExceeded
 from werkzeug.exceptions import HTTPException
 
@@ -50,12 +51,19 @@ RETRY_HINTS: dict[type[errors.GatewayError], int] = {
 logger = get_logger("otp_gateway.errors")
 
 
-def install(app: Flask) -> None:
-    """Answer every error of every route with a problem document."""
+def install(app: Flask, report: Callable[..., None]) -> None:
+    """Answer every error of every route with a problem document; ``report`` the unexpected ones."""
+
+    def unexpected(error: Exception) -> Response:
+        report(
+            error, request_id=g.get("request_id"), route=request.url_rule.rule if request.url_rule else None
+        )
+        return _unexpected(error)
+
     app.register_error_handler(errors.GatewayError, _expected)
     app.register_error_handler(RateLimitExceeded, _rate_limited)
     app.register_error_handler(HTTPException, _framework)
-    app.register_error_handler(Exception, _unexpected)
+    app.register_error_handler(Exception, unexpected)
 
 
 def problem(status: HTTPStatus, code: str, detail: str, **members: Any) -> Response:
@@ -81,6 +89,7 @@ def _expected(error: errors.GatewayError) -> Response:
     response = problem(STATUS[type(error)], error.code, error.detail, **error.data)
     if isinstance(error, errors.Refused):
         response.headers["Retry-After"] = str(seconds(_wait(error)))
+        journal.note(limit=error.limit)
     elif type(error) in RETRY_HINTS:
         response.headers["Retry-After"] = str(RETRY_HINTS[type(error)])
     if isinstance(error, errors.InvalidToken):
@@ -88,6 +97,8 @@ def _expected(error: errors.GatewayError) -> Response:
         response.headers["WWW-Authenticate"] = 'Bearer realm="otp-gateway", error="invalid_token"'
     if isinstance(error, errors.SendFailed):
         journal.note(reason=error.reason, fault=error.fault, provider_code=error.provider_code)
+    if isinstance(error, errors.StoreUnavailable):
+        journal.note(reason=error.reason)
     return response
 
 

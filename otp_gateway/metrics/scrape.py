@@ -1,0 +1,64 @@
+"""``/metrics``: for the bearer of the token; without one, for this machine alone."""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+from collections.abc import Iterable
+
+from flask import Flask, Response, request
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+from werkzeug.exceptions import Forbidden
+
+from otp_gateway.errors import InvalidToken
+from otp_gateway.metrics.counts import Metrics
+from otp_gateway.metrics.facts import Facts
+
+# A request that bears one of these came through a proxy, whose own address says nothing.
+FORWARDING = frozenset({"forwarded", "x-real-ip", "via", "true-client-ip", "cf-connecting-ip"})
+FORWARDING_PREFIX = "x-forwarded-"
+
+
+def install(app: Flask, metrics: Metrics, facts: Facts, token: str | None) -> None:
+    """Serve the metrics in the format that the scraper accepts."""
+
+    @app.get("/metrics")
+    def scrape() -> Response:
+        if token:
+            _demand(token)
+        elif not _is_local():
+            raise Forbidden("Without METRICS_TOKEN, metrics are for scrapers on the same machine")
+        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+        body = encode(_Both(metrics.registry(), facts))
+        return Response(body, content_type=content_type, headers={"Cache-Control": "no-store"})
+
+
+def _demand(token: str) -> None:
+    scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode(), token.encode()):
+        raise InvalidToken("The metrics need a bearer token: METRICS_TOKEN")
+
+
+def _is_local() -> bool:
+    names = [name.lower() for name, _ in request.headers]
+    if any(name in FORWARDING or name.startswith(FORWARDING_PREFIX) for name in names):
+        return False
+    try:
+        address = ipaddress.ip_address(request.remote_addr or "")
+    except ValueError:
+        return False
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return (mapped or address).is_loopback
+
+
+class _Both(Collector):
+    """Counted and known values as one."""
+
+    def __init__(self, *parts: Collector) -> None:
+        self._parts = parts
+
+    def collect(self) -> Iterable[Metric]:
+        for part in self._parts:
+            yield from part.collect()
