@@ -6,6 +6,7 @@ from flask import Flask
 
 from otp_gateway import admin, cli, credit, log, monitoring, pages
 from otp_gateway.api import clients, cors, errors, health, journal, jwks, limits, openapi, routes
+from otp_gateway.api.arrival import Arrivals
 from otp_gateway.api.delivery import InBody, InCookies
 from otp_gateway.api.requests import MAX_BODY
 from otp_gateway.codes import Codes
@@ -113,10 +114,10 @@ def create_app(
         code_length=settings.otp_length,
         cookies=settings.auth_cookies,
     )
-    health.install(app, service)
+    health.install(app, service, Arrivals(codes, settings.trusted_proxies))
     scrape.install(app, metrics, Facts(settings, account.last), settings.metrics_token)
     if desk:
         # Started by gunicorn.conf.py, in each worker: a command needs no watch, and threads survive no fork.
         app.extensions["credit_watch"] = credit.CreditWatch(account, settings.kavenegar_min_credit, report)
-    cli.install(app)
+    cli.install(app, lambda: cli.Tools(settings, client, used_sender, desk, codes))
     return app

@@ -33,7 +33,7 @@ class Codes:
         # One key per use (HKDF-Expand with a single block, RFC 5869), so that no output serves elsewhere.
         self._keys = {
             use: hmac.digest(root, f"otp-gateway/v1/{use}\x01".encode(), "sha256")
-            for use in ("pid", "client", "code", "digest", "reference", "id", "panel")
+            for use in ("pid", "client", "code", "digest", "reference", "id", "panel", "check")
         }
         self.key_id = _text(self._mac("id")[:KEY_ID_BYTES])
 
@@ -79,6 +79,11 @@ class Codes:
     def panel_key(self) -> bytes:
         """What signs the panel's cookie."""
         return self._keys["panel"]
+
+    @property
+    def check_key(self) -> bytes:
+        """What signs the passes of the operator's check."""
+        return self._keys["check"]
 
     def reference(self, request: str) -> int:
         """The number under which the provider knows a send: 62 bits that follow from the request's id."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from flask import Flask
@@ -70,10 +70,4 @@ def _delivery(desk: KavenegarDesk | None, settings: Settings, codes: Codes) -> D
     """The provider's word on sends, by their request ids; a lookup has no localid to ask by."""
     if desk is None or settings.kavenegar_template:
         return None
-
-    def ask(requests: Sequence[str]) -> dict[str, str]:
-        references = {request: codes.reference(request) for request in requests}
-        found = desk.deliveries(list(references.values()))
-        return {request: found[reference] for request, reference in references.items() if reference in found}
-
-    return ask
+    return lambda requests: desk.deliveries_of(requests, codes)

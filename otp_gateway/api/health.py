@@ -7,17 +7,19 @@ from http import HTTPStatus
 from flask import Flask, Response, jsonify
 
 from otp_gateway.api import replies
+from otp_gateway.api.arrival import Arrivals
 from otp_gateway.api.errors import problem
 from otp_gateway.errors import GatewayError
 from otp_gateway.service import OtpService
 
 
-def install(app: Flask, service: OtpService) -> None:
+def install(app: Flask, service: OtpService, arrivals: Arrivals) -> None:
     """Serve /healthz (the process answers) and /readyz (it can do its work)."""
 
     @app.get("/healthz")
     def healthz() -> Response:
-        return jsonify(replies.Healthy().dump({"status": "ok"}))
+        arrival = arrivals.tell()
+        return jsonify(replies.Healthy().dump({"status": "ok"}) | ({"arrival": arrival} if arrival else {}))
 
     @app.get("/readyz")
     def readyz() -> Response:

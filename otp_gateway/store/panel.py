@@ -106,6 +106,13 @@ class PanelStore:
             return None
         return self._codes.derive_for(state.pid, state.nonce)
 
+    def locked_clients(self, pid: str) -> int:
+        """Client networks that have spent their failure budget for this phone; it looks through all keys."""
+        with available():
+            names = self._scan_all(f"{PhoneKeys(pid).failures}:*")
+            spent = [int(self._client.get(name) or 0) for name in names]
+            return sum(count >= self._policy.max_failures_per_client for count in spent)
+
     def unlock(self, pid: str) -> str | None:
         """Clear the tries and the failure budgets; the id by which that can be undone, None for nothing."""
         with available():

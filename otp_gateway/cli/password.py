@@ -1,22 +1,24 @@
-"""``flask otp …``: the operator's commands."""
+"""``flask otp hash-password``."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 
 import click
-from flask import Flask
 from flask.cli import AppGroup
 from werkzeug.security import generate_password_hash
+
+from otp_gateway.cli.tools import Tools
 
 MIN_PASSWORD = 10
 
 
-def install(app: Flask) -> None:
-    """Add the commands to ``flask``."""
-    otp = AppGroup("otp", help="Operate the gateway.")
+def install(otp: AppGroup, tools: Callable[[], Tools]) -> None:
+    """Add the command."""
+    del tools  # a hash needs no gateway
 
-    @otp.command("hash-password")
+    @otp.command("hash-password", with_appcontext=False)
     def hash_password() -> None:
         """Make ADMIN_PASSWORD_HASH: asks for the password, or reads it from standard input."""
         if sys.stdin.isatty():
@@ -26,5 +28,3 @@ def install(app: Flask) -> None:
         if len(password) < MIN_PASSWORD:
             raise click.ClickException(f"The password must have at least {MIN_PASSWORD} characters.")
         click.echo(generate_password_hash(password))
-
-    app.cli.add_command(otp)

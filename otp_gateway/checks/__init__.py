@@ -1,0 +1,34 @@
+"""The production checklist: what an operator would otherwise find out at night."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from otp_gateway.checks import arrival, configured, provider, stored
+from otp_gateway.checks.finding import Finding, fault
+from otp_gateway.codes import Codes
+from otp_gateway.senders.kavenegar_desk import KavenegarDesk
+from otp_gateway.settings import Settings, SettingsError
+from otp_gateway.store.connect import Client
+
+__all__ = ["Finding", "run", "unreadable"]
+
+
+def run(
+    settings: Settings, client: Client, desk: KavenegarDesk | None, codes: Codes, url: str | None
+) -> Iterator[Finding]:
+    """Every check's findings, as they are made; ``url``: the gateway's public address, where it is known.
+
+    Nothing is changed and no SMS is sent. None of the messages holds a secret.
+    """
+    yield from configured.look(settings)
+    yield from provider.look(settings, desk)
+    yield from stored.look(settings, client)
+    yield from arrival.look(settings, codes, url)
+
+
+def unreadable(error: SettingsError) -> Iterator[Finding]:
+    """The findings where the settings themselves are wrong, so that nothing else can be looked at."""
+    for name, texts in sorted(error.faults.items()):
+        for text in texts:
+            yield fault("settings", f"{name}: {text}")

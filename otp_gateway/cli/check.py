@@ -1,0 +1,67 @@
+"""``flask otp check``: the production checklist, for people or for scripts."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+
+import click
+from flask.cli import AppGroup
+
+from otp_gateway import checks
+from otp_gateway.checks import Finding
+from otp_gateway.cli.tools import Tools
+from otp_gateway.settings import SettingsError
+
+COLOURS = {"ok": "green", "warning": "yellow", "fault": "red"}
+TOTALS = {"fault": "fault(s)", "warning": "warning(s)", "ok": "ok"}
+
+
+def install(otp: AppGroup, tools: Callable[[], Tools]) -> None:
+    """Add the command."""
+
+    @otp.command("check", with_appcontext=False)
+    @click.option(
+        "--url", metavar="ADDRESS", help="The gateway's public address, such as https://login.example.com"
+    )
+    @click.option("--json", "as_json", is_flag=True, help="One JSON document instead of lines.")
+    @click.pass_context
+    def check(context: click.Context, url: str | None, *, as_json: bool) -> None:
+        """Check settings, SMS provider, Redis, and with --url the way from outside.
+
+        Sends no SMS and changes nothing. Ends with status 0 unless there is a fault, then with 1.
+        """
+        if url is not None and not url.startswith(("http://", "https://")):
+            raise click.BadParameter("give an address with http:// or https://", param_hint="--url")
+        found = []
+        for finding in _findings(tools, url):
+            found.append(finding)
+            if not as_json:
+                _print(finding)
+        counts: Counter[str] = Counter(finding.status for finding in found)
+        if as_json:
+            worst = next(status for status in TOTALS if counts[status])
+            click.echo(
+                json.dumps(
+                    {"status": worst, "checks": [asdict(f) for f in found]}, ensure_ascii=False, indent=2
+                )
+            )
+        else:
+            click.echo("\n" + ", ".join(f"{counts[status]} {plural}" for status, plural in TOTALS.items()))
+        context.exit(1 if counts["fault"] else 0)
+
+
+def _findings(tools: Callable[[], Tools], url: str | None) -> Iterator[Finding]:
+    try:
+        found = tools()
+    except SettingsError as error:
+        yield from checks.unreadable(error)
+        return
+    yield from checks.run(found.settings, found.client, found.desk, found.codes, url)
+
+
+def _print(finding: Finding) -> None:
+    status = click.style(f"{finding.status:<8}", fg=COLOURS[finding.status])
+    click.echo(f"{status} {finding.name:<12} {finding.message}")

@@ -1,0 +1,36 @@
+"""What the commands work with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+from otp_gateway.codes import Codes
+from otp_gateway.senders import Sender, sender_for
+from otp_gateway.senders.kavenegar_desk import KavenegarDesk
+from otp_gateway.settings import Settings
+from otp_gateway.store import connect
+from otp_gateway.store.connect import Client
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """The gateway's parts, without its web application. ``desk``: None where Kavenegar is not used."""
+
+    settings: Settings
+    client: Client
+    sender: Sender
+    desk: KavenegarDesk | None
+    codes: Codes
+
+    @classmethod
+    def from_environment(cls) -> Self:
+        """As the environment says. Raises ``SettingsError``; connects to nothing yet."""
+        settings = Settings.load()
+        return cls(
+            settings=settings,
+            client=connect(settings.redis_url),
+            sender=sender_for(settings),
+            desk=KavenegarDesk.from_settings(settings),
+            codes=Codes(settings.secret_key, settings.otp_length),
+        )
