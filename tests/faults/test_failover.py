@@ -1,0 +1,112 @@
+"""When Redis's primary dies and a replica takes over: what goes on by itself, and what is lost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from otp_gateway.store import connect
+from tests.api.support import OTHER, PHONE, SEND, VERIFY, Api, Recorder, make_api
+from tests.conftest import SECRET_KEY
+from tests.support.gateway import Gateway
+from tests.support.kavenegar import KavenegarEmulator
+from tests.support.redis_server import RedisServer, start_sentinel, wait_until
+
+NAME = "otp"
+REFRESH = "/api/v1/usr/token/refresh"
+REVOKE = "/api/v1/usr/token/revoke"
+
+
+@pytest.fixture
+def primary() -> Iterator[RedisServer]:
+    # A replica need not wait for others that may come.
+    with RedisServer("--repl-diskless-sync-delay", "0") as server:
+        yield server
+
+
+@pytest.fixture
+def replica(primary: RedisServer) -> Iterator[RedisServer]:
+    """In step with the primary."""
+    with RedisServer("--replicaof", "127.0.0.1", str(primary.port)) as server:
+        wait_until(lambda: is_in_step(primary, server), "the replica")
+        yield server
+
+
+def is_in_step(primary: RedisServer, replica: RedisServer) -> bool:
+    with primary.client() as one, replica.client() as other:
+        here, there = one.info("replication"), other.info("replication")
+    linked = there["role"] == "slave" and there["master_link_status"] == "up"
+    return bool(linked and here["master_repl_offset"] == there["slave_repl_offset"])
+
+
+def test_behind_sentinel_a_failover_is_a_pause_and_no_restart(
+    primary: RedisServer, replica: RedisServer, emulator: KavenegarEmulator
+) -> None:
+    with start_sentinel(primary.port, NAME) as sentinel:
+        env = {
+            "SECRET_KEY": SECRET_KEY,
+            "REDIS_URL": f"redis+sentinel://127.0.0.1:{sentinel}/{NAME}",
+            "KAVENEGAR_API_KEY": emulator.api_key,
+            "KAVENEGAR_BASE_URL": emulator.base_url,
+            "OTP_IP_LIMITS": "1000/minute",
+        }
+        with Gateway(env) as gateway:
+            assert gateway.post(SEND, {"phone_number": PHONE}).status_code == 200
+            code = emulator.code_for(PHONE)
+            login = gateway.post(VERIFY, {"phone_number": PHONE, "code": code})
+            assert login.status_code == 200
+            assert gateway.post(SEND, {"phone_number": OTHER}).status_code == 200
+            wait_until(lambda: is_in_step(primary, replica), "the replica")
+
+            primary.kill()
+            assert gateway.post(SEND, {"phone_number": OTHER}).status_code == 503
+            wait_until(lambda: gateway.get("/readyz").status_code == 200, "the failover", timeout=40)
+
+            # What the replica had heard of stands: the spent code, the live one, the session.
+            again = gateway.post(VERIFY, {"phone_number": PHONE, "code": code})
+            assert again.json()["code"] == "invalid_code"
+            live = gateway.post(VERIFY, {"phone_number": OTHER, "code": emulator.code_for(OTHER)})
+            assert live.status_code == 200
+            token = login.json()["refresh_token"]
+            assert gateway.post(REFRESH, {"refresh_token": token}).status_code == 200
+
+
+def test_what_a_failover_loses_can_happen_once_more(primary: RedisServer, replica: RedisServer) -> None:
+    sender = Recorder()
+    before = make_api(connect(primary.url), sender)
+    assert before.send().status_code == 200
+    assert before.verify(OTHER, "000000").json["attempts_remaining"] == 2  # type: ignore[index]
+    stays = login(before, "+989121111111", sender)
+    wait_until(lambda: is_in_step(primary, replica), "the replica")
+    with replica.client() as client:
+        # From here on it hears nothing, as where the primary dies before it has told.
+        client.replicaof("NO", "ONE")
+
+    code = sender.code_for(PHONE)
+    lost = before.verify(PHONE, code)
+    assert lost.status_code == 200
+    assert before.verify(OTHER, "000000").json["attempts_remaining"] == 1  # type: ignore[index]
+    assert before.post(REVOKE, {"refresh_token": stays}).status_code == 204
+    assert before.send("+989122222222").status_code == 200
+    primary.kill()
+
+    after = make_api(connect(replica.url), sender)
+    # The login's session is not known, and its code, spent and not known to be, serves once more, not twice.
+    assert lost.json is not None
+    assert after.post(REFRESH, {"refresh_token": lost.json["refresh_token"]}).status_code == 401
+    assert after.verify(PHONE, code).status_code == 200
+    assert after.verify(PHONE, code).status_code == 400
+    # A try and a send that were counted are not; a session that was ended lives.
+    assert after.verify(OTHER, "000000").json["attempts_remaining"] == 1  # type: ignore[index]
+    assert [after.send("+989122222222").status_code for _ in range(4)] == [200, 200, 200, 429]
+    assert after.post(REFRESH, {"refresh_token": stays}).status_code == 200
+
+
+def login(api: Api, phone: str, sender: Recorder) -> str:
+    """A refresh token of the phone."""
+    assert api.send(phone).status_code == 200
+    reply = api.verify(phone, sender.code_for(phone))
+    assert reply.json is not None
+    token: str = reply.json["refresh_token"]
+    return token
