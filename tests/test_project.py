@@ -68,3 +68,24 @@ def test_the_readme_names_the_two_commands_and_the_two_endpoints() -> None:
     assert {"make run", "make test"} <= {line for block in commands for line in block.splitlines()}
     called = re.findall(r"^curl http://127\.0\.0\.1:8000(\S+)", "\n".join(commands), re.MULTILINE)
     assert {"/api/v1/usr/otp", "/api/v1/usr/otp/verify"} <= set(called)
+
+
+DOCS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("deploy/*.md")])
+
+
+@pytest.mark.parametrize("path", DOCS, ids=lambda path: path.name)
+def test_what_the_docs_link_to_exists(path: Path) -> None:
+    targets = re.findall(r"\]\(([^)#]+)[^)]*\)", path.read_text(encoding="utf-8"))
+    local = [target for target in targets if "://" not in target]
+    assert [target for target in local if not (path.parent / target).exists()] == []
+
+
+def test_every_defence_that_the_docs_claim_is_proved_by_a_test_that_exists() -> None:
+    proofs = re.findall(r"`(tests/[^:`]+)::(\w+)`", (ROOT / "docs/SECURITY.md").read_text(encoding="utf-8"))
+    assert len(proofs) > 35
+    missing = [
+        f"{file}::{name}"
+        for file, name in proofs
+        if f"def {name}(" not in (ROOT / file).read_text(encoding="utf-8")
+    ]
+    assert missing == []

@@ -1,4 +1,4 @@
-"""The README's backends, each run as it stands there, against a real gateway."""
+"""The backends of docs/TOKENS.md, each run as it stands there, against a real gateway."""
 
 from __future__ import annotations
 
@@ -84,8 +84,8 @@ class Backend:
 
 @cache
 def section() -> str:
-    """The README's section."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    """The section that holds them."""
+    text = (ROOT / "docs/TOKENS.md").read_text(encoding="utf-8")
     return re.split(r"^## ", text.partition(HEADING)[2], flags=re.MULTILINE)[0]
 
 
