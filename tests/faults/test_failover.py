@@ -103,6 +103,17 @@ def test_what_a_failover_loses_can_happen_once_more(primary: RedisServer, replic
     assert after.post(REFRESH, {"refresh_token": stays}).status_code == 200
 
 
+def test_a_primary_that_must_have_a_replica_and_has_none_does_nothing_of_a_request() -> None:
+    with RedisServer("--min-replicas-to-write", "1") as server:
+        sender = Recorder()
+        api = make_api(connect(server.url), sender)
+        for reply in (api.send(), api.verify(PHONE, "000000")):
+            assert reply.json is not None
+            assert (reply.status_code, reply.json["code"]) == (503, "store_unavailable")
+        assert sender.sent == []
+        assert list(api.redis.scan_iter()) == []
+
+
 def login(api: Api, phone: str, sender: Recorder) -> str:
     """A refresh token of the phone."""
     assert api.send(phone).status_code == 200
