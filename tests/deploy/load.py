@@ -1,0 +1,98 @@
+"""People who log in without pause: each a fresh phone, a code by SMS, a login, and a look at `me`."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections import Counter
+from typing import Any, Self
+
+import requests
+
+from tests.support.kavenegar import KavenegarEmulator
+from tests.support.nginx import Nginx
+from tests.support.redis_server import wait_until
+
+OTP = "/api/v1/usr/otp"
+VERIFY = "/api/v1/usr/otp/verify"
+ME = "/api/v1/usr/me"
+# Between two logins of one thread: the load leaves the machine's cores to the gateways that start.
+_PAUSE = 0.02
+_PATIENCE = 60.0
+
+
+class Load:
+    """Logins through nginx from several threads at once, from start to end of a ``with`` block.
+
+    `answered` counts by path the requests that got their 200; any other stands in `failures` with its end.
+    """
+
+    def __init__(self, nginx: Nginx, emulator: KavenegarEmulator, threads: int = 4) -> None:
+        self.answered: Counter[str] = Counter()
+        self.failures: list[str] = []
+        self._nginx = nginx
+        self._emulator = emulator
+        self._phones = itertools.count()
+        self._lock = threading.Lock()
+        self._over = threading.Event()
+        self._threads = [threading.Thread(target=self._run, name=f"load-{n}") for n in range(threads)]
+
+    @property
+    def total(self) -> int:
+        """How many there were."""
+        with self._lock:
+            return self.answered.total() + len(self.failures)
+
+    def go_on(self, more: int = 24) -> None:
+        """Return when so many more requests have ended."""
+        until = self.total + more
+        wait_until(lambda: self.total >= until, f"{more} requests", _PATIENCE)
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _run(self) -> None:
+        with self._nginx.session() as session:
+            while not self._over.is_set():
+                self._login(session)
+                self._over.wait(_PAUSE)
+
+    def _login(self, session: requests.Session) -> None:
+        phone = f"+98912{next(self._phones):07d}"
+        if self._call(session, "POST", OTP, json={"phone_number": phone}) is None:
+            return
+        body = {"phone_number": phone, "code": self._emulator.code_for(phone)}
+        tokens = self._call(session, "POST", VERIFY, json=body)
+        if tokens is None:
+            return
+        bearer = {"Authorization": f"Bearer {tokens['access_token']}"}
+        user = self._call(session, "GET", ME, headers=bearer)
+        if user is not None and user["phone_number"] != phone:
+            self._fail(f"{ME}: somebody else")
+
+    def _call(
+        self, session: requests.Session, method: str, path: str, **options: Any
+    ) -> dict[str, Any] | None:
+        try:
+            reply = session.request(method, self._nginx.origin + path, timeout=60, **options)
+        except requests.RequestException as error:
+            self._fail(f"{path}: {error!r}")
+            return None
+        if reply.status_code != 200:
+            self._fail(f"{path}: {reply.status_code} {reply.text[:300]}")
+            return None
+        with self._lock:
+            self.answered[path] += 1
+        found: dict[str, Any] = reply.json()
+        return found
+
+    def _fail(self, reason: str) -> None:
+        with self._lock:
+            self.failures.append(reason)
