@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Flask
 
 from otp_gateway import admin, cli, credit, log, monitoring, pages
-from otp_gateway.api import clients, cors, errors, health, journal, jwks, limits, openapi, routes
+from otp_gateway.api import clients, cors, errors, health, journal, jwks, limits, openapi, operations, routes
 from otp_gateway.api.arrival import Arrivals
 from otp_gateway.api.delivery import InBody, InCookies
 from otp_gateway.api.requests import MAX_BODY
@@ -14,6 +14,7 @@ from otp_gateway.errors import StoreUnavailable
 from otp_gateway.metrics import scrape
 from otp_gateway.metrics.counts import Metrics
 from otp_gateway.metrics.facts import Facts
+from otp_gateway.pages import docs
 from otp_gateway.phones import PhoneParser
 from otp_gateway.senders import Sender, sender_for
 from otp_gateway.senders.kavenegar_desk import KavenegarDesk
@@ -108,11 +109,14 @@ def create_app(
         code_length=settings.otp_length,
         redirects=settings.otp_login_redirect,
     )
+    docs.install(app, document=operations.DOCUMENT)
     openapi.install(
         app,
         channels=settings.channels,
         code_length=settings.otp_length,
         cookies=settings.auth_cookies,
+        cross_origin=bool(settings.cors_origins),
+        metrics_token=bool(settings.metrics_token),
     )
     health.install(app, service, Arrivals(codes, settings.trusted_proxies))
     scrape.install(app, metrics, Facts(settings, account.last), settings.metrics_token)

@@ -14,6 +14,7 @@ from otp_gateway.api.routes import PREFIX
 EXPOSED = ["RateLimit", "RateLimit-Policy", "Retry-After", "WWW-Authenticate", "X-Request-ID"]
 ALLOWED = ["Authorization", "Content-Type", "X-Request-ID"]
 PREFLIGHT_SECONDS = 600
+PATHS = (rf"{PREFIX}/.*", r"/\.well-known/jwks\.json")
 
 
 def install(app: Flask, origins: Sequence[str]) -> None:
@@ -22,7 +23,7 @@ def install(app: Flask, origins: Sequence[str]) -> None:
         return
     CORS(
         app,
-        resources={rf"{PREFIX}/.*": {}, r"/\.well-known/jwks\.json": {}},
+        resources={path: {} for path in PATHS},
         # Patterns of our own: given texts, Flask-Cors takes some for regular expressions, unanchored.
         origins=[re.compile(rf"{re.escape(origin)}\Z", re.IGNORECASE) for origin in origins],
         always_send=False,
@@ -38,3 +39,8 @@ def install(app: Flask, origins: Sequence[str]) -> None:
         # Flask-Cors leaves it out for a single origin: a cache could hand one page the reply to another.
         response.vary.add("Origin")
         return response
+
+
+def covers(path: str) -> bool:
+    """Whether pages of other origins may ask for this path."""
+    return any(re.fullmatch(pattern, path) for pattern in PATHS)

@@ -77,6 +77,7 @@ class InCookies:
         """``refresh_path``: the only path to which browsers send the refresh cookie."""
         self._tokens = tokens
         self._path = refresh_path
+        self._schema = schemas.empty_request()
 
     def guard(self) -> None:
         site = request.headers.get("Sec-Fetch-Site")
@@ -100,8 +101,7 @@ class InCookies:
         return response
 
     def refresh_token(self) -> str:
-        requests.require_json()
-        requests.read()
+        requests.body(self._schema)
         access = request.cookies.get(ACCESS_COOKIE, "")
         candidates = request.cookies.getlist(REFRESH_COOKIE)
         return next((c for c in candidates if self._tokens.of_one_session(access, c)), "")

@@ -31,6 +31,7 @@ STATUS: dict[type[errors.GatewayError], HTTPStatus] = {
     errors.SmsUnconfirmed: HTTPStatus.GATEWAY_TIMEOUT,
     errors.StoreUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
 }
+PROBLEM = "application/problem+json"
 # Codes of the errors that the web framework finds by itself; any other keeps its status's own name.
 FRAMEWORK_CODES = {
     HTTPStatus.BAD_REQUEST: errors.InvalidRequest.code,
@@ -41,8 +42,10 @@ FRAMEWORK_CODES = {
 FRAMEWORK_DETAILS = {
     HTTPStatus.NOT_FOUND: "There is nothing here",
     HTTPStatus.METHOD_NOT_ALLOWED: "The method is not allowed here",
+    HTTPStatus.PRECONDITION_FAILED: "What is here is not what If-Match names",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body is larger than 8 KiB",
 }
+UNEXPECTED = "The server met an unexpected condition"
 # Seconds after which a client may try again; only a hint, nobody knows when Redis or an operator is back.
 RETRY_HINTS: dict[type[errors.GatewayError], int] = {
     errors.StoreUnavailable: 2,
@@ -64,12 +67,12 @@ def install(app: Flask, report: Callable[..., None]) -> None:
     app.register_error_handler(RateLimitExceeded, _rate_limited)
     app.register_error_handler(HTTPException, _framework)
     app.register_error_handler(Exception, unexpected)
+    app.after_request(_unmet)
 
 
-def problem(status: HTTPStatus, code: str, detail: str, **members: Any) -> Response:
-    """``application/problem+json``; ``members`` are added beside the standard ones."""
-    journal.note(error=code)
-    body = {
+def document(status: HTTPStatus, code: str, detail: str, **members: Any) -> dict[str, Any]:
+    """The problem document; ``members`` are added beside the standard ones."""
+    return {
         "type": f"urn:otp-gateway:problem:{code}",
         "title": status.phrase,
         "status": int(status),
@@ -77,7 +80,18 @@ def problem(status: HTTPStatus, code: str, detail: str, **members: Any) -> Respo
         "code": code,
         **members,
     }
-    return Response(json.dumps(body, ensure_ascii=False) + "\n", status, mimetype="application/problem+json")
+
+
+def problem(status: HTTPStatus, code: str, detail: str, **members: Any) -> Response:
+    """The same as a reply, ``application/problem+json``."""
+    journal.note(error=code)
+    body = json.dumps(document(status, code, detail, **members), ensure_ascii=False)
+    return Response(f"{body}\n", status, mimetype=PROBLEM)
+
+
+def code_of(status: HTTPStatus) -> str:
+    """The code of an error that the web framework finds by itself."""
+    return FRAMEWORK_CODES.get(status, status.phrase.lower().replace(" ", "_"))
 
 
 def seconds(milliseconds: int) -> int:
@@ -114,9 +128,11 @@ def _rate_limited(_: RateLimitExceeded) -> Response:
 
 def _framework(error: HTTPException) -> Response:
     status = HTTPStatus(error.code or HTTPStatus.INTERNAL_SERVER_ERROR)
-    code = FRAMEWORK_CODES.get(status, status.phrase.lower().replace(" ", "_"))
     detail = FRAMEWORK_DETAILS.get(status) or error.description or status.phrase
-    response = problem(status, code, detail)
+    code = code_of(status)
+    # The same members as when a route finds it.
+    members: dict[str, Any] = {"errors": {}} if code == errors.InvalidRequest.code else {}
+    response = problem(status, code, detail, **members)
     for name, value in error.get_headers():
         if name not in ("Content-Type", "Content-Length"):
             response.headers[name] = value
@@ -125,6 +141,17 @@ def _framework(error: HTTPException) -> Response:
 
 def _unexpected(error: Exception) -> Response:
     logger.error("unhandled exception", exc_info=error, request_id=g.get("request_id"))
-    return problem(
-        HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", "The server met an unexpected condition"
-    )
+    status = HTTPStatus.INTERNAL_SERVER_ERROR
+    return problem(status, code_of(status), UNEXPECTED)
+
+
+def _unmet(response: Response) -> Response:
+    """Werkzeug gives an unmet If-Match its status, but leaves in the reply what was not to be sent."""
+    status = HTTPStatus.PRECONDITION_FAILED
+    if response.status_code == status and response.mimetype != PROBLEM:
+        response.close()
+        response.direct_passthrough = False
+        response.set_data(problem(status, code_of(status), FRAMEWORK_DETAILS[status]).get_data())
+        response.mimetype = PROBLEM
+        response.headers["Cache-Control"] = "no-store"
+    return response

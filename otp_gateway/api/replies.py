@@ -6,6 +6,8 @@ from typing import Any
 
 from marshmallow import EXCLUDE, Schema, fields
 
+from otp_gateway import errors
+
 
 def _text(description: str, example: Any = None, **more: Any) -> fields.String:
     return fields.String(required=True, metadata=_about(description, example) | more)
@@ -19,6 +21,14 @@ def _about(description: str, example: Any) -> dict[str, Any]:
     return {"description": description} | ({} if example is None else {"examples": [example]})
 
 
+def _e164() -> fields.String:
+    return _text("The number in E.164", "+989123456789", pattern=r"^\+[1-9][0-9]{6,14}$")
+
+
+def _one_of(description: str, *values: str) -> fields.String:
+    return _text(description, values[0], enum=list(values))
+
+
 class Reply(Schema):
     """A JSON object to which later versions may add members."""
 
@@ -30,7 +40,7 @@ class Sent(Reply):
     """A code is on its way."""
 
     message = _text("For people", "OTP sent successfully")
-    phone_number = _text("The number in E.164", "+989123456789")
+    phone_number = _e164()
     expires_in = _seconds("Seconds that the code in the user's hand still has", 300)
     resend_in = _seconds("Seconds until this phone may ask again; 0: now", 0)
 
@@ -38,14 +48,18 @@ class Sent(Reply):
 class User(Reply):
     """Who is signed in."""
 
-    id = _text("Follows from issuer and phone alone", "7fa7f8fc-17e2-5cf0-9be8-7a3046fefead", format="uuid")
-    phone_number = _text("The number in E.164", "+989123456789")
+    id = _text(
+        "Follows from issuer and phone alone, so it survives every change of keys",
+        "7fa7f8fc-17e2-5cf0-9be8-7a3046fefead",
+        format="uuid",
+    )
+    phone_number = _e164()
 
 
 class Session(Reply):
     """A session whose tokens travel in cookies."""
 
-    token_type = _text("Always Bearer", "Bearer")
+    token_type = _one_of("Always Bearer", "Bearer")
     expires_in = _seconds("Seconds that the access token lives", 900)
     refresh_expires_in = _seconds("Seconds that the session lives", 2_592_000)
     user = fields.Nested(User, required=True)
@@ -54,32 +68,47 @@ class Session(Reply):
 class TokenPair(Session):
     """A session with its tokens."""
 
-    access_token = _text("A JWT with typ at+jwt")
-    refresh_token = _text("A JWT with typ rt+jwt, good for one refresh")
+    access_token = _text("A JWT with `typ` `at+jwt`", "eyJhbGciOiJIUzI1NiIsInR5cCI6ImF0K2p3dCJ9.eyJ…")
+    refresh_token = _text(
+        "A JWT with `typ` `rt+jwt`, good for one refresh", "eyJhbGciOiJIUzI1NiIsInR5cCI6InJ0K2p3dCJ9.eyJ…"
+    )
 
 
 class Healthy(Reply):
     """The process answers."""
 
-    status = _text("Always ok", "ok")
+    status = _one_of("Always ok", "ok")
+
+
+class Parts(Reply):
+    """What a login needs: `ok`, or the code of what is wrong with it."""
+
+    redis = _one_of("Where codes, limits and sessions live", "ok", errors.StoreUnavailable.code)
+    sms = _one_of("What sends the codes", "ok", errors.SmsNotConfigured.code)
 
 
 class Ready(Reply):
     """All that a login needs is there."""
 
-    status = _text("Always ready", "ready")
-    parts = fields.Dict(
-        keys=fields.String(),
-        values=fields.String(),
-        required=True,
-        metadata=_about("ok, or what is wrong, by part", {"redis": "ok", "sms": "ok"}),
+    status = _one_of("Always ready", "ready")
+    parts = fields.Nested(Parts, required=True)
+
+
+class Key(Reply):
+    """A public key (RFC 7517); the members beside these depend on `kty`."""
+
+    kty = _text("The kind of key", "OKP")
+    kid = _text(
+        "As in the header of the tokens that it has signed", "mnn2LZ0dXpWTOMIZr1XFdrcyyJ3iSvEv3fwBB6FWCVs"
     )
+    alg = _one_of("What it signs with", "EdDSA", "ES256", "RS256")
+    use = _one_of("Always sig", "sig")
 
 
 class KeySet(Reply):
     """Public keys (RFC 7517); empty where a secret is shared."""
 
-    keys = fields.List(fields.Dict(), required=True, metadata={"description": "JWKs with kid, alg and use"})
+    keys = fields.List(fields.Nested(Key), required=True)
 
 
 class Problem(Reply):
@@ -88,7 +117,7 @@ class Problem(Reply):
     type = _text("A URI for the kind of problem", "urn:otp-gateway:problem:invalid_code", format="uri")
     title = _text("The status in words", "Bad Request")
     status = fields.Integer(required=True, metadata=_about("The HTTP status", 400))
-    detail = _text("For people", "Invalid OTP code")
+    detail = _text("For people; it may change", "Invalid OTP code")
     code = _text("For machines, stable", "invalid_code")
     errors = fields.Dict(
         keys=fields.String(),
@@ -98,8 +127,4 @@ class Problem(Reply):
     attempts_remaining = fields.Integer(
         metadata={"description": "With invalid_code: tries left", "minimum": 0}
     )
-    parts = fields.Dict(
-        keys=fields.String(),
-        values=fields.String(),
-        metadata={"description": "With /readyz: ok, or what is wrong, by part"},
-    )
+    parts = fields.Nested(Parts, metadata={"description": "With /readyz: `ok`, or what is wrong, by part"})

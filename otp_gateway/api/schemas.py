@@ -13,6 +13,9 @@ CODE_DIGITS = str.maketrans("۰۱۲۳۴۵۶۷۸۹٠١٢٣٤٥٦٧٨٩０１２�
 BLANKS = (
     "\u0020\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
 )
+# The same as a regular expression that JSON Schema's readers share (ECMA 262).
+BLANK = r"[ \u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]"
+CODE_DIGIT = "[0-9۰-۹٠-٩０-９]"
 
 
 class RequestSchema(Schema):
@@ -26,16 +29,24 @@ class PhoneField(fields.String):
     """A phone number as typed; what it means is settled by ``otp_gateway.phones``."""
 
     def __init__(self) -> None:
-        super().__init__(
-            required=True, metadata={"description": "In any spelling", "examples": ["+989123456789"]}
-        )
+        about = {
+            "description": "A mobile number in any spelling: `+98…`, `0098…`, `09…`, with blanks, dashes and "
+            "brackets, in ASCII, Persian, Arabic or full-width digits.",
+            "format": "phone",
+            "examples": ["+989123456789", "09123456789", "۰۹۱۲ ۳۴۵ ۶۷۸۹"],
+        }
+        super().__init__(required=True, metadata=about)
 
 
 class CodeField(fields.String):
     """A code of exactly ``length`` digits: ASCII, Persian, Arabic or full-width, outer blanks trimmed."""
 
     def __init__(self, length: int) -> None:
-        about = {"description": f"{length} digits", "examples": ["1234567890"[:length]]}
+        about = {
+            "description": f"{length} digits: ASCII, Persian, Arabic or full-width; outer blanks are cut off",
+            "pattern": f"^{BLANK}*{CODE_DIGIT}{{{length}}}{BLANK}*$",
+            "examples": ["1234567890"[:length]],
+        }
         super().__init__(required=True, metadata=about)
         self._length = length
 
@@ -54,6 +65,7 @@ class ChannelField(fields.String):
         super().__init__(
             load_default="sms",
             validate=validate.OneOf(channels, error="Not available here; use one of: {choices}."),
+            metadata={"description": "How the code travels; a call is read out"},
         )
 
 
@@ -71,6 +83,16 @@ def verify_request(length: int) -> Schema:
     )()
 
 
+def empty_request() -> Schema:
+    """``{}``."""
+    return RequestSchema.from_dict({}, name="EmptyRequest")()
+
+
 def token_request() -> Schema:
     """``{"refresh_token": "…"}``."""
-    return RequestSchema.from_dict({"refresh_token": fields.String(required=True)}, name="TokenRequest")()
+    about = {
+        "description": "The refresh token of the last pair",
+        "examples": ["eyJhbGciOiJIUzI1NiIsInR5cCI6InJ0K2p3dCJ9.eyJ…"],
+    }
+    token = fields.String(required=True, metadata=about)
+    return RequestSchema.from_dict({"refresh_token": token}, name="TokenRequest")()

@@ -259,7 +259,7 @@ def test_of_several_windows_the_longest_wait_is_told() -> None:
     assert 3590 <= retry_after(refused) <= 3600
 
 
-# --- 404, 405, 413, 415
+# --- 404, 405, 412, 413, 415
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "BREW"])
@@ -335,6 +335,26 @@ def test_json_is_taken_however_its_content_type_is_spelled(content_type: str) ->
 def test_any_other_content_type_is_unsupported(path: str, content_type: str | None) -> None:
     reply = make_api().request("POST", path, data=json.dumps(GOOD), content_type=content_type)
     assert_problem(reply, 415, "unsupported_media_type")
+
+
+@pytest.mark.parametrize("path", ["/.well-known/jwks.json", "/openapi.json", "/static/login.js"])
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_what_is_no_longer_here_is_not_sent_in_its_place(method: str, path: str) -> None:
+    api = make_api()
+
+    def ask(**headers: str) -> TestResponse:
+        # Read to the end, so that static files are closed.
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return api.request(method, path, headers=named, buffered=True)
+
+    tag = ask().headers["ETag"]
+    reply = ask(If_Match='"another"')
+    assert reply.status_code == 412
+    assert reply.headers["Cache-Control"] == "no-store"
+    if method == "GET":
+        assert_problem(reply, 412, "precondition_failed")
+    assert ask(If_Match=tag).status_code == 200
+    assert ask(If_None_Match=tag).status_code == 304
 
 
 # --- 5xx

@@ -310,6 +310,14 @@ class TestForeignPages:
             assert problem_of(reply) == CROSS_ORIGIN
         assert site.send(VERIFY, json={"phone_number": PHONE, "code": code}).status_code == 200
 
+    @pytest.mark.parametrize("data", ["", "{", "null", "[]", '"x"', "H\x00G", "[null, null]"])
+    def test_a_body_that_is_no_json_object_is_400_and_spends_nothing(self, site: Browser, data: str) -> None:
+        jar = site.enter()
+        for path in (REFRESH, REVOKE):
+            reply = site.send(path, jar.header(), data=data, content_type="application/json")
+            assert problem_of(reply) == (400, "invalid_request")
+        assert site.send(REFRESH, jar.header()).status_code == 200
+
     @pytest.mark.parametrize(
         "kind", [None, "text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"]
     )

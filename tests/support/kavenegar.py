@@ -132,6 +132,7 @@ class KavenegarEmulator:
             "sms/send": self._send,
             "sms/status": self._status,
             "sms/statuslocalmessageid": self._status_by_localid,
+            "sms/latestoutbox": self._latest,
             "verify/lookup": self._lookup,
             "account/info": self._info,
         }
@@ -295,6 +296,10 @@ class KavenegarEmulator:
             for localid in form["localid"].split(",")
             for entry in self._by_localid.get(localid, [{"messageid": 0, "status": 100}])
         ]
+
+    def _latest(self, form: dict[str, str], _deliver: bool) -> list[Entry]:
+        size = _number(form.get("pagesize", "500")) or 500
+        return list(reversed(self._by_messageid.values()))[:size]
 
     def _entry(self, phone: str, message: str, sender: str, status: int) -> Entry:
         return {
