@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -165,7 +166,11 @@ class Views:
 
     def phone(self, pid: str) -> Response:
         done, undo = request.args.get("done"), request.args.get("undo")
-        return self._phone(self._known(pid), done=done, undo=undo)
+        state = self._known(pid)
+        if undo and state.masked is None:
+            # A voided code has taken the number with it.
+            state = replace(state, masked=self._panel.masked_in(pid, undo))
+        return self._phone(state, done=done, undo=undo)
 
     def show_code(self, pid: str) -> Response:
         if not self._reveal:
@@ -214,8 +219,14 @@ class Views:
         return _page("usage.html", spans=spans, account=self._credit())
 
     def _phone(self, state: PhoneState, **more: Any) -> Response:
-        askable = self._delivery is not None
-        return _page("phone.html", state=state, reveal=self._reveal, askable=askable, **more)
+        return _page(
+            "phone.html",
+            state=state,
+            locked=self._panel.locked_clients(state.pid),
+            reveal=self._reveal,
+            askable=self._delivery is not None,
+            **more,
+        )
 
     def _known(self, pid: str) -> PhoneState:
         if not is_pid(pid):

@@ -7,6 +7,7 @@ from typing import Any
 from flask import request
 
 from otp_gateway import passes
+from otp_gateway.api import clients
 from otp_gateway.codes import Codes
 
 
@@ -18,15 +19,18 @@ class Arrivals:
         self._trusted_proxies = trusted_proxies
 
     def tell(self) -> dict[str, Any] | None:
-        """The peer, the hops of X-Forwarded-For, and host and scheme as told; None without a good pass."""
+        """Whom the request counts for, the hops of X-Forwarded-For, other headers' names, and the host.
+
+        None without a good pass.
+        """
         given = request.headers.get(passes.HEADER)
         if given is None or not passes.is_good(self._key, given):
             return None
         hops = ",".join(request.headers.getlist("X-Forwarded-For")).split(",")
         return {
             "trusted_proxies": self._trusted_proxies,
-            "peer": request.remote_addr,
+            "client": clients.networks(request, self._trusted_proxies)[-1],
             "forwarded_for": [hop.strip() for hop in hops if hop.strip()],
-            "forwarded_proto": request.headers.get("X-Forwarded-Proto"),
-            "host": request.headers.get("Host"),
+            "forwarding": sorted(clients.forwarding_headers(request) - {"x-forwarded-for"}),
+            "host": request.headers.get("Host", ""),
         }

@@ -15,6 +15,9 @@ from otp_gateway.codes import Codes
 # A hop may carry a port: 192.0.2.1:443, [2001:db8::1]:443.
 HOP = re.compile(r"\s*(?:\[(?P<six>[^\]]+)\](?::\d+)?|(?P<four>[\d.]+):\d+|(?P<bare>\S+))\s*")
 UNKNOWN = "unknown"
+# A request that bears one of these came through a proxy, whose own address says nothing.
+FORWARDING = frozenset({"forwarded", "x-real-ip", "via", "true-client-ip", "cf-connecting-ip"})
+FORWARDING_PREFIX = "x-forwarded-"
 
 
 def identifier(codes: Codes, trusted_proxies: int) -> Callable[[], None]:
@@ -44,6 +47,12 @@ def networks(request: Request, trusted_proxies: int) -> tuple[str, ...]:
     if isinstance(address, ipaddress.IPv4Address):
         return (str(address),)
     return tuple(str(ipaddress.ip_network((address.packed, prefix), strict=False)) for prefix in (48, 64))
+
+
+def forwarding_headers(request: Request) -> set[str]:
+    """Names, in lower case, of the headers that some proxy has written, or somebody who plays one."""
+    names = {name.lower() for name, _ in request.headers}
+    return {name for name in names if name in FORWARDING or name.startswith(FORWARDING_PREFIX)}
 
 
 def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

@@ -19,7 +19,12 @@ def install(app: Flask, service: OtpService, arrivals: Arrivals) -> None:
     @app.get("/healthz")
     def healthz() -> Response:
         arrival = arrivals.tell()
-        return jsonify(replies.Healthy().dump({"status": "ok"}) | ({"arrival": arrival} if arrival else {}))
+        response = jsonify(
+            replies.Healthy().dump({"status": "ok"}) | ({"arrival": arrival} if arrival else {})
+        )
+        # A cache in front would answer for a process that is gone, or tell one arrival to another caller.
+        response.headers["Cache-Control"] = "no-store"
+        return response
 
     @app.get("/readyz")
     def readyz() -> Response:

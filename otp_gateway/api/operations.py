@@ -239,6 +239,7 @@ def _probes(*, metrics_token: bool) -> list[Operation]:
             description="Asks nobody else.",
             content=_json(replies.Healthy),
             done="It does",
+            headers=("NoStore",),
         ),
         Operation(
             path="/readyz",

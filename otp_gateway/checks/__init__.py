@@ -5,26 +5,32 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from otp_gateway.checks import arrival, configured, provider, stored
-from otp_gateway.checks.finding import Finding, fault
+from otp_gateway.checks.finding import Finding, fault, within
+from otp_gateway.checks.outside import Site
 from otp_gateway.codes import Codes
 from otp_gateway.senders.kavenegar_desk import KavenegarDesk
 from otp_gateway.settings import Settings, SettingsError
 from otp_gateway.store.connect import Client
 
-__all__ = ["Finding", "run", "unreadable"]
+__all__ = ["Finding", "Site", "run", "unreadable"]
+
+# Seconds for each part, whatever hangs.
+PROVIDER_SECONDS = 5.5
+REDIS_SECONDS = 4.0
+OUTSIDE_SECONDS = 5.0
 
 
 def run(
-    settings: Settings, client: Client, desk: KavenegarDesk | None, codes: Codes, url: str | None
+    settings: Settings, client: Client, desk: KavenegarDesk | None, codes: Codes, site: Site | None
 ) -> Iterator[Finding]:
-    """Every check's findings, as they are made; ``url``: the gateway's public address, where it is known.
+    """Every check's findings, as they are made; ``site``: the gateway's public address, where it is known.
 
     Nothing is changed and no SMS is sent. None of the messages holds a secret.
     """
     yield from configured.look(settings)
-    yield from provider.look(settings, desk)
-    yield from stored.look(settings, client)
-    yield from arrival.look(settings, codes, url)
+    yield from within(PROVIDER_SECONDS, "sms", provider.look(settings, desk))
+    yield from within(REDIS_SECONDS, "redis", stored.look(settings, client))
+    yield from within(OUTSIDE_SECONDS, "https", arrival.look(settings, codes, site))
 
 
 def unreadable(error: SettingsError) -> Iterator[Finding]:

@@ -9,8 +9,8 @@ from otp_gateway.checks.finding import Finding, fault, ok, warning
 from otp_gateway.settings import Settings
 from otp_gateway.variables import NEW_SECRET
 
-# A random secret of 32 characters has more different ones than this, save once in a billion.
-FEW_CHARACTERS = 10
+# A random secret of 32 characters has more different ones than this, be they but decimal digits.
+FEW_CHARACTERS = 5
 # Above this, the odds are no longer those that the defaults promise.
 USUAL_ODDS = Decimal("1e-4")
 SHORT_TOKEN = 16
@@ -29,11 +29,18 @@ def look(settings: Settings) -> Iterator[Finding]:
 
 def _secret(settings: Settings) -> Finding:
     secret = settings.secret_key
-    if len(set(secret)) <= FEW_CHARACTERS:
-        return fault("secret_key", f"SECRET_KEY can be guessed: few different characters; {NEW_SECRET}")
+    if len(set(secret)) <= FEW_CHARACTERS or _repeats(secret):
+        return fault("secret_key", f"SECRET_KEY can be guessed, it repeats itself; {NEW_SECRET}")
+    if settings.embedded:
+        return warning("secret_key", "without REDIS_URL, one is made at every start unless SECRET_KEY is set")
     former = len(settings.secret_key_fallbacks)
     more = f"; {former} former accepted: take them out after JWT_REFRESH_TTL" if former else ""
     return ok("secret_key", f"SECRET_KEY has {len(secret)} characters{more}")
+
+
+def _repeats(text: str) -> bool:
+    """Whether the text is a shorter one, over and over."""
+    return any(text.startswith(text[period:]) for period in range(1, len(text) // 2 + 1))
 
 
 def _odds(settings: Settings) -> Finding:

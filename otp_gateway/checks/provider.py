@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from otp_gateway.checks.finding import Finding, fault, ok, warning
 from otp_gateway.errors import SendFailed
-from otp_gateway.senders.kavenegar_desk import ADVICE, KavenegarDesk
+from otp_gateway.senders.kavenegar_desk import ADVICE, DELIVERY, KavenegarDesk
 from otp_gateway.settings import Settings
 from otp_gateway.store.account import Account
 
@@ -39,6 +39,9 @@ def look(settings: Settings, desk: KavenegarDesk | None) -> Iterator[Finding]:
 
 def explain(error: SendFailed) -> str:
     """What the provider's refusal means, and what to do."""
+    if error.reason == "entry":
+        state = DELIVERY.get(error.provider_code or 0, f"State {error.label}")
+        return f"Kavenegar has taken the message, and says of it: {state}"
     if error.provider_code is not None:
         advice = ADVICE.get(error.provider_code, "see its list of codes")
         return f"Kavenegar answers {error.label}: {advice}"
@@ -53,7 +56,7 @@ def _credit(account: Account, minimum: int) -> Finding:
     if account.credit is None:
         return warning("credit", "Kavenegar does not tell the credit: look at its panel")
     if account.credit < minimum:
-        return fault("credit", f"{account.credit:,} Rial, below KAVENEGAR_MIN_CREDIT={minimum}: top it up")
+        return fault("credit", f"{account.credit:,} Rial, below KAVENEGAR_MIN_CREDIT={minimum:,}: top it up")
     return ok("credit", f"{account.credit:,} Rial, at least {minimum:,}")
 
 

@@ -11,8 +11,8 @@ import click
 from flask.cli import AppGroup
 
 from otp_gateway import checks
-from otp_gateway.checks import Finding
-from otp_gateway.cli.tools import Tools
+from otp_gateway.checks import Finding, Site
+from otp_gateway.cli.tools import Tools, writable
 from otp_gateway.settings import SettingsError
 
 COLOURS = {"ok": "green", "warning": "yellow", "fault": "red"}
@@ -33,10 +33,9 @@ def install(otp: AppGroup, tools: Callable[[], Tools]) -> None:
 
         Sends no SMS and changes nothing. Ends with status 0 unless there is a fault, then with 1.
         """
-        if url is not None and not url.startswith(("http://", "https://")):
-            raise click.BadParameter("give an address with http:// or https://", param_hint="--url")
+        site = _site(url)
         found = []
-        for finding in _findings(tools, url):
+        for finding in _findings(tools, site):
             found.append(finding)
             if not as_json:
                 _print(finding)
@@ -44,24 +43,33 @@ def install(otp: AppGroup, tools: Callable[[], Tools]) -> None:
         if as_json:
             worst = next(status for status in TOTALS if counts[status])
             click.echo(
-                json.dumps(
-                    {"status": worst, "checks": [asdict(f) for f in found]}, ensure_ascii=False, indent=2
-                )
+                # ASCII, with escapes: it can be written in every locale.
+                json.dumps({"status": worst, "checks": [asdict(f) for f in found]}, indent=2)
             )
         else:
             click.echo("\n" + ", ".join(f"{counts[status]} {plural}" for status, plural in TOTALS.items()))
         context.exit(1 if counts["fault"] else 0)
 
 
-def _findings(tools: Callable[[], Tools], url: str | None) -> Iterator[Finding]:
+def _site(url: str | None) -> Site | None:
+    try:
+        return None if url is None else Site(url)
+    except ValueError:
+        # The address may hold a password, so it is not repeated.
+        raise click.BadParameter(
+            "give an address such as https://login.example.com", param_hint="--url"
+        ) from None
+
+
+def _findings(tools: Callable[[], Tools], site: Site | None) -> Iterator[Finding]:
     try:
         found = tools()
     except SettingsError as error:
         yield from checks.unreadable(error)
         return
-    yield from checks.run(found.settings, found.client, found.desk, found.codes, url)
+    yield from checks.run(found.settings, found.client, found.desk, found.codes, site)
 
 
 def _print(finding: Finding) -> None:
     status = click.style(f"{finding.status:<8}", fg=COLOURS[finding.status])
-    click.echo(f"{status} {finding.name:<12} {finding.message}")
+    click.echo(f"{status} {finding.name:<12} {writable(finding.message)}")

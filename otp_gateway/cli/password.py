@@ -24,7 +24,14 @@ def install(otp: AppGroup, tools: Callable[[], Tools]) -> None:
         if sys.stdin.isatty():
             password = click.prompt("Password", hide_input=True, confirmation_prompt=True)
         else:
-            password = sys.stdin.readline().rstrip("\r\n")
+            password = _first_line()
         if len(password) < MIN_PASSWORD:
             raise click.ClickException(f"The password must have at least {MIN_PASSWORD} characters.")
         click.echo(generate_password_hash(password))
+
+
+def _first_line() -> str:
+    try:
+        return sys.stdin.buffer.readline().decode().rstrip("\r\n")
+    except UnicodeDecodeError:
+        raise click.ClickException("The password is no UTF-8 text.") from None

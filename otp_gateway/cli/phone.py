@@ -11,8 +11,9 @@ import click
 from flask.cli import AppGroup
 
 from otp_gateway.checks.provider import explain
+from otp_gateway.checks.stored import explain as explain_store
 from otp_gateway.cli.tools import Tools
-from otp_gateway.errors import GatewayError, SendFailed, StoreUnavailable
+from otp_gateway.errors import InvalidPhoneNumber, SendFailed, StoreUnavailable, UnsupportedDestination
 from otp_gateway.model import Channel, PhoneNumber
 from otp_gateway.phones import PhoneParser
 from otp_gateway.settings import SettingsError
@@ -27,13 +28,17 @@ STATES = {
 }
 
 
+# A number's blanks make several words of it in a shell.
+number = click.argument("number", nargs=-1, required=True)
+
+
 def install(otp: AppGroup, tools: Callable[[], Tools]) -> None:
     """Add the commands."""
 
     @otp.command("send", with_appcontext=False)
-    @click.argument("number")
+    @number
     @click.option("--channel", type=click.Choice(["sms", "call"]), default="sms", show_default=True)
-    def send(number: str, channel: Channel) -> None:
+    def send(number: tuple[str, ...], channel: Channel) -> None:
         """Send a real message to NUMBER, with a code that signs nobody in.
 
         It goes past the limits, and touches neither Redis nor the phone's own code.
@@ -52,40 +57,50 @@ def install(otp: AppGroup, tools: Callable[[], Tools]) -> None:
         click.echo(f"Handed over for {phone.masked}, with the code {code}, which signs nobody in.")
 
     @otp.command("status", with_appcontext=False)
-    @click.argument("number")
-    def status(number: str) -> None:
+    @number
+    def status(number: tuple[str, ...]) -> None:
         """Tell what became of NUMBER's codes: did one go out, was it used, is the phone locked?"""
         found, phone = _open(tools, number)
         panel = _panel(found)
         try:
             state = panel.phone(panel.pid(phone))
-            locked = panel.locked_clients(state.pid)
         except StoreUnavailable as error:
-            raise click.ClickException(f"Redis does not answer ({error.reason}).") from None
+            raise _store_trouble(error) from None
+        locked = None
+        # A user that may not SCAN is told the rest.
+        with suppress(StoreUnavailable):
+            locked = panel.locked_clients(state.pid)
         for line in _describe(found, phone, state, locked):
             click.echo(line)
 
     @otp.command("unlock", with_appcontext=False)
-    @click.argument("number")
-    def unlock(number: str) -> None:
+    @number
+    def unlock(number: tuple[str, ...]) -> None:
         """Give NUMBER its tries back, and clear its failed ones of the last 24 h."""
         found, phone = _open(tools, number)
         panel = _panel(found)
         try:
             done = panel.unlock(panel.pid(phone))
         except StoreUnavailable as error:
-            raise click.ClickException(f"Redis does not answer ({error.reason}).") from None
+            raise _store_trouble(error) from None
         click.echo(f"{phone.masked}: {'unlocked' if done else 'nothing to unlock'}.")
 
 
-def _open(tools: Callable[[], Tools], number: str) -> tuple[Tools, PhoneNumber]:
+def _open(tools: Callable[[], Tools], number: tuple[str, ...]) -> tuple[Tools, PhoneNumber]:
     try:
         found = tools()
-        return found, PhoneParser(found.settings.otp_regions).parse(number)
+        # The number itself stands in no message: terminals are recorded, too.
+        return found, PhoneParser(found.settings.otp_regions).parse(" ".join(number))
     except SettingsError as error:
         raise click.ClickException(str(error)) from None
-    except GatewayError as error:
-        raise click.ClickException(f"{error.detail}.") from None
+    except InvalidPhoneNumber:
+        raise click.ClickException("This is no mobile number: write it with + and country code.") from None
+    except UnsupportedDestination:
+        raise click.ClickException("The number's region is not in OTP_REGIONS.") from None
+
+
+def _store_trouble(error: StoreUnavailable) -> click.ClickException:
+    return click.ClickException(f"Redis: {explain_store(error)}.")
 
 
 def _panel(found: Tools) -> PanelStore:
@@ -96,7 +111,7 @@ def _panel(found: Tools) -> PanelStore:
     return PanelStore(found.client, found.codes, found.settings.policy)
 
 
-def _describe(found: Tools, phone: PhoneNumber, state: PhoneState, locked: int) -> list[str]:
+def _describe(found: Tools, phone: PhoneNumber, state: PhoneState, locked: int | None) -> list[str]:
     policy = found.settings.policy
     left = f", for {state.code_left:.0f} s more" if state.code_left else ""
     lines = [
@@ -104,7 +119,7 @@ def _describe(found: Tools, phone: PhoneNumber, state: PhoneState, locked: int) 
         f"  wrong tries      {state.tries} of {policy.max_attempts}",
         f"  failures, 24 h   {state.failures} of {policy.max_failures_per_phone}"
         + (f", for {state.failures_left / 3600:.1f} h more" if state.failures else "")
-        + (f"; {locked} networks locked out" if locked else ""),
+        + ("" if locked is None else f"; networks locked out: {locked}"),
         f"  live sessions    {state.sessions}",
     ]
     lines += [

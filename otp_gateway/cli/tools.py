@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from typing import Self
 
@@ -34,3 +35,9 @@ class Tools:
             desk=KavenegarDesk.from_settings(settings),
             codes=Codes(settings.secret_key, settings.otp_length),
         )
+
+
+def writable(text: str) -> str:
+    """The text with what standard output's encoding lacks escaped: a locale must not end a command."""
+    encoding = sys.stdout.encoding or "utf-8"
+    return text.encode(encoding, "backslashreplace").decode(encoding)

@@ -12,13 +12,10 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 from werkzeug.exceptions import Forbidden
 
+from otp_gateway.api.clients import forwarding_headers
 from otp_gateway.errors import InvalidToken
 from otp_gateway.metrics.counts import Metrics
 from otp_gateway.metrics.facts import Facts
-
-# A request that bears one of these came through a proxy, whose own address says nothing.
-FORWARDING = frozenset({"forwarded", "x-real-ip", "via", "true-client-ip", "cf-connecting-ip"})
-FORWARDING_PREFIX = "x-forwarded-"
 
 
 def install(app: Flask, metrics: Metrics, facts: Facts, token: str | None) -> None:
@@ -42,8 +39,7 @@ def _demand(token: str) -> None:
 
 
 def _is_local() -> bool:
-    names = [name.lower() for name, _ in request.headers]
-    if any(name in FORWARDING or name.startswith(FORWARDING_PREFIX) for name in names):
+    if forwarding_headers(request):
         return False
     try:
         address = ipaddress.ip_address(request.remote_addr or "")

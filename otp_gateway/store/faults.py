@@ -44,6 +44,9 @@ MARKS: tuple[tuple[str, str], ...] = (
     ("NOAUTH", "authentication"),
     ("WRONGPASS", "authentication"),
     ("NOPERM", "permission"),
+    # The same, as scripts are told: Redis before 7.2, and from there on.
+    ("The user executing the script can't", "permission"),
+    ("ACL failure in script", "permission"),
     ("OOM ", "out_of_memory"),
     ("READONLY", "read_only"),
     ("MISCONF", "read_only"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from collections.abc import Sequence
@@ -19,6 +20,8 @@ from otp_gateway.store.scripts import available
 # Phones that a page should have at least, and seconds that the search for them may take.
 PAGE = 25
 PAGE_SECONDS = 1.0
+# Seconds that looking through all keys may take where somebody waits for a number alone.
+LOOK_SECONDS = 1.0
 FIRST_COUNT, LONGEST_COUNT = 100, 10_000
 UNDO_SECONDS = 300
 CODES = "otp:*:code"
@@ -106,10 +109,15 @@ class PanelStore:
             return None
         return self._codes.derive_for(state.pid, state.nonce)
 
-    def locked_clients(self, pid: str) -> int:
-        """Client networks that have spent their failure budget for this phone; it looks through all keys."""
+    def locked_clients(self, pid: str) -> int | None:
+        """Client networks that have spent their failure budget for this phone.
+
+        It looks through all keys; None where those are too many for a second.
+        """
         with available():
-            names = self._scan_all(f"{PhoneKeys(pid).failures}:*")
+            names = self._scan_all(f"{PhoneKeys(pid).failures}:*", LOOK_SECONDS)
+            if names is None:
+                return None
             spent = [int(self._client.get(name) or 0) for name in names]
             return sum(count >= self._policy.max_failures_per_client for count in spent)
 
@@ -117,7 +125,7 @@ class PanelStore:
         """Clear the tries and the failure budgets; the id by which that can be undone, None for nothing."""
         with available():
             undo_id = request_id()
-            budgets = self._scan_all(f"{PhoneKeys(pid).failures}*")
+            budgets = sorted(self._scan_all(f"{PhoneKeys(pid).failures}*") or ())
             cleared = self._set_aside(pid, undo_id, budgets)
             cleared |= self._clear_tries(pid, undo_id)
             return undo_id if cleared else None
@@ -149,6 +157,15 @@ class PanelStore:
                     back |= bool(self._client.renamenx(value.decode(), field.decode()))
             self._client.delete(record)
             return back
+
+    def masked_in(self, pid: str, undo_id: str) -> str | None:
+        """The masked number that an action has set aside together with the code."""
+        if not UNDO_ID.fullmatch(undo_id):
+            return None
+        with available():
+            aside = self._client.hget(_undo_key(pid, undo_id), PhoneKeys(pid).code)
+            masked = self._client.hget(aside.decode(), "phone") if aside else None
+            return masked.decode() if masked else None
 
     def _set_aside(self, pid: str, undo_id: str, names: Sequence[str]) -> bool:
         """Rename the keys: each in one step, and with the end that it has; whether there was one."""
@@ -221,17 +238,27 @@ class PanelStore:
         primaries = getattr(self._client, "get_primaries", None)
         return sorted(primaries(), key=lambda node: str(node.name)) if primaries else [None]
 
-    def _scan_node(self, node: Any, position: int, count: int) -> tuple[int, list[bytes]]:
+    def _scan_node(self, node: Any, position: int, count: int, match: str = CODES) -> tuple[int, list[bytes]]:
         if node is None:
-            position, names = self._client.scan(position, match=CODES, count=count)
+            position, names = self._client.scan(position, match=match, count=count)
         else:
-            positions, names = self._client.scan(position, match=CODES, count=count, target_nodes=node)
+            positions, names = self._client.scan(position, match=match, count=count, target_nodes=node)
             (position,) = positions.values()
         return int(position), names
 
-    def _scan_all(self, pattern: str) -> list[str]:
+    def _scan_all(self, pattern: str, seconds: float = math.inf) -> set[str] | None:
+        """All keys of the pattern; None where the search was not done within ``seconds``."""
         escaped = re.sub(r"([\[\]?\\])", r"\\\1", pattern)
-        return [name.decode() for name in self._client.scan_iter(match=escaped, count=LONGEST_COUNT)]
+        ends = time.monotonic() + seconds
+        found: set[str] = set()
+        for node in self._nodes():
+            position = -1
+            while position:
+                if time.monotonic() > ends:
+                    return None
+                position, names = self._scan_node(node, max(0, position), LONGEST_COUNT, escaped)
+                found.update(name.decode() for name in names)
+        return found
 
     def _states(self, pids: Sequence[str]) -> list[PhoneState]:
         now = self._now_ms()

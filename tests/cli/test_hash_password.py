@@ -1,4 +1,4 @@
-"""The operator's commands, as typed into a shell."""
+"""``flask otp hash-password``, as typed into a shell."""
 
 from __future__ import annotations
 
@@ -69,3 +69,10 @@ def test_on_a_terminal_the_password_is_asked_for_twice_and_not_shown() -> None:
     assert process.wait(10) == 0
     assert b"long enough for me" not in shown
     assert check_password_hash(shown.decode().split()[-1], "long enough for me")
+
+
+def test_a_password_that_is_no_text_is_refused_without_a_traceback() -> None:
+    done = hash_of(b"\xff\xfe long enough \x80\n")
+    assert done.returncode == 1
+    assert done.stdout == b""
+    assert done.stderr.strip() == b"Error: The password is no UTF-8 text."

@@ -1,0 +1,126 @@
+"""The gateway from outside: its public address, and short, bounded questions to whatever answers there."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from urllib.parse import unquote, urlsplit
+
+import requests
+
+MAX_BODY = 64 * 1024
+DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Status, headers and at most the beginning of a body."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Site:
+    """A public address, as browsers write it. User and password are sent along, and shown nowhere."""
+
+    def __init__(self, text: str) -> None:
+        """Raises ``ValueError`` for what is no address with http:// or https://."""
+        parts = urlsplit(text.strip())
+        self.scheme = parts.scheme
+        if self.scheme not in DEFAULT_PORTS or not parts.hostname or parts.query or parts.fragment:
+            raise ValueError("no address")
+        self.port = parts.port or DEFAULT_PORTS[self.scheme]
+        self._auth = (unquote(parts.username), unquote(parts.password or "")) if parts.username else None
+        # Letters beyond ASCII as they stand in Host; raises for what cannot be a name.
+        prepared = requests.models.PreparedRequest()
+        prepared.prepare_url(f"http://{_bracketed(parts.hostname)}/", None)
+        self.host = urlsplit(str(prepared.url)).hostname or ""
+        self.host.encode("idna")
+        self.path = parts.path.rstrip("/")
+
+    @property
+    def netloc(self) -> str:
+        """Host and port, as they stand in the header Host."""
+        host = _bracketed(self.host)
+        return host if self.on_usual_port else f"{host}:{self.port}"
+
+    @property
+    def url(self) -> str:
+        """The address without a slash at the end, and without user and password."""
+        return f"{self.scheme}://{self.netloc}{self.path}"
+
+    @property
+    def on_usual_port(self) -> bool:
+        """Whether browsers find it without a port."""
+        return self.port == DEFAULT_PORTS[self.scheme]
+
+    @property
+    def is_here(self) -> bool:
+        """Whether this is a machine's address for itself."""
+        return is_loopback(self.host)
+
+    def ask(self, path: str, headers: Mapping[str, str], seconds: float) -> Answer:
+        """What a GET of ``path`` answers, redirects not followed. Raises ``OSError``, as requests does."""
+        return self._get(self.scheme, self.port, path, headers, seconds)
+
+    def ask_plainly(self, path: str, seconds: float) -> Answer:
+        """The same over http:// and its usual port."""
+        return self._get("http", DEFAULT_PORTS["http"], path, {}, seconds)
+
+    def _get(self, scheme: str, port: int, path: str, headers: Mapping[str, str], seconds: float) -> Answer:
+        url = f"{scheme}://{_bracketed(self.host)}:{port}{self.path}{path}"
+        return _get(url, headers, seconds, self._auth)
+
+    def own_addresses(self) -> set[ipaddress.IPv4Address | ipaddress.IPv6Address]:
+        """Where this machine's own connections to the site come from, before anybody translates them."""
+        found = set()
+        with suppress(OSError, ValueError):
+            for family, _, _, _, address in socket.getaddrinfo(self.host, self.port, type=socket.SOCK_DGRAM):
+                # Connecting a datagram socket sends nothing.
+                with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
+                    probe.connect(address)
+                    found.add(ipaddress.ip_address(probe.getsockname()[0].partition("%")[0]))
+        return found
+
+
+class _Session(requests.Session):
+    def get_redirect_target(self, resp: requests.Response) -> None:  # noqa: ARG002
+        """Asked for a redirect, requests would read the whole body and parse the target."""
+        return
+
+
+def is_loopback(host: str) -> bool:
+    """Whether the host, a name or an address, is this machine as it calls itself."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _get(url: str, headers: Mapping[str, str], seconds: float, auth: tuple[str, str] | None) -> Answer:
+    ends = time.monotonic() + seconds
+    with _Session() as session:
+        # Neither ~/.netrc nor a proxy of the environment: its hop would count as one of the gateway's.
+        session.trust_env = False
+        session.verify = os.environ.get("REQUESTS_CA_BUNDLE") or True
+        with session.get(
+            url, headers=headers, auth=auth, timeout=seconds, allow_redirects=False, stream=True
+        ) as reply:
+            body = b""
+            for chunk in reply.iter_content(8192):
+                body += chunk
+                if len(body) > MAX_BODY:
+                    break
+                if time.monotonic() > ends:
+                    raise requests.Timeout
+            return Answer(reply.status_code, reply.headers, body[:MAX_BODY])
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
