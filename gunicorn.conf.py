@@ -48,8 +48,12 @@ def post_fork(server, worker):  # type: ignore[no-untyped-def]  # as above
 
 
 def post_worker_init(worker):  # type: ignore[no-untyped-def]  # as above
-    """Start what runs beside the requests."""
-    watch = worker.wsgi.extensions.get("credit_watch")
+    """Tell the metrics of the threads; start what runs beside the requests."""
+    # A WSGI module of the operator's own may wrap the app.
+    extensions = getattr(worker.wsgi, "extensions", {})
+    if "metrics" in extensions:
+        extensions["metrics"].tell_threads(worker.cfg.threads)
+    watch = extensions.get("credit_watch")
     if watch:
         watch.start()
 

@@ -38,6 +38,12 @@ class Metrics:
             registry=self._registry,
             multiprocess_mode="livesum",
         )
+        self._threads = Gauge(
+            f"{PREFIX}_http_threads",
+            "Threads that answer requests; 0 where nobody has told",
+            registry=self._registry,
+            multiprocess_mode="livesum",
+        )
         self._outcomes = {
             endpoint: self._counter(
                 name, f"Requests to {endpoint.removeprefix('usr.')} by outcome", "outcome"
@@ -69,9 +75,14 @@ class Metrics:
 
     def install(self, app: Flask) -> None:
         """Count the app's requests."""
+        app.extensions["metrics"] = self
         app.before_request(self._open)
         app.after_request(self._close)
         app.teardown_request(self._leave)
+
+    def tell_threads(self, number: int) -> None:
+        """How many threads this process answers requests with."""
+        self._threads.set(number)
 
     def registry(self) -> CollectorRegistry:
         """All values of all workers, as of now."""
