@@ -30,11 +30,17 @@ control_socket_disable = True
 
 
 def on_starting(server):  # type: ignore[no-untyped-def]  # gunicorn's Arbiter has no types
-    """Say once, not once a worker, what an operator should know; make room for the workers' metrics."""
-    os.environ[shared.DIRECTORY] = tempfile.mkdtemp(prefix="otp-gateway-")
+    """Say once, not once a worker, what an operator should know."""
     for warning in settings.warnings():
         server.log.warning(warning)
     server.log.info("Odds of a guess into one phone within 24 h: at most %s", settings.guess_probability)
+
+
+def when_ready(server):  # type: ignore[no-untyped-def]  # as above
+    """Make room for the workers' metrics: when the port is ours, for a start that fails clears nothing."""
+    directory = os.environ[shared.DIRECTORY] = tempfile.mkdtemp(prefix="otp-gateway-")
+    # With gunicorn's --user the workers are not who we are.
+    os.chown(directory, server.cfg.uid, server.cfg.gid)
 
 
 def pre_fork(server, worker):  # type: ignore[no-untyped-def]  # as above

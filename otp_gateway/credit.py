@@ -39,20 +39,23 @@ class CreditWatch:
             if account is not None:
                 self._judge(account)
         except SendFailed as error:
-            self._warn(
-                SILENT, "the SMS provider does not tell its credit", reason=error.label, fault=error.fault
-            )
+            self._warn_of_silence(error.label, error.fault)
         except StoreUnavailable:
             # Requests tell of that, and loudly.
             return
 
     def _judge(self, account: Account) -> None:
-        if account.credit is not None and account.credit < self._minimum:
+        if account.credit is None:
+            self._warn_of_silence("unreadable", "unknown")
+        elif self._minimum and account.credit < self._minimum:
             self._account.clear_warnings(SILENT)
             # In groups of three digits, which nobody takes for a code.
             self._warn(LOW, "SMS credit is low", credit=rial(account.credit), minimum=rial(self._minimum))
         else:
             self._account.clear_warnings(SILENT, LOW)
+
+    def _warn_of_silence(self, reason: str, fault: str) -> None:
+        self._warn(SILENT, "the SMS provider does not tell its credit", reason=reason, fault=fault)
 
     def _warn(self, kind: str, event: str, **values: str) -> None:
         try:

@@ -38,7 +38,9 @@ def main() -> None:
     print("\n" + "\n".join(f"  {line}" for line in lines) + "\n", flush=True)  # noqa: T201
     # Ctrl-C before gunicorn listens for it would print a traceback of half-done imports.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    command = [sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{port}", "wsgi:app"]
+    # No SMS is under way here that a stop should wait for.
+    options = ["--bind", f"127.0.0.1:{port}", "--graceful-timeout", "2"]
+    command = [sys.executable, "-m", "gunicorn", *options, "wsgi:app"]
     os.execve(sys.executable, command, environ)  # noqa: S606  # our own interpreter, no shell
 
 

@@ -24,12 +24,12 @@ def stamp(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[st
 
 
 class Discretion(logging.Filter):
-    """Keeps what clients write out of gunicorn's own messages: a path may hold a phone number, or a code."""
+    """Keeps what clients write out of the servers' own messages: a path may hold a phone number or a code."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Let the record pass, shortened where it quotes the request."""
         message = record.getMessage()
-        for opening in ("Invalid request", "Error handling request"):
+        for opening in ("Invalid request", "Error handling request", "Exception on"):
             if message.startswith(opening):
                 record.msg, record.args, record.exc_info = opening, (), None
         return True
@@ -82,6 +82,8 @@ def configuration(level: str) -> dict[str, Any]:
                 "filters": ["discretion"],
                 "propagate": True,
             },
+            # Flask's own, of what an after-request function raises; api/errors.py logs that too.
+            "otp_gateway.app": {"filters": ["discretion"], "propagate": True},
             "gunicorn.access": {"level": "CRITICAL", "handlers": [], "propagate": False},
             **{name: {"level": "CRITICAL", "propagate": True} for name in QUIET},
         },

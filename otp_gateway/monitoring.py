@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from otp_gateway.version import __version__
@@ -25,14 +26,14 @@ def reporter(dsn: str | None) -> Report:
     import sentry_sdk  # noqa: PLC0415
 
     # A client of its own and no integration at all: those would add the request, its body and headers, the
-    # command line, log lines and local variables.
+    # command line, log lines and local variables. Lines of source may hold an operator's own constants.
     client = sentry_sdk.Client(
         dsn=dsn,
         release=f"otp-gateway@{__version__}",
         default_integrations=False,
         auto_enabling_integrations=False,
         include_local_variables=False,
-        send_default_pii=False,
+        include_source_context=False,
         max_request_body_size="never",
         max_breadcrumbs=0,
         auto_session_tracking=False,
@@ -46,7 +47,10 @@ def reporter(dsn: str | None) -> Report:
         for name, value in tags.items():
             if value:
                 scope.set_tag(name, value)
-        scope.capture_exception(error)
+        # The SDK asks the current scope for the client, not the one that it is called on. And whatever an odd
+        # error does while it is looked at, the request is to get its answer.
+        with suppress(Exception), sentry_sdk.scope.use_scope(scope):
+            scope.capture_exception(error)
 
     return report
 

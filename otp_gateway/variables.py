@@ -188,7 +188,7 @@ def _dsn(text: str) -> str:
         )
     except ValueError:
         sound = False
-    if not sound or not parts.path.rpartition("/")[2].isdigit():
+    if not sound or not parts.path.rpartition("/")[2].isdecimal():
         raise ValidationError("is no DSN such as https://key@sentry.example.com/1")
     if importlib.util.find_spec("sentry_sdk") is None:
         raise ValidationError("needs the SDK, which is optional: pip install -r requirements-sentry.txt")

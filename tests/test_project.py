@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import subprocess
 from pathlib import Path
@@ -47,14 +48,35 @@ def test_the_procfile_trusts_one_proxy_unless_told_otherwise(
     assert done.stdout == f"{seen} wsgi:app\n"
 
 
-@pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt"])
-def test_every_requirement_is_pinned(name: str) -> None:
+REQUIREMENTS = ["requirements.txt", "requirements-sentry.txt", "requirements-dev.txt"]
+
+
+def requirements(name: str) -> list[str]:
+    """The lines of a file of requirements, without remarks."""
     lines = [line.split("#")[0].strip() for line in (ROOT / name).read_text().splitlines()]
-    pins = [line for line in lines if line and not line.startswith("-r ")]
-    assert len(pins) > 5
+    return [line for line in lines if line]
+
+
+def test_every_requirement_is_pinned_once() -> None:
+    pins = [pin for name in REQUIREMENTS for pin in requirements(name) if not pin.startswith("-r ")]
+    assert len(pins) > 50
     assert [pin for pin in pins if not PIN.fullmatch(pin)] == []
     names = [re.split(r"[\[=]", pin)[0].lower() for pin in pins]
     assert len(set(names)) == len(names)
+
+
+def test_each_file_of_requirements_begins_with_the_one_that_it_extends() -> None:
+    for extended, name in itertools.pairwise(REQUIREMENTS):
+        assert [line for line in requirements(name) if line.startswith("-r ")] == [f"-r {extended}"]
+    assert not any(line.startswith("-r ") for line in requirements(REQUIREMENTS[0]))
+    # make installs again what any of them changes.
+    [needs] = re.findall(r"^\$\(VENV\)/\.dev: (.+?) \|", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert set(needs.split()) == set(REQUIREMENTS)
+
+
+def test_error_monitoring_is_optional() -> None:
+    assert not any("sentry" in line for line in requirements("requirements.txt"))
+    assert any(line.startswith("sentry-sdk==") for line in requirements("requirements-sentry.txt"))
 
 
 @pytest.mark.parametrize("path", CODE, ids=lambda path: str(path.relative_to(ROOT)))

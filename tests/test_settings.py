@@ -232,6 +232,7 @@ REFUSED: dict[str, tuple[str, ...]] = {
         "https://sentry.example.com/1",
         "https://key@sentry.example.com",
         "https://key@sentry.example.com/project",
+        "https://key@sentry.example.com/²",
         "ftp://key@sentry.example.com/1",
         "https://key@[::1",
     ),

@@ -16,8 +16,23 @@ from otp_gateway.codes import Codes
 HOP = re.compile(r"\s*(?:\[(?P<six>[^\]]+)\](?::\d+)?|(?P<four>[\d.]+):\d+|(?P<bare>\S+))\s*")
 UNKNOWN = "unknown"
 # A request that bears one of these came through a proxy, whose own address says nothing.
-FORWARDING = frozenset({"forwarded", "x-real-ip", "via", "true-client-ip", "cf-connecting-ip"})
-FORWARDING_PREFIX = "x-forwarded-"
+FORWARDING = frozenset(
+    {
+        "forwarded",
+        "via",
+        "cdn-loop",
+        "x-real-ip",
+        "x-client-ip",
+        "x-cluster-client-ip",
+        "x-original-forwarded-for",
+        "x-envoy-external-address",
+        "true-client-ip",
+        "cf-connecting-ip",
+        "fastly-client-ip",
+        "fly-client-ip",
+    }
+)
+FORWARDING_PREFIX = "x-forwarded"
 
 
 def identifier(codes: Codes, trusted_proxies: int) -> Callable[[], None]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from flask import Flask, Response, g, request
 from flask_limiter import RateLimitExceeded
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, InternalServerError
 
 from otp_gateway import errors
 from otp_gateway.api import journal
@@ -63,9 +63,14 @@ def install(app: Flask, report: Callable[..., None]) -> None:
         )
         return _unexpected(error)
 
+    def broken(error: InternalServerError) -> Response:
+        """What an after-request function or an error handler has raised itself."""
+        return unexpected(error.original_exception or error)  # type: ignore[arg-type]  # stub: BaseException
+
     app.register_error_handler(errors.GatewayError, _expected)
     app.register_error_handler(RateLimitExceeded, _rate_limited)
     app.register_error_handler(HTTPException, _framework)
+    app.register_error_handler(InternalServerError, broken)
     app.register_error_handler(Exception, unexpected)
     app.after_request(_unmet)
 

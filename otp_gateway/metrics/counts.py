@@ -112,7 +112,8 @@ class Metrics:
         self._request_seconds.labels(route).observe(time.monotonic() - g.measured_from)
         notes = g.get("notes", {})
         endpoint = request.endpoint or ""
-        if endpoint in OUTCOMES:
+        # A preflight (OPTIONS) of a route has its endpoint too, and sends nothing.
+        if endpoint in OUTCOMES and request.method == "POST":
             success = OUTCOMES[endpoint][1] if response.status_code == 200 else None
             self._outcomes[endpoint].labels(success or notes.get("error", "other")).inc()
         if "limit" in notes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from flask import Flask, Response, request
 from prometheus_client.exposition import choose_encoder
@@ -27,9 +27,18 @@ def install(app: Flask, metrics: Metrics, facts: Facts, token: str | None) -> No
             _demand(token)
         elif not _is_local():
             raise Forbidden("Without METRICS_TOKEN, metrics are for scrapers on the same machine")
-        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+        encode, content_type = _encoder(request.headers.get("Accept", ""))
         body = encode(_Both(metrics.registry(), facts))
         return Response(body, content_type=content_type, headers={"Cache-Control": "no-store"})
+
+
+def _encoder(accept: str) -> tuple[Callable[[Collector], bytes], str]:
+    """The format that the scraper accepts, or the oldest."""
+    try:
+        return choose_encoder(accept)
+    except TypeError:
+        # The library compares versions as they come: words with numbers too.
+        return choose_encoder("")
 
 
 def _demand(token: str) -> None:

@@ -16,6 +16,7 @@ ASK_SECONDS = 60
 KEEP_SECONDS = 86_400
 WARN_SECONDS = 3600
 LONGEST_KIND = 40
+LARGEST = 10**15
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,11 @@ class AccountStore:
         """The last answer, of the last 24 h."""
         with available():
             found = self._client.get(KEY)
-        return Account(**json.loads(found)) if found else None
+        try:
+            return Account(**json.loads(found)) if found else None
+        except (ValueError, TypeError):
+            # Of another version of the gateway, which runs beside this one or ran before it.
+            return None
 
     def refresh(self) -> Account | None:
         """Ask the provider, unless some worker has within the last minute; None then.
@@ -85,6 +90,8 @@ class AccountStore:
 
 def _number(value: Any) -> int | None:
     try:
-        return int(value)
+        number = int(value)
     except (ValueError, TypeError, OverflowError):
         return None
+    # Nobody's credit, nor a date: and what is too large for a float could not be scraped.
+    return number if abs(number) <= LARGEST else None

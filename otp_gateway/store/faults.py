@@ -54,6 +54,8 @@ MARKS: tuple[tuple[str, str], ...] = (
     ("CLUSTERDOWN", "cluster"),
     ("BUSY", "busy"),
 )
+# What a server without a place left says to a new connection, which ends there.
+FULL = "max number of clients"
 OTHER = "refused"
 
 
@@ -64,4 +66,6 @@ def reason(error: Exception) -> str:
         for mark, label in MARKS:
             if mark in text:
                 return label
+    if isinstance(error, RedisConnectionError) and FULL in str(error):
+        return "connections"
     return next((label for kind, label in KINDS if isinstance(error, kind)), OTHER)

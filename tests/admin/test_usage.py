@@ -17,7 +17,7 @@ from otp_gateway.store import connect
 from otp_gateway.store.connect import Client
 from otp_gateway.store.usage import DAY, HOUR, SPANS, WEEK, Bucket, UsageStore
 from tests.admin.support import USAGE, eternal, everything, make_panel, signed_in
-from tests.api.support import OTHER, PHONE, Api, wrong
+from tests.api.support import OTHER, PHONE, SEND, VERIFY, Api, wrong
 from tests.support.kavenegar import KavenegarEmulator
 from tests.support.proxy import RedisProxy
 from tests.support.redis_server import RedisServer, wait_until
@@ -40,6 +40,9 @@ def story(api: Api, emulator: KavenegarEmulator) -> dict[str, int]:
     assert api.verify(PHONE, code).status_code == 200
     api.verify(PHONE, "12345")
     api.send("12")
+    # A browser asks first whether it may; that is no send and no verify.
+    for path in (SEND, VERIFY):
+        assert api.request("OPTIONS", path).status_code == 200
     return {
         "sent": 3,
         "sent:invalid_phone_number": 1,

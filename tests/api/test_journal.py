@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from flask import Response
 from werkzeug.test import TestResponse
 
 from otp_gateway.errors import SmsFailed
@@ -268,6 +269,25 @@ def test_query_strings_paths_headers_and_methods_of_clients_are_never_logged(
     log = capsys.readouterr().err
     assert len(log.splitlines()) == 12
     assert word not in log.lower()
+    assert NATIONAL not in log
+
+
+def test_what_breaks_behind_a_route_is_logged_without_the_path(capsys: pytest.CaptureFixture[str]) -> None:
+    api = make_api()
+    lines(capsys)
+    broken: list[int] = []
+
+    @api.app.after_request
+    def fail(response: Response) -> Response:
+        if not broken:
+            broken.append(1)
+            raise ZeroDivisionError
+        return response
+
+    assert api.get(f"/pachyderm/{NATIONAL}").status_code == 500
+    log = capsys.readouterr().err
+    assert "ZeroDivisionError" in log
+    assert "pachyderm" not in log
     assert NATIONAL not in log
 
 

@@ -104,7 +104,9 @@ def test_what_a_failover_loses_can_happen_once_more(primary: RedisServer, replic
 
 
 def test_a_primary_that_must_have_a_replica_and_has_none_does_nothing_of_a_request() -> None:
-    with RedisServer("--min-replicas-to-write", "1") as server:
+    with RedisServer("--min-replicas-to-write", "1") as server, server.client() as client:
+        if client.info("server")["redis_version"].startswith("6."):
+            pytest.skip("Redis 6 does not ask for replicas inside scripts")
         sender = Recorder()
         api = make_api(connect(server.url), sender)
         for reply in (api.send(), api.verify(PHONE, "000000")):

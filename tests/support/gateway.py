@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -20,16 +21,20 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 ROOT = Path(__file__).resolve().parents[2]
-_COMMAND = [sys.executable, "-m", "gunicorn", "-c", str(ROOT / "gunicorn.conf.py"), "wsgi:app"]
+_COMMAND = [sys.executable, "-m", "gunicorn", "-c", str(ROOT / "gunicorn.conf.py")]
 _PATIENCE = 20.0
 _TAIL = 4000
 
 
 class Gateway:
-    """The gateway on 127.0.0.1 and a free port, configured by `env` alone; a context manager."""
+    """The gateway on 127.0.0.1 and a free port, configured by `env` alone; a context manager.
 
-    def __init__(self, env: Mapping[str, str], *, workers: int = 2) -> None:
+    `app` is what gunicorn serves: the gateway's own WSGI module, or one of the tests around it.
+    """
+
+    def __init__(self, env: Mapping[str, str], *, workers: int = 2, app: str = "wsgi:app") -> None:
         self.port = free_port()
+        self._app = app
         self._env = {**env, "PORT": str(self.port), "WEB_CONCURRENCY": str(workers)}
         self._process: subprocess.Popen[bytes] | None = None
         self._output: IO[bytes] | None = None
@@ -45,6 +50,16 @@ class Gateway:
         """The process id of gunicorn's master."""
         return self._started().pid
 
+    @property
+    def workers(self) -> list[int]:
+        """The process ids of the workers that have been started and have not yet ended."""
+        log = self.log()
+        ended = re.findall(r"Worker exiting \(pid: (\d+)\)|Worker \(pid:(\d+)\) was sent", log)
+        gone = {int(clean or killed) for clean, killed in ended}
+        return [
+            int(pid) for pid in re.findall(r"Booting worker with pid: (\d+)", log) if int(pid) not in gone
+        ]
+
     def log(self) -> str:
         """Everything written to stdout and stderr so far; still there after `stop`."""
         return self._log if self._output is None else _read(self._output)
@@ -54,7 +69,7 @@ class Gateway:
         # It outlives this method: `log` reads it and `stop` closes it.
         self._output = tempfile.TemporaryFile()  # noqa: SIM115
         try:
-            self._process = _spawn(self._env, self._output)
+            self._process = _spawn(self._env, self._output, self._app)
             self._wait_healthy()
         except BaseException:
             self.stop()
@@ -143,10 +158,10 @@ def run_to_exit(env: Mapping[str, str], *, timeout: float = _PATIENCE) -> tuple[
             _kill_group(process)
 
 
-def _spawn(env: Mapping[str, str], output: IO[bytes]) -> subprocess.Popen[bytes]:
+def _spawn(env: Mapping[str, str], output: IO[bytes], app: str = "wsgi:app") -> subprocess.Popen[bytes]:
     inherited = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     return subprocess.Popen(
-        _COMMAND,
+        [*_COMMAND, app],
         # Not the root: a developer's own .env there must not reach the tests.
         cwd=ROOT / "tests" / "data",
         env={"PYTHONPATH": str(ROOT), **inherited, "LANG": "C.UTF-8", "PYTHONUNBUFFERED": "1", **env},

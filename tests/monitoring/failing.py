@@ -1,0 +1,53 @@
+"""A WSGI module around the gateway: its sender fails as nobody expects, and quotes all that it knows."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from flask import request
+
+from otp_gateway import create_app
+from otp_gateway.model import Channel, PhoneNumber
+
+
+class Failing:
+    """A sender that knows too much."""
+
+    configured = True
+
+    def send(self, phone: PhoneNumber, code: str, channel: Channel, reference: int) -> None:
+        """Leave the code for the test, and fail with everything in sight."""
+        del channel, reference
+        Path(os.environ["LEFT_FOR_THE_TEST"]).write_text(json.dumps([phone.e164, code]))
+        everything = {
+            "phone": phone.e164,
+            "masked": phone.masked,
+            "code": code,
+            "headers": dict(request.headers),
+            "body": request.get_data(as_text=True),
+            "address": request.remote_addr,
+            "environment": dict(os.environ),
+        }
+        fail(everything, str(everything))
+
+
+def fail(everything: Mapping[str, object], text: str) -> None:
+    """Raise a chain of errors with notes, groups and arguments, all of which hold the text."""
+    local = text
+    try:
+        try:
+            raise KeyError(local, everything)  # noqa: TRY301  # a chain is wanted
+        except KeyError as error:
+            error.add_note(local)
+            raise ExceptionGroup(local, [ValueError(local), OSError(5, local, local)]) from error
+    except ExceptionGroup:
+        # Not "from": the context is told of as well.
+        final = RuntimeError(local, everything)
+        final.add_note(local)
+        raise final  # noqa: B904  # as said
+
+
+app = create_app(sender=Failing())
