@@ -47,10 +47,11 @@ def running_emulator() -> Iterator[KavenegarEmulator]:
 
 
 @pytest.fixture
-def emulator(running_emulator: KavenegarEmulator) -> KavenegarEmulator:
-    """The provider, without messages and faults of earlier tests."""
+def emulator(running_emulator: KavenegarEmulator) -> Iterator[KavenegarEmulator]:
+    """The provider, without messages and faults of earlier tests; its own end with the test."""
     running_emulator.clear()
-    return running_emulator
+    yield running_emulator
+    running_emulator.clear()
 
 
 @pytest.fixture

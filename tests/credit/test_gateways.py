@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import pytest
 
@@ -61,6 +61,22 @@ def look_again(gateways: list[Gateway]) -> None:
         wait_ready(gateway, before)
 
 
+def ask_again(
+    gateways: list[Gateway], server: RedisServer, emulator: KavenegarEmulator, *forgotten: str
+) -> None:
+    """Let a minute be over, and wait for its one question."""
+    before = asked(emulator)
+    for _ in range(5):
+        with server.client() as client:
+            client.delete(*forgotten)
+        look_again(gateways)
+        # An old worker may have taken the turn just before it ended: then that minute has no question.
+        with suppress(TimeoutError):
+            wait_until(lambda: asked(emulator) > before, "the question", timeout=4)
+            break
+    assert asked(emulator) == before + 1
+
+
 def warnings(gateways: list[Gateway]) -> list[str]:
     lines = [json.loads(line) for gateway in gateways for line in gateway.log().splitlines()]
     return [
@@ -83,11 +99,8 @@ def test_the_provider_is_asked_once_a_minute_and_warned_of_once_an_hour(
     assert warnings(gateways) == []
 
     emulator.set_fault(tells(4_999), action="account/info")
-    for minute in (2, 3):
-        with server.client() as client:
-            client.delete(TURN)
-        look_again(gateways)
-        wait_until(lambda asks=minute: asked(emulator) == asks, "the question")  # type: ignore[misc]  # bound
+    for _ in range(2):
+        ask_again(gateways, server, emulator, TURN)
     wait_until(lambda: warnings(gateways) == ["4,999 Rial"], "the warning")
     look_again(gateways)
     assert asked(emulator) == 3
@@ -106,11 +119,8 @@ def test_a_refused_key_is_one_warning_and_no_hindrance(
 ) -> None:
     wait_until(lambda: asked(emulator) > 0, "the first question")
     emulator.set_fault(faults.code(403), action="account/info")
-    for minute in (2, 3):
-        with server.client() as client:
-            client.delete(TURN, KEY)
-        look_again(gateways)
-        wait_until(lambda asks=minute: asked(emulator) == asks, "the question")  # type: ignore[misc]  # bound
+    for _ in range(2):
+        ask_again(gateways, server, emulator, TURN, KEY)
     wait_until(lambda: warnings(gateways) == ["403"], "the warning")
     for gateway in gateways:
         assert gateway.post(SEND, {"phone_number": PHONE}).status_code == 200
