@@ -65,16 +65,17 @@ def ask_again(
     gateways: list[Gateway], server: RedisServer, emulator: KavenegarEmulator, *forgotten: str
 ) -> None:
     """Let a minute be over, and wait for its one question."""
-    before = asked(emulator)
-    for _ in range(5):
+    before, minutes = asked(emulator), 0
+    while asked(emulator) == before and minutes < 5:
+        minutes += 1
         with server.client() as client:
             client.delete(*forgotten)
         look_again(gateways)
         # An old worker may have taken the turn just before it ended: then that minute has no question.
         with suppress(TimeoutError):
-            wait_until(lambda: asked(emulator) > before, "the question", timeout=4)
-            break
-    assert asked(emulator) == before + 1
+            wait_until(lambda: asked(emulator) > before, "the question", timeout=8)
+    # On a busy machine the question of a minute may come when the next has begun; none has two.
+    assert before < asked(emulator) <= before + minutes
 
 
 def warnings(gateways: list[Gateway]) -> list[str]:
@@ -102,8 +103,9 @@ def test_the_provider_is_asked_once_a_minute_and_warned_of_once_an_hour(
     for _ in range(2):
         ask_again(gateways, server, emulator, TURN)
     wait_until(lambda: warnings(gateways) == ["4,999 Rial"], "the warning")
+    in_all = asked(emulator)
     look_again(gateways)
-    assert asked(emulator) == 3
+    assert asked(emulator) == in_all
     assert warnings(gateways) == ["4,999 Rial"]
     assert {scrape(gateway).value("sms_credit_rials") for gateway in gateways} == {4_999}
     # Each question stands in the metrics of the gateway that asked.
@@ -111,7 +113,7 @@ def test_the_provider_is_asked_once_a_minute_and_warned_of_once_an_hour(
         scrape(gateway).value("sms_provider_call_duration_seconds_count", call="account/info")
         for gateway in gateways
     ]
-    assert sum(calls) == 3
+    assert sum(calls) == in_all
 
 
 def test_a_refused_key_is_one_warning_and_no_hindrance(
