@@ -8,7 +8,7 @@ from contextlib import ExitStack, suppress
 
 import pytest
 
-from otp_gateway.store.account import KEY, TURN
+from otp_gateway.store.account import TURN
 from tests.api.support import PHONE, SEND
 from tests.conftest import SECRET_KEY
 from tests.credit.test_watch import asked, tells
@@ -90,7 +90,7 @@ def warnings(gateways: list[Gateway]) -> list[str]:
 def test_the_provider_is_asked_once_a_minute_and_warned_of_once_an_hour(
     gateways: list[Gateway], server: RedisServer, emulator: KavenegarEmulator
 ) -> None:
-    wait_until(lambda: asked(emulator) > 0, "the first question")
+    wait_until(lambda: scrape(gateways[0]).has("sms_credit_rials"), "the first answer")
     look_again(gateways)
     # More than four workers have looked by now.
     assert asked(emulator) == 1
@@ -100,29 +100,22 @@ def test_the_provider_is_asked_once_a_minute_and_warned_of_once_an_hour(
     assert warnings(gateways) == []
 
     emulator.set_fault(tells(4_999), action="account/info")
-    for _ in range(2):
-        ask_again(gateways, server, emulator, TURN)
+    ask_again(gateways, server, emulator, TURN)
+    # Before the next workers come: one that ends meanwhile may end with its warning.
     wait_until(lambda: warnings(gateways) == ["4,999 Rial"], "the warning")
+    ask_again(gateways, server, emulator, TURN)
     in_all = asked(emulator)
-    look_again(gateways)
-    assert asked(emulator) == in_all
     assert warnings(gateways) == ["4,999 Rial"]
     assert {scrape(gateway).value("sms_credit_rials") for gateway in gateways} == {4_999}
-    # Each question stands in the metrics of the gateway that asked.
-    calls = [
-        scrape(gateway).value("sms_provider_call_duration_seconds_count", call="account/info")
-        for gateway in gateways
-    ]
-    assert sum(calls) == in_all
+    assert asked(emulator) == in_all
 
 
 def test_a_refused_key_is_one_warning_and_no_hindrance(
-    gateways: list[Gateway], server: RedisServer, emulator: KavenegarEmulator
+    emulator: KavenegarEmulator, request: pytest.FixtureRequest
 ) -> None:
-    wait_until(lambda: asked(emulator) > 0, "the first question")
+    # The first question of all is refused.
     emulator.set_fault(faults.code(403), action="account/info")
-    for _ in range(2):
-        ask_again(gateways, server, emulator, TURN, KEY)
+    gateways: list[Gateway] = request.getfixturevalue("gateways")
     wait_until(lambda: warnings(gateways) == ["403"], "the warning")
     for gateway in gateways:
         assert gateway.post(SEND, {"phone_number": PHONE}).status_code == 200
