@@ -26,11 +26,10 @@ class Arrivals:
         given = request.headers.get(passes.HEADER)
         if given is None or not passes.is_good(self._key, given):
             return None
-        hops = ",".join(request.headers.getlist("X-Forwarded-For")).split(",")
         return {
             "trusted_proxies": self._trusted_proxies,
             "client": clients.networks(request, self._trusted_proxies)[-1],
-            "forwarded_for": [hop.strip() for hop in hops if hop.strip()],
+            "forwarded_for": [hop.strip() for hop in clients.forwarded_for(request) if hop.strip()],
             "forwarding": sorted(clients.forwarding_headers(request) - {"x-forwarded-for"}),
             "host": request.headers.get("Host", ""),
         }

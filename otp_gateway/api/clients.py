@@ -54,7 +54,7 @@ def networks(request: Request, trusted_proxies: int) -> tuple[str, ...]:
     """
     address = _address(request.remote_addr or "")
     if trusted_proxies:
-        hops = ",".join(request.headers.getlist("X-Forwarded-For")).split(",")
+        hops = forwarded_for(request)
         if len(hops) >= trusted_proxies:
             address = _address(hops[-trusted_proxies]) or address
     if address is None:
@@ -62,6 +62,11 @@ def networks(request: Request, trusted_proxies: int) -> tuple[str, ...]:
     if isinstance(address, ipaddress.IPv4Address):
         return (str(address),)
     return tuple(str(ipaddress.ip_network((address.packed, prefix), strict=False)) for prefix in (48, 64))
+
+
+def forwarded_for(request: Request) -> list[str]:
+    """The hops of X-Forwarded-For as they came, over several lines too; the nearest stands last."""
+    return ",".join(request.headers.getlist("X-Forwarded-For")).split(",")
 
 
 def forwarding_headers(request: Request) -> set[str]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
-from flask import Flask, Response, g, request
+from flask import Flask, Response, g
 from flask_limiter import RateLimitExceeded
 from werkzeug.exceptions import HTTPException, InternalServerError
 
@@ -58,9 +58,7 @@ def install(app: Flask, report: Callable[..., None]) -> None:
     """Answer every error of every route with a problem document; ``report`` the unexpected ones."""
 
     def unexpected(error: Exception) -> Response:
-        report(
-            error, request_id=g.get("request_id"), route=request.url_rule.rule if request.url_rule else None
-        )
+        report(error, request_id=g.get("request_id"), route=journal.route())
         return _unexpected(error)
 
     def broken(error: InternalServerError) -> Response:

@@ -32,6 +32,21 @@ def note(**values: Any) -> None:
     notes.update((name, value) for name, value in values.items() if value is not None)
 
 
+def route() -> str | None:
+    """The rule that the request has met, not its path: a path is whatever a client writes."""
+    return request.url_rule.rule if request.url_rule else None
+
+
+def method() -> str | None:
+    """The request's method, if it is one of HTTP's: that too is whatever a client writes."""
+    return request.method if request.method in METHODS else None
+
+
+def elapsed() -> float:
+    """Seconds since the request came."""
+    return time.monotonic() - float(g.started)
+
+
 def _open() -> None:
     g.started = time.monotonic()
     given = request.headers.get("X-Request-ID", "")
@@ -55,11 +70,10 @@ def _close(response: Response) -> Response:
     logger.info(
         "request",
         request_id=g.request_id,
-        method=request.method if request.method in METHODS else None,
-        # The rule, not the path: a path holds what a client writes into it, and so may a method.
-        route=request.url_rule.rule if request.url_rule else None,
+        method=method(),
+        route=route(),
         status=response.status_code,
-        duration_ms=round((time.monotonic() - g.started) * 1000, 1),
+        duration_ms=round(elapsed() * 1000, 1),
         **g.get("notes", {}),
     )
     return response

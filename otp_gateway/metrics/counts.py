@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import time
-
 from flask import Flask, Response, g, request
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from otp_gateway.api.journal import METHODS
+from otp_gateway.api import journal
 from otp_gateway.errors import SendFailed
 from otp_gateway.metrics import shared
 
@@ -101,15 +99,13 @@ class Metrics:
         self._provider_errors.labels(call, error.label, error.fault).inc()
 
     def _open(self) -> None:
-        g.measured_from = time.monotonic()
+        g.in_progress = True
         self._in_progress.inc()
 
     def _close(self, response: Response) -> Response:
-        # The rule, not the path: a path is whatever a client writes.
-        route = request.url_rule.rule if request.url_rule else "unmatched"
-        method = request.method if request.method in METHODS else "other"
+        route, method = journal.route() or "unmatched", journal.method() or "other"
         self._requests.labels(route, method, str(response.status_code)).inc()
-        self._request_seconds.labels(route).observe(time.monotonic() - g.measured_from)
+        self._request_seconds.labels(route).observe(journal.elapsed())
         notes = g.get("notes", {})
         endpoint = request.endpoint or ""
         # A preflight (OPTIONS) of a route has its endpoint too, and sends nothing.
@@ -122,7 +118,7 @@ class Metrics:
 
     def _leave(self, _: BaseException | None) -> None:
         # Not set where another before-request function ended the request before ours.
-        if "measured_from" in g:
+        if "in_progress" in g:
             self._in_progress.dec()
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
