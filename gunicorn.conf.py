@@ -7,7 +7,7 @@ import sys
 import tempfile
 
 from otp_gateway import log
-from otp_gateway.metrics import shared
+from otp_gateway.metrics import multiprocess
 from otp_gateway.settings import Settings, SettingsError
 
 try:
@@ -38,19 +38,19 @@ def on_starting(server):  # type: ignore[no-untyped-def]  # gunicorn's Arbiter h
 
 def when_ready(server):  # type: ignore[no-untyped-def]  # as above
     """Make room for the workers' metrics: when the port is ours, for a start that fails clears nothing."""
-    directory = os.environ[shared.DIRECTORY] = tempfile.mkdtemp(prefix="otp-gateway-")
+    directory = os.environ[multiprocess.DIRECTORY] = tempfile.mkdtemp(prefix="otp-gateway-")
     # With gunicorn's --user the workers are not who we are.
     os.chown(directory, server.cfg.uid, server.cfg.gid)
 
 
 def pre_fork(server, worker):  # type: ignore[no-untyped-def]  # as above
     """Give the new worker a place among the metrics that no living one has."""
-    worker.slot = shared.free_slot(other.slot for other in server.WORKERS.values())
+    worker.slot = multiprocess.free_slot(other.slot for other in server.WORKERS.values())
 
 
 def post_fork(server, worker):  # type: ignore[no-untyped-def]  # as above
     """Count in the worker's own place."""
-    shared.join(os.environ[shared.DIRECTORY], worker.slot)
+    multiprocess.join(os.environ[multiprocess.DIRECTORY], worker.slot)
 
 
 def post_worker_init(worker):  # type: ignore[no-untyped-def]  # as above
@@ -66,9 +66,9 @@ def post_worker_init(worker):  # type: ignore[no-untyped-def]  # as above
 
 def child_exit(server, worker):  # type: ignore[no-untyped-def]  # as above
     """The worker does nothing any more."""
-    shared.leave(os.environ[shared.DIRECTORY], worker.slot)
+    multiprocess.leave(os.environ[multiprocess.DIRECTORY], worker.slot)
 
 
 def on_exit(server):  # type: ignore[no-untyped-def]  # as above
     """Leave nothing behind."""
-    shutil.rmtree(os.environ.get(shared.DIRECTORY, ""), ignore_errors=True)
+    shutil.rmtree(os.environ.get(multiprocess.DIRECTORY, ""), ignore_errors=True)

@@ -4,25 +4,26 @@ from __future__ import annotations
 
 from flask import Flask
 
-from otp_gateway import admin, cli, credit, log, monitoring, pages
-from otp_gateway.api import clients, cors, errors, health, journal, jwks, limits, openapi, operations, routes
-from otp_gateway.api.arrival import Arrivals
-from otp_gateway.api.delivery import InBody, InCookies
-from otp_gateway.api.requests import MAX_BODY
+from otp_gateway import admin, cli, credit_watch, error_reports, log, pages
+from otp_gateway.api import client_address, cors, health, jwks, problems, rate_limit, request_log, routes
+from otp_gateway.api.body import MAX_BODY
+from otp_gateway.api.proxy_echo import Arrivals
+from otp_gateway.api.token_transport import InBody, InCookies
 from otp_gateway.codes import Codes
 from otp_gateway.errors import StoreUnavailable
-from otp_gateway.metrics import scrape
-from otp_gateway.metrics.counts import Metrics
-from otp_gateway.metrics.facts import Facts
+from otp_gateway.metrics import endpoint
+from otp_gateway.metrics.gauges import Facts
+from otp_gateway.metrics.metrics import Metrics
+from otp_gateway.openapi import document, operations
 from otp_gateway.pages import docs
 from otp_gateway.phones import PhoneParser
 from otp_gateway.senders import Sender, sender_for
-from otp_gateway.senders.kavenegar_desk import KavenegarDesk
+from otp_gateway.senders.kavenegar.reports import KavenegarDesk
 from otp_gateway.service import OtpService
 from otp_gateway.settings import Settings
 from otp_gateway.store import RedisStore, connect
-from otp_gateway.store.account import AccountStore
 from otp_gateway.store.connect import Client
+from otp_gateway.store.provider_account import AccountStore
 from otp_gateway.tokens import Tokens
 
 
@@ -35,7 +36,7 @@ def create_app(
     """
     settings = settings or Settings.load()
     log.configure(settings.log_level)
-    report = monitoring.reporter(settings.sentry_dsn)
+    report = error_reports.reporter(settings.sentry_dsn)
     metrics = Metrics()
 
     codes, *former = (
@@ -57,14 +58,14 @@ def create_app(
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY + 1
     # After-request functions run last to first: the journal writes its line when the headers stand.
-    journal.install(app)
+    request_log.install(app)
     metrics.install(app)
-    errors.install(app, report)
+    problems.install(app, report)
     cors.install(app, settings.cors_origins)
-    limits.install(app)
-    identify = clients.identifier(codes, settings.trusted_proxies)
+    rate_limit.install(app)
+    identify = client_address.identifier(codes, settings.trusted_proxies)
     phones = PhoneParser(settings.otp_regions)
-    door = limits.limiter(
+    door = rate_limit.limiter(
         store,
         {
             "usr.send_otp": settings.otp_ip_limits,
@@ -110,7 +111,7 @@ def create_app(
         redirects=settings.otp_login_redirect,
     )
     docs.install(app, document=operations.DOCUMENT)
-    openapi.install(
+    document.install(
         app,
         channels=settings.channels,
         code_length=settings.otp_length,
@@ -119,9 +120,11 @@ def create_app(
         metrics_token=bool(settings.metrics_token),
     )
     health.install(app, service, Arrivals(codes, settings.trusted_proxies))
-    scrape.install(app, metrics, Facts(settings, account.last), settings.metrics_token)
+    endpoint.install(app, metrics, Facts(settings, account.last), settings.metrics_token)
     if desk:
         # Started by gunicorn.conf.py, in each worker: a command needs no watch, and threads survive no fork.
-        app.extensions["credit_watch"] = credit.CreditWatch(account, settings.kavenegar_min_credit, report)
+        app.extensions["credit_watch"] = credit_watch.CreditWatch(
+            account, settings.kavenegar_min_credit, report
+        )
     cli.install(app, lambda: cli.Tools(settings, client, used_sender, desk, codes))
     return app

@@ -1,6 +1,6 @@
 """The domain's error tree: a stable code, words for people, data. Never an HTTP status.
 
-``otp_gateway.api.errors`` holds the one table that turns these into HTTP.
+``otp_gateway.api.problems`` holds the one table that turns these into HTTP.
 """
 
 from __future__ import annotations

@@ -14,10 +14,10 @@ from otp_gateway.admin.views import LOGIN_LIMIT, PREFIX, Delivery, Views
 from otp_gateway.codes import Codes
 from otp_gateway.phones import PhoneParser
 from otp_gateway.senders import Sender
-from otp_gateway.senders.kavenegar_desk import KavenegarDesk
+from otp_gateway.senders.kavenegar.reports import KavenegarDesk
 from otp_gateway.settings import Settings
-from otp_gateway.store.account import AccountStore
 from otp_gateway.store.panel import PanelStore
+from otp_gateway.store.provider_account import AccountStore
 from otp_gateway.store.usage import UsageStore
 
 __all__ = ["LOGIN_LIMIT", "install"]

@@ -16,14 +16,14 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from otp_gateway.admin.auth import Gatekeeper, check_csrf, csrf_token
 from otp_gateway.admin.charts import summarise
-from otp_gateway.api import limits
-from otp_gateway.api.errors import seconds
+from otp_gateway.api import rate_limit
+from otp_gateway.api.problems import seconds
 from otp_gateway.errors import InvalidPhoneNumber, SendFailed, StoreUnavailable, UnsupportedDestination
 from otp_gateway.log import get_logger
 from otp_gateway.model import Policy, Window
 from otp_gateway.phones import PhoneParser
-from otp_gateway.store.account import Account, AccountStore
 from otp_gateway.store.panel import PanelStore, PhoneState, is_pid
+from otp_gateway.store.provider_account import Account, AccountStore
 from otp_gateway.store.usage import SPANS, UsageStore
 
 PREFIX = "/admin"
@@ -85,7 +85,7 @@ class Views:
         for rule, method, view in (
             ("/", "GET", self.home),
             ("/login/", "GET", self.login),
-            ("/login/", "POST", door.limit(limits.notation(LOGIN_LIMIT))(self.log_in)),
+            ("/login/", "POST", door.limit(rate_limit.notation(LOGIN_LIMIT))(self.log_in)),
             ("/logout/", "POST", self.log_out),
             (TOKENS, "GET", self.tokens),
             (TOKENS, "POST", self.search),

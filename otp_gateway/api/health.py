@@ -6,9 +6,9 @@ from http import HTTPStatus
 
 from flask import Flask, Response, jsonify
 
-from otp_gateway.api import replies
-from otp_gateway.api.arrival import Arrivals
-from otp_gateway.api.errors import problem
+from otp_gateway.api import response_schemas
+from otp_gateway.api.problems import problem
+from otp_gateway.api.proxy_echo import Arrivals
 from otp_gateway.errors import GatewayError
 from otp_gateway.service import OtpService
 
@@ -20,7 +20,7 @@ def install(app: Flask, service: OtpService, arrivals: Arrivals) -> None:
     def healthz() -> Response:
         arrival = arrivals.tell()
         response = jsonify(
-            replies.Healthy().dump({"status": "ok"}) | ({"arrival": arrival} if arrival else {})
+            response_schemas.Healthy().dump({"status": "ok"}) | ({"arrival": arrival} if arrival else {})
         )
         # A cache in front would answer for a process that is gone, or tell one arrival to another caller.
         response.headers["Cache-Control"] = "no-store"
@@ -33,7 +33,7 @@ def install(app: Flask, service: OtpService, arrivals: Arrivals) -> None:
         states = {name: error.code if error else "ok" for name, error in parts.items()}
         if failed:
             return _unready(states, next(iter(failed.values())))
-        return jsonify(replies.Ready().dump({"status": "ready", "parts": states}))
+        return jsonify(response_schemas.Ready().dump({"status": "ready", "parts": states}))
 
 
 def _unready(states: dict[str, str], error: GatewayError) -> Response:

@@ -1,101 +1,160 @@
-"""Every kind of problem that the interface answers with, in words: what the OpenAPI document says of them."""
+"""The one table that turns errors into HTTP: problem documents as RFC 9457 has them."""
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import json
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
+from flask import Flask, Response, g
+from flask_limiter import RateLimitExceeded
+from werkzeug.exceptions import HTTPException, InternalServerError
+
 from otp_gateway import errors
-from otp_gateway.api.errors import FRAMEWORK_DETAILS, STATUS, UNEXPECTED, code_of, document
+from otp_gateway.api import request_log
+from otp_gateway.log import get_logger
+from otp_gateway.model import Admission
 
-# What stands beside the standard members, by code: an example of each.
-MEMBERS: dict[str, dict[str, Any]] = {
-    errors.InvalidRequest.code: {"errors": {"phone_number": ["Missing data for required field."]}},
-    errors.InvalidCode.code: {"attempts_remaining": 2},
+STATUS: dict[type[errors.GatewayError], HTTPStatus] = {
+    errors.InvalidRequest: HTTPStatus.BAD_REQUEST,
+    errors.InvalidPhoneNumber: HTTPStatus.BAD_REQUEST,
+    errors.UnsupportedDestination: HTTPStatus.BAD_REQUEST,
+    errors.InvalidCode: HTTPStatus.BAD_REQUEST,
+    errors.TooManyAttempts: HTTPStatus.TOO_MANY_REQUESTS,
+    errors.TooManyOtpRequests: HTTPStatus.TOO_MANY_REQUESTS,
+    errors.RateLimited: HTTPStatus.TOO_MANY_REQUESTS,
+    errors.InvalidToken: HTTPStatus.UNAUTHORIZED,
+    errors.CrossOrigin: HTTPStatus.FORBIDDEN,
+    errors.SmsNotConfigured: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.SmsFailed: HTTPStatus.BAD_GATEWAY,
+    errors.SmsUnconfirmed: HTTPStatus.GATEWAY_TIMEOUT,
+    errors.StoreUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
 }
-# Those that the web framework finds, or that routes raise as such.
-FRAMEWORK_MEANINGS = {
-    HTTPStatus.FORBIDDEN: "Not from here: this is for the machine's own monitoring.",
-    HTTPStatus.NOT_FOUND: "No route has this path.",
-    HTTPStatus.METHOD_NOT_ALLOWED: "The path has other methods; `Allow` names them.",
-    HTTPStatus.PRECONDITION_FAILED: "`If-Match` names another version than the one that is here.",
-    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body is larger than 8 KiB.",
-    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "The body is not declared as `application/json`.",
-    HTTPStatus.INTERNAL_SERVER_ERROR: "A fault of the gateway; `X-Request-ID` leads to it in the log.",
+PROBLEM = "application/problem+json"
+# Codes of the errors that the web framework finds by itself; any other keeps its status's own name.
+FRAMEWORK_CODES = {
+    HTTPStatus.BAD_REQUEST: errors.InvalidRequest.code,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "payload_too_large",
+    HTTPStatus.INTERNAL_SERVER_ERROR: "internal_error",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """One code: its status, what it means, and an example's words and members."""
-
-    code: str
-    status: HTTPStatus
-    meaning: str
-    detail: str
-    members: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def name(self) -> str:
-        """What its schema is called, as InvalidCode."""
-        return "".join(word.capitalize() for word in self.code.split("_"))
-
-    @property
-    def example(self) -> dict[str, Any]:
-        """Such a problem document."""
-        return document(self.status, self.code, self.detail, **self.members)
-
-    @property
-    def schema(self) -> dict[str, Any]:
-        """What sets it apart from other problems."""
-        fixed = {name: {"const": self.example[name]} for name in ("type", "title", "status", "code")}
-        about = {"type": "object", "properties": fixed, "required": [*fixed, *self.members]}
-        return {
-            "description": self.meaning,
-            "type": "object",
-            "allOf": [{"$ref": "#/components/schemas/Problem"}, about],
-        }
-
-
-def _of_gateway(error: type[errors.GatewayError], status: HTTPStatus) -> Kind:
-    meaning = (inspect.getdoc(error) or "").partition("\n\n")[0].replace("\n", " ").replace("``", "`")
-    return Kind(error.code, status, meaning, error.detail, MEMBERS.get(error.code, {}))
-
-
-def _of_framework(status: HTTPStatus, meaning: str) -> Kind:
-    details = FRAMEWORK_DETAILS | {HTTPStatus.INTERNAL_SERVER_ERROR: UNEXPECTED}
-    return Kind(code_of(status), status, meaning, details.get(status, status.phrase))
-
-
-KINDS = {
-    kind.code: kind
-    for kind in (
-        *(_of_gateway(error, status) for error, status in STATUS.items()),
-        *(_of_framework(status, meaning) for status, meaning in FRAMEWORK_MEANINGS.items()),
-    )
+# Where the framework's words are long-winded or meant for a person with a browser.
+FRAMEWORK_DETAILS = {
+    HTTPStatus.NOT_FOUND: "There is nothing here",
+    HTTPStatus.METHOD_NOT_ALLOWED: "The method is not allowed here",
+    HTTPStatus.PRECONDITION_FAILED: "What is here is not what If-Match names",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body is larger than 8 KiB",
 }
-FORBIDDEN = code_of(HTTPStatus.FORBIDDEN)
-NOT_FOUND = code_of(HTTPStatus.NOT_FOUND)
-METHOD_NOT_ALLOWED = code_of(HTTPStatus.METHOD_NOT_ALLOWED)
-PRECONDITION_FAILED = code_of(HTTPStatus.PRECONDITION_FAILED)
-INTERNAL_ERROR = code_of(HTTPStatus.INTERNAL_SERVER_ERROR)
-# Of a body: too large, no JSON, or not what the schema says.
-BODY = (
-    errors.InvalidRequest.code,
-    code_of(HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
-    code_of(HTTPStatus.UNSUPPORTED_MEDIA_TYPE),
-)
-# Of the limit of an address, which Redis counts.
-DOOR = (errors.RateLimited.code, errors.StoreUnavailable.code)
-# Of a phone, whatever is asked for it.
-PHONE = (errors.InvalidPhoneNumber.code, errors.UnsupportedDestination.code, errors.TooManyAttempts.code)
-# Of a send.
-SEND = (
-    errors.TooManyOtpRequests.code,
-    errors.SmsNotConfigured.code,
-    errors.SmsFailed.code,
-    errors.SmsUnconfirmed.code,
-)
+UNEXPECTED = "The server met an unexpected condition"
+# Seconds after which a client may try again; only a hint, nobody knows when Redis or an operator is back.
+RETRY_HINTS: dict[type[errors.GatewayError], int] = {
+    errors.StoreUnavailable: 2,
+    errors.SmsNotConfigured: 60,
+}
+logger = get_logger("otp_gateway.errors")
+
+
+def install(app: Flask, report: Callable[..., None]) -> None:
+    """Answer every error of every route with a problem document; ``report`` the unexpected ones."""
+
+    def unexpected(error: Exception) -> Response:
+        report(error, request_id=g.get("request_id"), route=request_log.route())
+        return _unexpected(error)
+
+    def broken(error: InternalServerError) -> Response:
+        """What an after-request function or an error handler has raised itself."""
+        return unexpected(error.original_exception or error)  # type: ignore[arg-type]  # stub: BaseException
+
+    app.register_error_handler(errors.GatewayError, _expected)
+    app.register_error_handler(RateLimitExceeded, _rate_limited)
+    app.register_error_handler(HTTPException, _framework)
+    app.register_error_handler(InternalServerError, broken)
+    app.register_error_handler(Exception, unexpected)
+    app.after_request(_unmet)
+
+
+def document(status: HTTPStatus, code: str, detail: str, **members: Any) -> dict[str, Any]:
+    """The problem document; ``members`` are added beside the standard ones."""
+    return {
+        "type": f"urn:otp-gateway:problem:{code}",
+        "title": status.phrase,
+        "status": int(status),
+        "detail": detail,
+        "code": code,
+        **members,
+    }
+
+
+def problem(status: HTTPStatus, code: str, detail: str, **members: Any) -> Response:
+    """The same as a reply, ``application/problem+json``."""
+    request_log.note(error=code)
+    body = json.dumps(document(status, code, detail, **members), ensure_ascii=False)
+    return Response(f"{body}\n", status, mimetype=PROBLEM)
+
+
+def code_of(status: HTTPStatus) -> str:
+    """The code of an error that the web framework finds by itself."""
+    return FRAMEWORK_CODES.get(status, status.phrase.lower().replace(" ", "_"))
+
+
+def seconds(milliseconds: int) -> int:
+    """Whole seconds that are surely long enough."""
+    return max(1, -(-milliseconds // 1000))
+
+
+def _expected(error: errors.GatewayError) -> Response:
+    response = problem(STATUS[type(error)], error.code, error.detail, **error.data)
+    if isinstance(error, errors.Refused):
+        response.headers["Retry-After"] = str(seconds(_wait(error)))
+        request_log.note(limit=error.limit)
+    elif type(error) in RETRY_HINTS:
+        response.headers["Retry-After"] = str(RETRY_HINTS[type(error)])
+    if isinstance(error, errors.InvalidToken):
+        # RFC 6750, section 3.
+        response.headers["WWW-Authenticate"] = 'Bearer realm="otp-gateway", error="invalid_token"'
+    if isinstance(error, errors.SendFailed):
+        request_log.note(reason=error.reason, fault=error.fault, provider_code=error.provider_code)
+    if isinstance(error, errors.StoreUnavailable):
+        request_log.note(reason=error.reason)
+    return response
+
+
+def _wait(error: errors.Refused) -> int:
+    """The phone's wait, or the address's where that is longer: waiting must be enough."""
+    admission: Admission | None = g.get("admission")
+    return max(error.retry_after, admission.retry_after if admission else 0)
+
+
+def _rate_limited(_: RateLimitExceeded) -> Response:
+    return _expected(errors.RateLimited(0))
+
+
+def _framework(error: HTTPException) -> Response:
+    status = HTTPStatus(error.code or HTTPStatus.INTERNAL_SERVER_ERROR)
+    detail = FRAMEWORK_DETAILS.get(status) or error.description or status.phrase
+    code = code_of(status)
+    # The same members as when a route finds it.
+    members: dict[str, Any] = {"errors": {}} if code == errors.InvalidRequest.code else {}
+    response = problem(status, code, detail, **members)
+    for name, value in error.get_headers():
+        if name not in ("Content-Type", "Content-Length"):
+            response.headers[name] = value
+    return response
+
+
+def _unexpected(error: Exception) -> Response:
+    logger.error("unhandled exception", exc_info=error, request_id=g.get("request_id"))
+    status = HTTPStatus.INTERNAL_SERVER_ERROR
+    return problem(status, code_of(status), UNEXPECTED)
+
+
+def _unmet(response: Response) -> Response:
+    """Werkzeug gives an unmet If-Match its status, but leaves in the reply what was not to be sent."""
+    status = HTTPStatus.PRECONDITION_FAILED
+    if response.status_code == status and response.mimetype != PROBLEM:
+        response.close()
+        response.direct_passthrough = False
+        response.set_data(problem(status, code_of(status), FRAMEWORK_DETAILS[status]).get_data())
+        response.mimetype = PROBLEM
+        response.headers["Cache-Control"] = "no-store"
+    return response

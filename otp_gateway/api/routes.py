@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from flask import Blueprint, Flask, Response, jsonify
 from flask_limiter import Limiter
 
-from otp_gateway.api import limits, replies, requests, schemas
-from otp_gateway.api.delivery import Delivery
+from otp_gateway.api import body, rate_limit, request_schemas, response_schemas
+from otp_gateway.api.token_transport import Delivery
 from otp_gateway.model import Channel, Window
 from otp_gateway.phones import PhoneParser
 from otp_gateway.service import OtpService
@@ -32,17 +32,17 @@ def install(
 ) -> None:
     """Serve the API's routes from the app."""
     routes = Blueprint("usr", __name__, url_prefix=PREFIX)
-    send_schema = schemas.send_request(channels)
-    verify_schema = schemas.verify_request(code_length)
+    send_schema = request_schemas.send_request(channels)
+    verify_schema = request_schemas.verify_request(code_length)
 
     routes.before_request(identify)
 
     @routes.post("/otp")
-    @door.limit(limits.notation(otp_ip_limits))
+    @door.limit(rate_limit.notation(otp_ip_limits))
     def send_otp() -> Response:
-        body = requests.body(send_schema)
-        phone = requests.phone(phones, body)
-        sent = service.request(phone, body["channel"], requests.caller())
+        fields = body.load(send_schema)
+        phone = body.phone(phones, fields)
+        sent = service.request(phone, fields["channel"], body.caller())
         answer = {
             "message": "OTP sent successfully",
             "phone_number": phone.e164,
@@ -51,35 +51,35 @@ def install(
             # Up: waiting that long is enough.
             "resend_in": -(-sent.resend_in // 1000),
         }
-        return jsonify(replies.Sent().dump(answer))
+        return jsonify(response_schemas.Sent().dump(answer))
 
     @routes.post("/otp/verify")
-    @door.limit(limits.notation(otp_ip_limits))
+    @door.limit(rate_limit.notation(otp_ip_limits))
     def verify_otp() -> Response:
-        body = requests.body(verify_schema)
+        fields = body.load(verify_schema)
         delivery.guard()
-        phone = requests.phone(phones, body)
-        return delivery.give(service.verify(phone, body["code"], requests.caller()))
+        phone = body.phone(phones, fields)
+        return delivery.give(service.verify(phone, fields["code"], body.caller()))
 
     @routes.post("/token/refresh")
-    @door.limit(limits.notation(token_ip_limits))
+    @door.limit(rate_limit.notation(token_ip_limits))
     def refresh() -> Response:
         token = delivery.refresh_token()
         delivery.guard()
-        return delivery.give(service.refresh(token, requests.caller()))
+        return delivery.give(service.refresh(token, body.caller()))
 
     @routes.post("/token/revoke")
-    @door.limit(limits.notation(token_ip_limits))
+    @door.limit(rate_limit.notation(token_ip_limits))
     def revoke() -> Response:
         token = delivery.refresh_token()
         delivery.guard()
-        service.revoke(token, requests.caller())
+        service.revoke(token, body.caller())
         return delivery.forget(Response(status=204))
 
     @routes.get("/me")
     def me() -> Response:
         user = service.user(delivery.access_token())
-        return jsonify(replies.User().dump({"id": user.id, "phone_number": user.phone.e164}))
+        return jsonify(response_schemas.User().dump({"id": user.id, "phone_number": user.phone.e164}))
 
     @routes.after_request
     def private(response: Response) -> Response:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from otp_gateway.checks import arrival, configured, provider, stored
+from otp_gateway.checks import kavenegar, proxies, redis
+from otp_gateway.checks import settings as settings_checks
 from otp_gateway.checks.finding import Finding, fault, within
-from otp_gateway.checks.outside import Site
+from otp_gateway.checks.site import Site
 from otp_gateway.codes import Codes
-from otp_gateway.senders.kavenegar_desk import KavenegarDesk
+from otp_gateway.senders.kavenegar.reports import KavenegarDesk
 from otp_gateway.settings import Settings, SettingsError
 from otp_gateway.store.connect import Client
 
@@ -27,10 +28,10 @@ def run(
 
     Nothing is changed and no SMS is sent. None of the messages holds a secret.
     """
-    yield from configured.look(settings)
-    yield from within(PROVIDER_SECONDS, "sms", provider.look(settings, desk))
-    yield from within(REDIS_SECONDS, "redis", stored.look(settings, client))
-    yield from within(OUTSIDE_SECONDS, "https", arrival.look(settings, codes, site))
+    yield from settings_checks.look(settings)
+    yield from within(PROVIDER_SECONDS, "sms", kavenegar.look(settings, desk))
+    yield from within(REDIS_SECONDS, "redis", redis.look(settings, client))
+    yield from within(OUTSIDE_SECONDS, "https", proxies.look(settings, codes, site))
 
 
 def unreadable(error: SettingsError) -> Iterator[Finding]:

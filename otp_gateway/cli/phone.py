@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 import click
 from flask.cli import AppGroup
 
-from otp_gateway.checks.provider import explain
-from otp_gateway.checks.stored import explain as explain_store
+from otp_gateway.checks.kavenegar import explain
+from otp_gateway.checks.redis import explain as explain_store
 from otp_gateway.cli.tools import Tools
 from otp_gateway.errors import InvalidPhoneNumber, SendFailed, StoreUnavailable, UnsupportedDestination
 from otp_gateway.model import Channel, PhoneNumber

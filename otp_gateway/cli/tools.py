@@ -8,7 +8,7 @@ from typing import Self
 
 from otp_gateway.codes import Codes
 from otp_gateway.senders import Sender, sender_for
-from otp_gateway.senders.kavenegar_desk import KavenegarDesk
+from otp_gateway.senders.kavenegar.reports import KavenegarDesk
 from otp_gateway.settings import Settings
 from otp_gateway.store import connect
 from otp_gateway.store.connect import Client

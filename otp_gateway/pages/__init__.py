@@ -11,7 +11,7 @@ from urllib.parse import urlencode, urlsplit
 
 from flask import Blueprint, Flask, Response, make_response, render_template, request
 
-from otp_gateway.pages import policy
+from otp_gateway.api import security_headers
 
 DEFAULT_LANGUAGE = "en"
 PERSIAN_DIGITS = str.maketrans("0123456789", "۰۱۲۳۴۵۶۷۸۹")
@@ -58,7 +58,7 @@ def install(
 
     @pages.after_request
     def protect(response: Response) -> Response:
-        policy.protect(response)
+        security_headers.protect(response)
         if request.endpoint == "pages.static":
             # Asked for anew each time (the ETag spares the transfer): page and script are of one release.
             response.cache_control.no_cache = True

@@ -15,7 +15,7 @@ from flask import (
     send_from_directory,
 )
 
-from otp_gateway.pages import policy
+from otp_gateway.api import security_headers
 
 # The package would serve a page of its own as well, but with a script in it, which our policy forbids.
 FOLDER = str(resources.files("flask_swagger_ui").joinpath("dist"))
@@ -46,6 +46,6 @@ def install(app: Flask, *, document: str) -> None:
     def protect(response: Response) -> Response:
         # Asked for anew each time (the ETag spares the transfer): page and script are of one release.
         response.cache_control.no_cache = True
-        return policy.protect(response, CHANGES)
+        return security_headers.protect(response, CHANGES)
 
     app.register_blueprint(docs)

@@ -8,7 +8,7 @@ from typing import Protocol
 from otp_gateway.model import Channel, PhoneNumber
 from otp_gateway.observer import UNOBSERVED, Observer
 from otp_gateway.senders.console import ConsoleSender
-from otp_gateway.senders.kavenegar import KavenegarSender
+from otp_gateway.senders.kavenegar.sender import KavenegarSender
 from otp_gateway.settings import Settings
 
 

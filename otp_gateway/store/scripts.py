@@ -25,7 +25,7 @@ from otp_gateway.errors import StoreUnavailable
 from otp_gateway.model import Clock
 from otp_gateway.observer import UNOBSERVED, Observer
 from otp_gateway.store.connect import Client
-from otp_gateway.store.faults import reason
+from otp_gateway.store.error_labels import reason
 
 # Seconds until a call gives up. With the attempt that is then under way, the door and one transition end
 # well within 3 s.
@@ -85,7 +85,7 @@ class Scripts:
         self._observer = observer
         self._sources = {
             file.name.removesuffix(".lua"): file.read_text(encoding="utf-8")
-            for file in resources.files(__package__).iterdir()
+            for file in resources.files(__package__).joinpath("lua").iterdir()
             if file.name.endswith(".lua")
         }
         # SHA-1 is how Redis names a script, nothing more.

@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from otp_gateway.store.account import AccountStore
 from otp_gateway.store.connect import Client
+from otp_gateway.store.provider_account import AccountStore
 from tests.admin.support import TOKENS, USAGE, make_panel, pid_of, signed_in
 from tests.api.support import OTHER, PHONE, Api, Recorder
 from tests.senders.support import refusing

@@ -165,7 +165,7 @@ def run() -> Iterator[Run]:
         server.client() as store,
     ):
         run = Run(gateway, emulator, store)
-        scripts = len(list((ROOT / "otp_gateway" / "store").glob("*.lua")))
+        scripts = len(list((ROOT / "otp_gateway" / "store" / "lua").glob("*.lua")))
         # One worker answers while the other still makes itself ready.
         wait_until(lambda: calls(store, SCRIPT_LOADS) == 2 * scripts, "both workers")
         play(run)

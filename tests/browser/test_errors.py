@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import Route, expect
 
-from otp_gateway.api.errors import FRAMEWORK_CODES, STATUS
+from otp_gateway.api.problems import FRAMEWORK_CODES, STATUS
 from tests.browser.conftest import MakePerson, environment
 from tests.browser.person import PHONE, TYPED, Person, texts
 from tests.support import kavenegar_faults as faults

@@ -12,7 +12,7 @@ from click.testing import Result
 from flask import Flask
 
 from otp_gateway.codes import Codes
-from otp_gateway.senders.kavenegar_desk import ADVICE
+from otp_gateway.senders.kavenegar.reports import ADVICE
 from otp_gateway.store.connect import connect
 from tests.admin.support import everything
 from tests.api.support import AWAY, HOME, OTHER, PHONE, Api, keys_of, make_api, wrong

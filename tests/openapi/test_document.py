@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from openapi_spec_validator import validate
 
-from otp_gateway.api.schemas import BLANKS, CODE_DIGITS
+from otp_gateway.api.request_schemas import BLANKS, CODE_DIGITS
 from tests.openapi.provoke import JWKS, METRICS_TOKEN, OTP, PROVOKE
 from tests.openapi.site import Site
 from tests.sessions.forging import variables_of

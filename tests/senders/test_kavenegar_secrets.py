@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from otp_gateway.senders.kavenegar_api import Kavenegar
+from otp_gateway.senders.kavenegar.api import Kavenegar
 from tests.senders.support import CODE, KEY, PHONE, TEMPLATE, failure, raw, refusing, sender_to, silent
 from tests.support import kavenegar_faults as faults
 from tests.support.gateway import ROOT

@@ -29,7 +29,7 @@ Call = Callable[[], requests.Response]
 
 
 def sha(script: str) -> bytes:
-    source = Path(otp_gateway.store.__file__).with_name(f"{script}.lua").read_bytes()
+    source = Path(otp_gateway.store.__file__).with_name("lua").joinpath(f"{script}.lua").read_bytes()
     return hashlib.sha1(source, usedforsecurity=False).hexdigest().encode()
 
 

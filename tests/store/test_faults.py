@@ -11,8 +11,8 @@ from redis._parsers import BaseParser
 
 from otp_gateway.errors import StoreUnavailable
 from otp_gateway.store import connect
-from otp_gateway.store.account import AccountStore
-from otp_gateway.store.faults import KINDS, MARKS, OTHER, reason
+from otp_gateway.store.error_labels import KINDS, MARKS, OTHER, reason
+from otp_gateway.store.provider_account import AccountStore
 from tests.support.servers import free_port
 
 LABELS = {label for _, label in (*KINDS, *MARKS)} | {OTHER}

@@ -13,7 +13,7 @@ from otp_gateway.store import connect
 from tests.store.bench import PHONE, Bench
 from tests.support.redis_server import RedisServer
 
-FOLDER = Path(__file__).parents[2] / "otp_gateway" / "store"
+FOLDER = Path(__file__).parents[2] / "otp_gateway" / "store" / "lua"
 SCRIPTS = {path.stem: path.read_text(encoding="utf-8") for path in sorted(FOLDER.glob("*.lua"))}
 CREATING = "HSET HINCRBY INCR INCRBY SET RPUSH LPUSH ZADD SADD"
 

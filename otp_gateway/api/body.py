@@ -1,0 +1,72 @@
+"""What routes read of a request: the JSON body, the phone, the caller."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from flask import g, request
+from marshmallow import Schema, ValidationError
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge, UnsupportedMediaType
+
+from otp_gateway.api import request_log
+from otp_gateway.errors import InvalidRequest
+from otp_gateway.model import Caller, PhoneNumber
+from otp_gateway.phones import PhoneParser
+
+MAX_BODY = 8 * 1024
+
+
+def require_json() -> None:
+    """Refuse any other content type; a page of another site cannot send this one without a preflight."""
+    if request.mimetype != "application/json":
+        raise UnsupportedMediaType("Send the body as application/json")
+
+
+def load(schema: Schema) -> Any:
+    """The body, as the schema loads it. Raises ``InvalidRequest``, and 415 or 413."""
+    require_json()
+    try:
+        # Not get_json(): it takes UTF-16 and NaN, and passes on what deep nesting or a huge number raises.
+        found = json.loads(read().decode(), parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        raise InvalidRequest("The body is not JSON in UTF-8") from None
+    if not isinstance(found, dict):
+        raise InvalidRequest("The body is not a JSON object")
+    try:
+        return schema.load(found)
+    except ValidationError as error:
+        raise InvalidRequest("The request has missing or wrong fields", error.messages_dict) from None
+
+
+def read() -> bytes:
+    """The whole body, of at most ``MAX_BODY`` bytes. Raises 413, and ``InvalidRequest`` for a broken one."""
+    try:
+        data = request.get_data(cache=False)
+    except HTTPException:
+        raise
+    except Exception:  # noqa: BLE001  # each server has its own errors for broken framing, with its bytes in them
+        raise InvalidRequest("The body could not be read") from None
+    # A chunked body is cut at the limit without a word: MAX_CONTENT_LENGTH is one byte more, which tells.
+    if len(data) > MAX_BODY:
+        raise RequestEntityTooLarge
+    if request.content_length not in (None, len(data)):
+        raise InvalidRequest("The body ended early")
+    return data
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def phone(phones: PhoneParser, fields: dict[str, Any]) -> PhoneNumber:
+    """The body's phone number, noted in the log under its mask."""
+    parsed = phones.parse(fields["phone_number"])
+    request_log.note(phone=parsed.masked)
+    return parsed
+
+
+def caller() -> Caller:
+    """Who asks, once the door has counted the request."""
+    # The budget's client is the network that a limit counts as one client: an IPv4 address or a /64.
+    return Caller(client=g.networks[-1], clock=g.admission.clock)

@@ -1,0 +1,88 @@
+"""Who is at the other end: from the peer and its forwarding header to a network."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable
+
+from flask import Request, g
+from flask import request as current
+
+from otp_gateway.api import request_log
+from otp_gateway.codes import Codes
+
+# A hop may carry a port: 192.0.2.1:443, [2001:db8::1]:443.
+HOP = re.compile(r"\s*(?:\[(?P<six>[^\]]+)\](?::\d+)?|(?P<four>[\d.]+):\d+|(?P<bare>\S+))\s*")
+UNKNOWN = "unknown"
+# A request that bears one of these came through a proxy, whose own address says nothing.
+FORWARDING = frozenset(
+    {
+        "forwarded",
+        "via",
+        "cdn-loop",
+        "x-real-ip",
+        "x-client-ip",
+        "x-cluster-client-ip",
+        "x-original-forwarded-for",
+        "x-envoy-external-address",
+        "true-client-ip",
+        "cf-connecting-ip",
+        "fastly-client-ip",
+        "fly-client-ip",
+    }
+)
+FORWARDING_PREFIX = "x-forwarded"
+
+
+def identifier(codes: Codes, trusted_proxies: int) -> Callable[[], None]:
+    """A before-request function that puts the client's opaque ids into ``g.networks``, outermost first."""
+
+    def identify() -> None:
+        g.networks = [codes.client(network) for network in networks(current, trusted_proxies)]
+        request_log.note(client=g.networks[-1])
+
+    return identify
+
+
+def networks(request: Request, trusted_proxies: int) -> tuple[str, ...]:
+    """The client's network: an IPv4 address, or an IPv6 /48 and the /64 in it.
+
+    The address is read ``trusted_proxies`` hops from the right of X-Forwarded-For, where our own proxies
+    write; everything further left is the client's own claim. A hop that is missing or unreadable counts as
+    the peer, and a peer without an address (a unix socket) as one client of its own.
+    """
+    address = _address(request.remote_addr or "")
+    if trusted_proxies:
+        hops = forwarded_for(request)
+        if len(hops) >= trusted_proxies:
+            address = _address(hops[-trusted_proxies]) or address
+    if address is None:
+        return (UNKNOWN,)
+    if isinstance(address, ipaddress.IPv4Address):
+        return (str(address),)
+    return tuple(str(ipaddress.ip_network((address.packed, prefix), strict=False)) for prefix in (48, 64))
+
+
+def forwarded_for(request: Request) -> list[str]:
+    """The hops of X-Forwarded-For as they came, over several lines too; the nearest stands last."""
+    return ",".join(request.headers.getlist("X-Forwarded-For")).split(",")
+
+
+def forwarding_headers(request: Request) -> set[str]:
+    """Names, in lower case, of the headers that some proxy has written, or somebody who plays one."""
+    names = {name.lower() for name, _ in request.headers}
+    return {name for name in names if name in FORWARDING or name.startswith(FORWARDING_PREFIX)}
+
+
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    match = HOP.fullmatch(text)
+    if not match:
+        return None
+    try:
+        address = ipaddress.ip_address(match["six"] or match["four"] or match["bare"])
+    except ValueError:
+        return None
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
+        return address.ipv4_mapped
+    return address

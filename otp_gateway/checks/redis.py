@@ -1,0 +1,228 @@
+"""Redis: a primary, new enough, that runs scripts, evicts nothing, is private, near, and knows the time."""
+
+from __future__ import annotations
+
+import secrets
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from redis.exceptions import RedisError
+
+from otp_gateway.checks.finding import Finding, fault, ok, quote, warning
+from otp_gateway.checks.site import is_loopback
+from otp_gateway.errors import StoreUnavailable
+from otp_gateway.settings import Settings
+from otp_gateway.store.error_labels import reason
+from otp_gateway.store.scripts import Scripts, available
+
+OLDEST = (6, 2)
+PINGS = 20
+# Seconds that they may take together: a far Redis is known by its first few.
+PING_SECONDS = 1.0
+# Of maxmemory, what leaves no room for a busy day.
+NEARLY_FULL = 0.8
+# A write that changes nothing: replicas, full disks and narrow ACLs refuse it all the same.
+TRY = "return redis.call('DEL', KEYS[1])"
+# Milliseconds of a round trip: two of them stand in every request, and each gives up after some hundred.
+FAR, TOO_FAR = 10.0, 100.0
+# Seconds between Redis's clock and this machine's: tokens carry Redis's, and are checked by a local one.
+DRIFT, TOO_MUCH_DRIFT = 1.0, 5.0
+# Seconds between the nodes of a cluster: a request takes its clock from one, and has its deadline at another.
+NODE_DRIFT = 0.5
+# As connect.py reads ssl, and redis-py ssl_check_hostname.
+TRUE, FALSE = frozenset({"1", "true", "yes"}), frozenset({"0", "f", "false", "n", "no"})
+REMEDY = {
+    "unreachable": "look at REDIS_URL, and whether Redis runs there",
+    "timeout": "it does not answer in time: look at its load and at the network",
+    "authentication": "it wants another user or password: look at REDIS_URL",
+    "permission": "allow the user scripts, and all data commands on all keys",
+    "read_only": "it takes no writes: point REDIS_URL at the primary, look at its disk",
+    "out_of_memory": "its memory is full: raise maxmemory",
+    "loading": "it is still loading its data: wait",
+    "cluster": "the cluster is not whole: look at its nodes",
+}
+
+
+def look(settings: Settings, client: Any) -> Iterator[Finding]:
+    """One line for each question; nothing is written to Redis."""
+    if settings.embedded:
+        yield fault(
+            "redis", "REDIS_URL is not set: all state ends with the one process; set it in production"
+        )
+        return
+    try:
+        with available():
+            client.ping()
+            client.eval(TRY, 1, f"otp:{{check}}:{secrets.token_hex(8)}")
+            nodes = [_Node(client, target) for target in _targets(client)]
+        Scripts(client).load()
+    except StoreUnavailable as error:
+        yield fault("redis", explain(error))
+        return
+    questions: tuple[tuple[str, Callable[[list[_Node]], Finding]], ...] = (
+        ("redis", _version),
+        ("eviction", _memory),
+        ("round_trip", _round_trip),
+        ("clock", _clock),
+    )
+    for name, question in questions:
+        try:
+            yield question(nodes)
+        except (RedisError, OSError) as error:
+            yield _untold(name, reason(error))
+    yield _privacy(settings.redis_url or "")
+
+
+def explain(error: StoreUnavailable) -> str:
+    """What the failure of a call to Redis means, and what to do."""
+    return f"{error.reason}: {REMEDY.get(error.reason, 'look at its log')}"
+
+
+def _untold(name: str, label: str) -> Finding:
+    if label == "permission":
+        return warning(name, "not looked at: the user may not ask; allow it INFO and TIME, or look yourself")
+    return warning(name, f"Redis does not tell ({label}): look yourself")
+
+
+class _Node:
+    """One server: the only one, or a primary of a cluster."""
+
+    def __init__(self, client: Any, target: Any) -> None:
+        self._client = client
+        self._options: dict[str, Any] = {} if target is None else {"target_nodes": target}
+
+    def info(self, section: str) -> dict[str, Any]:
+        found: dict[str, Any] = self._client.info(section, **self._options)
+        return found
+
+    def clock(self) -> float:
+        seconds, micros = self._client.time(**self._options)
+        return int(seconds) + int(micros) / 1e6
+
+    def ping(self) -> None:
+        self._client.ping(**self._options)
+
+
+def _targets(client: Any) -> list[Any]:
+    primaries = getattr(client, "get_primaries", None)
+    return sorted(primaries(), key=lambda node: str(node.name)) if primaries else [None]
+
+
+def _version(nodes: list[_Node]) -> Finding:
+    server = [node.info("server") for node in nodes]
+    versions = sorted({str(info.get("redis_version", "")) for info in server}, key=_numbers)
+    roles = {str(node.info("replication").get("role", "master")) for node in nodes}
+    if roles != {"master"}:
+        return fault("redis", "it is a replica, which takes no writes: point REDIS_URL at the primary")
+    if not _numbers(versions[0]):
+        return _untold("redis", "no version")
+    if _numbers(versions[0])[:2] < OLDEST:
+        return fault("redis", f"Redis {quote(versions[0])} is too old: install 6.2 or newer")
+    where = f"{len(nodes)} primaries" if len(nodes) > 1 else "primary"
+    return ok("redis", f"Redis {quote(', '.join(versions))}, {where}, runs the scripts")
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".") if part.isdigit())
+
+
+def _memory(nodes: list[_Node]) -> Finding:
+    found = [node.info("memory") for node in nodes]
+    if any("maxmemory_policy" not in info for info in found):
+        return _untold("eviction", "no maxmemory_policy")
+    policies = {quote(info["maxmemory_policy"]) for info in found}
+    limits = [(_whole(info, "used_memory"), _whole(info, "maxmemory")) for info in found]
+    limited = any(limit for _, limit in limits)
+    used = max(used for used, _ in limits) / 2**20
+    evicting = sorted(policies - {"noeviction"})
+    if evicting:
+        words = f"maxmemory-policy {evicting[0]} evicts limits and sessions: set noeviction"
+        return (
+            fault("eviction", words) if limited else warning("eviction", f"{words}, before maxmemory is set")
+        )
+    if not limited:
+        return ok("eviction", f"noeviction, no maxmemory, {used:.0f} MiB used")
+    fullest = max(used / limit for used, limit in limits if limit)
+    words = f"noeviction, {fullest:.0%} of maxmemory used"
+    if fullest >= 1:
+        return fault("eviction", f"{words}: writes are refused; raise it")
+    if fullest > NEARLY_FULL:
+        return warning("eviction", f"{words}: raise it before writes are refused")
+    return ok("eviction", words)
+
+
+def _whole(info: dict[str, Any], name: str) -> int:
+    value = info.get(name, 0)
+    return value if isinstance(value, int) else 0
+
+
+def _round_trip(nodes: list[_Node]) -> Finding:
+    worst = max(_median(node, PING_SECONDS / len(nodes)) for node in nodes)
+    words = f"{worst:.1f} ms in the median"
+    if worst >= TOO_FAR:
+        return fault("round_trip", f"{words}: Redis is too far away, calls will time out; move it nearer")
+    if worst >= FAR:
+        return warning("round_trip", f"{words}: each request waits for two; move Redis nearer")
+    return ok("round_trip", words)
+
+
+def _median(node: _Node, seconds: float) -> float:
+    ends = time.monotonic() + seconds
+    times = [_timed(node.ping)]
+    while len(times) < PINGS and time.monotonic() < ends:
+        times.append(_timed(node.ping))
+    return statistics.median(times)
+
+
+def _timed(call: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    call()
+    return 1000 * (time.perf_counter() - began)
+
+
+def _clock(nodes: list[_Node]) -> Finding:
+    ahead = [_ahead(node) for node in nodes]
+    spread, most = max(ahead) - min(ahead), max(ahead, key=abs)
+    if spread > NODE_DRIFT:
+        return fault("clock", f"the cluster's nodes are {spread:.1f} s apart: run NTP on all of them")
+    words = f"Redis's clock is {abs(most):.1f} s {'ahead of' if most > 0 else 'behind'} this machine's"
+    if abs(most) > TOO_MUCH_DRIFT:
+        return fault("clock", f"{words}: tokens will be refused; run NTP on both")
+    if abs(most) > DRIFT:
+        return warning("clock", f"{words}: run NTP on both")
+    return ok("clock", f"Redis and this machine agree within {DRIFT:g} s")
+
+
+def _ahead(node: _Node) -> float:
+    """Seconds that the node's clock is ahead of ours; the least delayed of three readings."""
+    readings = []
+    for _ in range(3):
+        before = time.time()
+        there = node.clock()
+        after = time.time()
+        readings.append((after - before, there - (before + after) / 2))
+    return min(readings)[1]
+
+
+def _privacy(url: str) -> Finding:
+    parts = urlsplit(url)
+    hosts = [urlsplit(f"//{host}").hostname or "" for host in parts.netloc.rpartition("@")[2].split(",")]
+    query = {name: values[-1].lower() for name, values in parse_qs(parts.query).items()}
+    if parts.scheme == "rediss" or query.get("ssl") in TRUE:
+        if query.get("ssl_cert_reqs") == "none":
+            return fault("redis_tls", "ssl_cert_reqs=none takes any certificate: give ssl_ca_certs instead")
+        if query.get("ssl_check_hostname") in FALSE:
+            return warning(
+                "redis_tls", "ssl_check_hostname is off: a certificate of any host will do; set it"
+            )
+        return ok("redis_tls", "TLS, the certificate is checked")
+    if parts.scheme == "unix":
+        return ok("redis_tls", "a unix socket")
+    if all(is_loopback(host) for host in hosts):
+        return ok("redis_tls", "on this machine")
+    return warning(
+        "redis_tls", "without TLS: whoever is on the way can end limits and sessions; use rediss://"
+    )

@@ -1,0 +1,69 @@
+"""``/metrics``: for the bearer of the token; without one, for this machine alone."""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+from collections.abc import Callable, Iterable
+
+from flask import Flask, Response, request
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+from werkzeug.exceptions import Forbidden
+
+from otp_gateway.api.client_address import forwarding_headers
+from otp_gateway.errors import InvalidToken
+from otp_gateway.metrics.gauges import Facts
+from otp_gateway.metrics.metrics import Metrics
+
+
+def install(app: Flask, metrics: Metrics, facts: Facts, token: str | None) -> None:
+    """Serve the metrics in the format that the scraper accepts."""
+
+    @app.get("/metrics")
+    def scrape() -> Response:
+        if token:
+            _demand(token)
+        elif not _is_local():
+            raise Forbidden("Without METRICS_TOKEN, metrics are for scrapers on the same machine")
+        encode, content_type = _encoder(request.headers.get("Accept", ""))
+        body = encode(_Both(metrics.registry(), facts))
+        return Response(body, content_type=content_type, headers={"Cache-Control": "no-store"})
+
+
+def _encoder(accept: str) -> tuple[Callable[[Collector], bytes], str]:
+    """The format that the scraper accepts, or the oldest."""
+    try:
+        return choose_encoder(accept)
+    except TypeError:
+        # The library compares versions as they come: words with numbers too.
+        return choose_encoder("")
+
+
+def _demand(token: str) -> None:
+    scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode(), token.encode()):
+        raise InvalidToken("The metrics need a bearer token: METRICS_TOKEN")
+
+
+def _is_local() -> bool:
+    if forwarding_headers(request):
+        return False
+    try:
+        address = ipaddress.ip_address(request.remote_addr or "")
+    except ValueError:
+        return False
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return (mapped or address).is_loopback
+
+
+class _Both(Collector):
+    """Counted and known values as one."""
+
+    def __init__(self, *parts: Collector) -> None:
+        self._parts = parts
+
+    def collect(self) -> Iterable[Metric]:
+        for part in self._parts:
+            yield from part.collect()

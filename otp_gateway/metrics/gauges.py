@@ -1,0 +1,57 @@
+"""What is not counted but known: the build, the settings' odds, and Redis's last word on the credit."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Iterable
+
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from otp_gateway.errors import StoreUnavailable
+from otp_gateway.metrics.metrics import PREFIX
+from otp_gateway.settings import Settings
+from otp_gateway.store.provider_account import Account
+from otp_gateway.version import __version__
+
+
+class Facts(Collector):
+    """Gauges that are read as they are asked for."""
+
+    def __init__(self, settings: Settings, account: Callable[[], Account | None]) -> None:
+        """``account``: the last known account; ``StoreUnavailable`` tells that Redis is away."""
+        self._settings = settings
+        self._account = account
+
+    def collect(self) -> Iterable[Metric]:
+        """The gauges, as of now."""
+        build = GaugeMetricFamily(f"{PREFIX}_build_info", "What runs", labels=["version", "python"])
+        build.add_metric([__version__, platform.python_version()], 1)
+        yield build
+        yield _gauge(
+            "guess_probability",
+            "The odds that somebody guesses into one phone within any 24 h, at most",
+            float(self._settings.guess_probability),
+        )
+        yield _gauge(
+            "sms_credit_minimum_rials",
+            "KAVENEGAR_MIN_CREDIT: below it, the log warns",
+            self._settings.kavenegar_min_credit,
+        )
+        try:
+            account = self._account()
+        except StoreUnavailable:
+            yield _gauge("redis_up", "Whether Redis answers this scrape", 0)
+            return
+        yield _gauge("redis_up", "Whether Redis answers this scrape", 1)
+        if account is not None and account.credit is not None:
+            yield _gauge("sms_credit_rials", "The provider's credit when last read", account.credit)
+            yield _gauge(
+                "sms_credit_read_timestamp_seconds",
+                "When it was last read, by Redis's clock",
+                account.asked_at,
+            )
+
+
+def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"{PREFIX}_{name}", text, value=value)

@@ -1,0 +1,128 @@
+"""What is counted and timed: requests, their outcomes, Redis and the provider. No label names anybody."""
+
+from __future__ import annotations
+
+from flask import Flask, Response, g, request
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from otp_gateway.api import request_log
+from otp_gateway.errors import SendFailed
+from otp_gateway.metrics import multiprocess
+
+PREFIX = "otp_gateway"
+FAST = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+SLOW = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+# Of the routes whose outcomes are counted: the counter's name, and what success is called.
+OUTCOMES = {
+    "usr.send_otp": ("sends", "sent"),
+    "usr.verify_otp": ("verifies", "verified"),
+    "usr.refresh": ("token_refreshes", "refreshed"),
+}
+LIMITS = ("ip", "phone", "tries", "client_failures", "phone_failures")
+
+
+class Metrics:
+    """The metrics of one application; also what the core's ``Observer`` tells."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self._requests = self._counter("http_requests", "Requests answered", "route", "method", "status")
+        self._request_seconds = self._histogram(
+            "http_request_duration_seconds", "From the first line of the request to its answer", SLOW, "route"
+        )
+        self._in_progress = Gauge(
+            f"{PREFIX}_http_requests_in_progress",
+            "Requests being answered now; each holds a thread",
+            registry=self._registry,
+            multiprocess_mode="livesum",
+        )
+        self._threads = Gauge(
+            f"{PREFIX}_http_threads",
+            "Threads that answer requests; 0 where nobody has told",
+            registry=self._registry,
+            multiprocess_mode="livesum",
+        )
+        self._outcomes = {
+            endpoint: self._counter(
+                name, f"Requests to {endpoint.removeprefix('usr.')} by outcome", "outcome"
+            )
+            for endpoint, (name, _) in OUTCOMES.items()
+        }
+        self._limits = self._counter("limit_hits", "Requests refused by a limit, by its kind", "limit")
+        self._redis_seconds = self._histogram(
+            "redis_call_duration_seconds", "Calls to Redis, repeats included, by script", FAST, "script"
+        )
+        self._redis_errors = self._counter(
+            "redis_errors", "Attempts that Redis did not answer, or with an error", "reason"
+        )
+        self._provider_seconds = self._histogram(
+            "sms_provider_call_duration_seconds", "HTTP exchanges with the SMS provider", SLOW, "call"
+        )
+        self._provider_errors = self._counter(
+            "sms_provider_errors",
+            "Exchanges that brought no confirmation, by the provider's code or the reason",
+            "call",
+            "code",
+            "fault",
+        )
+        # What stands at 0 from the start, an alert sees rise.
+        for endpoint, (_, success) in OUTCOMES.items():
+            self._outcomes[endpoint].labels(success)
+        for limit in LIMITS:
+            self._limits.labels(limit)
+
+    def install(self, app: Flask) -> None:
+        """Count the app's requests."""
+        app.extensions["metrics"] = self
+        app.before_request(self._open)
+        app.after_request(self._close)
+        app.teardown_request(self._leave)
+
+    def tell_threads(self, number: int) -> None:
+        """How many threads this process answers requests with."""
+        self._threads.set(number)
+
+    def registry(self) -> CollectorRegistry:
+        """All values of all workers, as of now."""
+        return multiprocess.registry() or self._registry
+
+    def redis_call(self, script: str, seconds: float) -> None:
+        self._redis_seconds.labels(script).observe(seconds)
+
+    def redis_error(self, reason: str) -> None:
+        self._redis_errors.labels(reason).inc()
+
+    def provider_call(self, call: str, seconds: float) -> None:
+        self._provider_seconds.labels(call).observe(seconds)
+
+    def provider_error(self, call: str, error: SendFailed) -> None:
+        self._provider_errors.labels(call, error.label, error.fault).inc()
+
+    def _open(self) -> None:
+        g.in_progress = True
+        self._in_progress.inc()
+
+    def _close(self, response: Response) -> Response:
+        route, method = request_log.route() or "unmatched", request_log.method() or "other"
+        self._requests.labels(route, method, str(response.status_code)).inc()
+        self._request_seconds.labels(route).observe(request_log.elapsed())
+        notes = g.get("notes", {})
+        endpoint = request.endpoint or ""
+        # A preflight (OPTIONS) of a route has its endpoint too, and sends nothing.
+        if endpoint in OUTCOMES and request.method == "POST":
+            success = OUTCOMES[endpoint][1] if response.status_code == 200 else None
+            self._outcomes[endpoint].labels(success or notes.get("error", "other")).inc()
+        if "limit" in notes:
+            self._limits.labels(notes["limit"]).inc()
+        return response
+
+    def _leave(self, _: BaseException | None) -> None:
+        # Not set where another before-request function ended the request before ours.
+        if "in_progress" in g:
+            self._in_progress.dec()
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(f"{PREFIX}_{name}", text, labels, registry=self._registry)
+
+    def _histogram(self, name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+        return Histogram(f"{PREFIX}_{name}", text, labels, buckets=buckets, registry=self._registry)

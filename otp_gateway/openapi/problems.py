@@ -1,0 +1,101 @@
+"""Every kind of problem that the interface answers with, in words: what the OpenAPI document says of them."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+
+from otp_gateway import errors
+from otp_gateway.api.problems import FRAMEWORK_DETAILS, STATUS, UNEXPECTED, code_of, document
+
+# What stands beside the standard members, by code: an example of each.
+MEMBERS: dict[str, dict[str, Any]] = {
+    errors.InvalidRequest.code: {"errors": {"phone_number": ["Missing data for required field."]}},
+    errors.InvalidCode.code: {"attempts_remaining": 2},
+}
+# Those that the web framework finds, or that routes raise as such.
+FRAMEWORK_MEANINGS = {
+    HTTPStatus.FORBIDDEN: "Not from here: this is for the machine's own monitoring.",
+    HTTPStatus.NOT_FOUND: "No route has this path.",
+    HTTPStatus.METHOD_NOT_ALLOWED: "The path has other methods; `Allow` names them.",
+    HTTPStatus.PRECONDITION_FAILED: "`If-Match` names another version than the one that is here.",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body is larger than 8 KiB.",
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "The body is not declared as `application/json`.",
+    HTTPStatus.INTERNAL_SERVER_ERROR: "A fault of the gateway; `X-Request-ID` leads to it in the log.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One code: its status, what it means, and an example's words and members."""
+
+    code: str
+    status: HTTPStatus
+    meaning: str
+    detail: str
+    members: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """What its schema is called, as InvalidCode."""
+        return "".join(word.capitalize() for word in self.code.split("_"))
+
+    @property
+    def example(self) -> dict[str, Any]:
+        """Such a problem document."""
+        return document(self.status, self.code, self.detail, **self.members)
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        """What sets it apart from other problems."""
+        fixed = {name: {"const": self.example[name]} for name in ("type", "title", "status", "code")}
+        about = {"type": "object", "properties": fixed, "required": [*fixed, *self.members]}
+        return {
+            "description": self.meaning,
+            "type": "object",
+            "allOf": [{"$ref": "#/components/schemas/Problem"}, about],
+        }
+
+
+def _of_gateway(error: type[errors.GatewayError], status: HTTPStatus) -> Kind:
+    meaning = (inspect.getdoc(error) or "").partition("\n\n")[0].replace("\n", " ").replace("``", "`")
+    return Kind(error.code, status, meaning, error.detail, MEMBERS.get(error.code, {}))
+
+
+def _of_framework(status: HTTPStatus, meaning: str) -> Kind:
+    details = FRAMEWORK_DETAILS | {HTTPStatus.INTERNAL_SERVER_ERROR: UNEXPECTED}
+    return Kind(code_of(status), status, meaning, details.get(status, status.phrase))
+
+
+KINDS = {
+    kind.code: kind
+    for kind in (
+        *(_of_gateway(error, status) for error, status in STATUS.items()),
+        *(_of_framework(status, meaning) for status, meaning in FRAMEWORK_MEANINGS.items()),
+    )
+}
+FORBIDDEN = code_of(HTTPStatus.FORBIDDEN)
+NOT_FOUND = code_of(HTTPStatus.NOT_FOUND)
+METHOD_NOT_ALLOWED = code_of(HTTPStatus.METHOD_NOT_ALLOWED)
+PRECONDITION_FAILED = code_of(HTTPStatus.PRECONDITION_FAILED)
+INTERNAL_ERROR = code_of(HTTPStatus.INTERNAL_SERVER_ERROR)
+# Of a body: too large, no JSON, or not what the schema says.
+BODY = (
+    errors.InvalidRequest.code,
+    code_of(HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
+    code_of(HTTPStatus.UNSUPPORTED_MEDIA_TYPE),
+)
+# Of the limit of an address, which Redis counts.
+DOOR = (errors.RateLimited.code, errors.StoreUnavailable.code)
+# Of a phone, whatever is asked for it.
+PHONE = (errors.InvalidPhoneNumber.code, errors.UnsupportedDestination.code, errors.TooManyAttempts.code)
+# Of a send.
+SEND = (
+    errors.TooManyOtpRequests.code,
+    errors.SmsNotConfigured.code,
+    errors.SmsFailed.code,
+    errors.SmsUnconfirmed.code,
+)

@@ -1,0 +1,1 @@
+"""Codes through Kavenegar. Facts: https://kavenegar.com/rest.html."""
