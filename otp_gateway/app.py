@@ -18,17 +18,17 @@ from otp_gateway.openapi import document, operations
 from otp_gateway.pages import docs
 from otp_gateway.phones import PhoneParser
 from otp_gateway.senders import Sender, sender_for
-from otp_gateway.senders.kavenegar.reports import KavenegarDesk
+from otp_gateway.senders.kavenegar.reports import KavenegarReports
 from otp_gateway.service import OtpService
 from otp_gateway.settings import Settings
 from otp_gateway.store import RedisStore, connect
-from otp_gateway.store.connect import Client
+from otp_gateway.store.connect import RedisClient
 from otp_gateway.store.provider_account import AccountStore
 from otp_gateway.tokens import Tokens
 
 
 def create_app(
-    settings: Settings | None = None, *, redis: Client | None = None, sender: Sender | None = None
+    settings: Settings | None = None, *, redis: RedisClient | None = None, sender: Sender | None = None
 ) -> Flask:
     """The WSGI application; settings come from the environment unless they are given.
 
@@ -51,8 +51,8 @@ def create_app(
         log.get_logger(__name__).warning("Redis does not answer yet")
     tokens = Tokens.from_settings(settings)
     used_sender = sender or sender_for(settings, metrics)
-    desk = KavenegarDesk.from_settings(settings, metrics)
-    account = AccountStore(client, desk.account if desk else None)
+    reports = KavenegarReports.from_settings(settings, metrics)
+    account = AccountStore(client, reports.account if reports else None)
     service = OtpService(store=store, sender=used_sender, codes=codes, tokens=tokens)
 
     app = Flask(__name__, static_folder=None)
@@ -65,7 +65,7 @@ def create_app(
     rate_limit.install(app)
     identify = client_address.identifier(codes, settings.trusted_proxies)
     phones = PhoneParser(settings.otp_regions)
-    door = rate_limit.limiter(
+    limiter = rate_limit.limiter(
         store,
         {
             "usr.send_otp": settings.otp_ip_limits,
@@ -78,7 +78,7 @@ def create_app(
     routes.install(
         app,
         service=service,
-        door=door,
+        limiter=limiter,
         identify=identify,
         phones=phones,
         delivery=InCookies(tokens, routes.TOKEN_PATH) if settings.auth_cookies else InBody(),
@@ -91,16 +91,16 @@ def create_app(
         admin.install(
             app,
             settings=settings,
-            client=client,
-            desk=desk,
+            redis=client,
+            reports=reports,
             account=account,
             codes=codes,
             phones=phones,
             sender=used_sender,
             identify=identify,
-            door=door,
+            limiter=limiter,
         )
-    door.init_app(app)
+    limiter.init_app(app)
     jwks.install(app, tokens)
     pages.install(
         app,
@@ -121,10 +121,10 @@ def create_app(
     )
     health.install(app, service, Arrivals(codes, settings.trusted_proxies))
     endpoint.install(app, metrics, Facts(settings, account.last), settings.metrics_token)
-    if desk:
+    if reports:
         # Started by gunicorn.conf.py, in each worker: a command needs no watch, and threads survive no fork.
         app.extensions["credit_watch"] = credit_watch.CreditWatch(
             account, settings.kavenegar_min_credit, report
         )
-    cli.install(app, lambda: cli.Tools(settings, client, used_sender, desk, codes))
+    cli.install(app, lambda: cli.Tools(settings, client, used_sender, reports, codes))
     return app

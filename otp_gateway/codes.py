@@ -43,7 +43,7 @@ class Codes:
         The nonce begins with the code's length: after a change of ``OTP_LENGTH`` no live code is repeated
         in the new one.
         """
-        nonce = f"{self._length:x}{request_id()}"
+        nonce = f"{self._length:x}{random_id()}"
         return Challenge(nonce, self.digest(phone, self.derive(phone, nonce)))
 
     def derive(self, phone: PhoneNumber, nonce: str) -> str:
@@ -97,7 +97,7 @@ class Codes:
 
 def session_id(codes: Codes) -> str:
     """A new session's id: random, then the id of the secret that its keys are named by."""
-    return request_id() + codes.key_id
+    return random_id() + codes.key_id
 
 
 def key_id_of(session: str) -> str:
@@ -105,7 +105,7 @@ def key_id_of(session: str) -> str:
     return session[-4 * KEY_ID_BYTES // 3 :]
 
 
-def request_id() -> str:
+def random_id() -> str:
     """A random id (72 bits, 12 characters of base64url), safe in keys and log entries."""
     return _text(secrets.token_bytes(NONCE_BYTES))
 

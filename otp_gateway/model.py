@@ -97,7 +97,7 @@ class Issued:
     attempt of the same send may yet run.
     """
 
-    request_id: str
+    send_id: str
     nonce: str
     expires_in: int
     resend_in: int
@@ -127,7 +127,7 @@ class Quota:
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """The door's answer to one request. ``retry_after``: milliseconds until the next fits, 0 for now."""
+    """The rate limiter's decision. ``retry_after``: milliseconds until the next request fits, 0 for now."""
 
     admitted: bool
     clock: Clock

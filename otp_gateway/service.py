@@ -44,7 +44,7 @@ class OtpService:
         issued_at = time.monotonic()
         code = self._codes.derive(phone, issued.nonce)
         try:
-            self._sender.send(phone, code, channel, self._codes.reference(issued.request_id))
+            self._sender.send(phone, code, channel, self._codes.reference(issued.send_id))
         except SendFailed as error:
             if error.definite:
                 # Where Redis is away too, the charge stays; the answer is still that nothing was sent.

@@ -8,7 +8,7 @@ import pytest
 
 from otp_gateway.settings import Settings
 from otp_gateway.store import connect
-from otp_gateway.store.connect import Client
+from otp_gateway.store.connect import RedisClient
 from tests.support.kavenegar import KavenegarEmulator
 from tests.support.redis_server import RedisServer
 
@@ -29,7 +29,7 @@ def redis_server() -> Iterator[RedisServer]:
 
 
 @pytest.fixture(params=["embedded", "redis"])
-def redis_client(request: pytest.FixtureRequest) -> Client:
+def redis_client(request: pytest.FixtureRequest) -> RedisClient:
     """An empty store of either kind: the same tests run on both."""
     if request.param == "embedded":
         return connect(None)

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import pytest
 
-from otp_gateway.codes import REFERENCE_BITS, Codes, request_id
+from otp_gateway.codes import REFERENCE_BITS, Codes, random_id
 from otp_gateway.model import Challenge, Issued, PhoneNumber, Session
 
 SECRET = "a secret of the tests that has forty or so characters"
@@ -93,7 +93,7 @@ def test_a_proposal_is_random_and_its_digest_is_that_of_its_code() -> None:
 
 
 def test_request_ids_are_random_and_safe_in_keys_and_log_entries() -> None:
-    ids = [request_id() for _ in range(2000)]
+    ids = [random_id() for _ in range(2000)]
     assert len(set(ids)) == 2000
     assert all(re.fullmatch(r"[A-Za-z0-9_-]{12}", each) for each in ids)
 

@@ -17,37 +17,37 @@ MAX_FAILURES = 5
 LOCK_SECONDS = 900
 
 
-class Gatekeeper:
+class PanelLogin:
     """Logs in and out. The cookie holds a random id; whether it counts, Redis says."""
 
-    def __init__(self, client: Any, password_hash: str) -> None:
-        """``client``: a redis-py client of any kind."""
-        self._client = client
+    def __init__(self, redis: Any, password_hash: str) -> None:
+        """``redis``: a redis-py client of any kind."""
+        self._redis = redis
         self._password_hash = password_hash
 
     def locked_for(self, network: str) -> int:
         """Seconds for which this network may not try; 0: it may."""
         with available():
-            failures = int(self._client.get(_failures(network)) or 0)
-            return max(1, self._client.ttl(_failures(network))) if failures >= MAX_FAILURES else 0
+            failures = int(self._redis.get(_failures(network)) or 0)
+            return max(1, self._redis.ttl(_failures(network))) if failures >= MAX_FAILURES else 0
 
     def log_in(self, password: str, network: str) -> bool:
         """Open a session for the right password; a wrong one counts towards the lock."""
         with available():
             # Counted before it is compared: a hundred guesses at once are five.
             # In one step, so that the count never stands without an end.
-            pipeline = self._client.pipeline(transaction=True)
+            pipeline = self._redis.pipeline(transaction=True)
             pipeline.incr(_failures(network))
             pipeline.expire(_failures(network), LOCK_SECONDS)
             if pipeline.execute()[0] > MAX_FAILURES:
                 return False
             if not check_password_hash(self._password_hash, password):
                 return False
-            self._client.delete(_failures(network))
+            self._redis.delete(_failures(network))
             session.clear()
             session["id"] = secrets.token_urlsafe(24)
             session["csrf"] = secrets.token_urlsafe(24)
-            self._client.set(_session(session["id"]), self._now(), ex=IDLE_SECONDS)
+            self._redis.set(_session(session["id"]), self._now(), ex=IDLE_SECONDS)
         return True
 
     def is_in(self) -> bool:
@@ -56,20 +56,20 @@ class Gatekeeper:
         if not session_id:
             return False
         with available():
-            opened = self._client.get(_session(session_id))
+            opened = self._redis.get(_session(session_id))
             if opened is None or self._now() - int(opened) > LONGEST_SECONDS:
                 return False
-            self._client.expire(_session(session_id), IDLE_SECONDS)
+            self._redis.expire(_session(session_id), IDLE_SECONDS)
         return True
 
     def log_out(self) -> None:
         """End the session."""
         with available():
-            self._client.delete(_session(session.get("id", "")))
+            self._redis.delete(_session(session.get("id", "")))
         session.clear()
 
     def _now(self) -> int:
-        return int(self._client.time()[0])
+        return int(self._redis.time()[0])
 
 
 def csrf_token() -> str:

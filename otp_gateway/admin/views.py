@@ -14,7 +14,7 @@ from flask_limiter import Limiter, RateLimitExceeded
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as BaseResponse
 
-from otp_gateway.admin.auth import Gatekeeper, check_csrf, csrf_token
+from otp_gateway.admin.auth import PanelLogin, check_csrf, csrf_token
 from otp_gateway.admin.charts import summarise
 from otp_gateway.api import rate_limit
 from otp_gateway.api.problems import seconds
@@ -57,7 +57,7 @@ class Views:
     def __init__(
         self,
         *,
-        gatekeeper: Gatekeeper,
+        panel_login: PanelLogin,
         phones: PhoneParser,
         panel: PanelStore,
         usage: UsageStore,
@@ -67,7 +67,7 @@ class Views:
         reveal: bool,
     ) -> None:
         """``delivery``: the provider's word on sends, by request id; None where it cannot be asked."""
-        self._gatekeeper = gatekeeper
+        self._gatekeeper = panel_login
         self._phones = phones
         self._panel = panel
         self._usage = usage
@@ -76,7 +76,7 @@ class Views:
         self._delivery = delivery
         self._reveal = reveal
 
-    def blueprint(self, identify: Callable[[], None], door: Limiter) -> Blueprint:
+    def blueprint(self, identify: Callable[[], None], limiter: Limiter) -> Blueprint:
         """The panel's routes. ``identify`` puts the client into ``g``."""
         admin = Blueprint(
             "admin", __name__, url_prefix=PREFIX, static_folder="static", template_folder="templates"
@@ -85,7 +85,7 @@ class Views:
         for rule, method, view in (
             ("/", "GET", self.home),
             ("/login/", "GET", self.login),
-            ("/login/", "POST", door.limit(rate_limit.notation(LOGIN_LIMIT))(self.log_in)),
+            ("/login/", "POST", limiter.limit(rate_limit.notation(LOGIN_LIMIT))(self.log_in)),
             ("/logout/", "POST", self.log_out),
             (TOKENS, "GET", self.tokens),
             (TOKENS, "POST", self.search),
@@ -183,7 +183,7 @@ class Views:
         if self._delivery is None:
             abort(404, NOTHING)
         state = self._known(pid)
-        asked = [send.request_id for send in state.sends[-ASKED:]]
+        asked = [send.send_id for send in state.sends[-ASKED:]]
         answers = dict.fromkeys(asked, "Unknown: the provider does not answer")
         if asked:
             with suppress(SendFailed):

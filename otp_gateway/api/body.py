@@ -67,6 +67,6 @@ def phone(phones: PhoneParser, fields: dict[str, Any]) -> PhoneNumber:
 
 
 def caller() -> Caller:
-    """Who asks, once the door has counted the request."""
+    """Who asks, once the rate limiter has counted the request."""
     # The budget's client is the network that a limit counts as one client: an IPv4 address or a /64.
     return Caller(client=g.networks[-1], clock=g.admission.clock)

@@ -1,4 +1,4 @@
-"""The door: Flask-Limiter over our own storage, one script for all windows of a request."""
+"""The limiter: Flask-Limiter over our own storage, one script for all windows of a request."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SUBNETS = 10
 SCHEME = "otp-gateway"
 
 
-class DoorStorage(Storage, MovingWindowSupport):
+class LimiterStorage(Storage, MovingWindowSupport):
     """``limits``' storage interface over the gateway's store.
 
     Flask-Limiter asks window by window. The first question of a request runs the script for all of them,

@@ -21,7 +21,7 @@ def install(
     app: Flask,
     *,
     service: OtpService,
-    door: Limiter,
+    limiter: Limiter,
     identify: Callable[[], None],
     phones: PhoneParser,
     delivery: Delivery,
@@ -38,7 +38,7 @@ def install(
     routes.before_request(identify)
 
     @routes.post("/otp")
-    @door.limit(rate_limit.notation(otp_ip_limits))
+    @limiter.limit(rate_limit.notation(otp_ip_limits))
     def send_otp() -> Response:
         fields = body.load(send_schema)
         phone = body.phone(phones, fields)
@@ -54,7 +54,7 @@ def install(
         return jsonify(response_schemas.Sent().dump(answer))
 
     @routes.post("/otp/verify")
-    @door.limit(rate_limit.notation(otp_ip_limits))
+    @limiter.limit(rate_limit.notation(otp_ip_limits))
     def verify_otp() -> Response:
         fields = body.load(verify_schema)
         delivery.guard()
@@ -62,14 +62,14 @@ def install(
         return delivery.give(service.verify(phone, fields["code"], body.caller()))
 
     @routes.post("/token/refresh")
-    @door.limit(rate_limit.notation(token_ip_limits))
+    @limiter.limit(rate_limit.notation(token_ip_limits))
     def refresh() -> Response:
         token = delivery.refresh_token()
         delivery.guard()
         return delivery.give(service.refresh(token, body.caller()))
 
     @routes.post("/token/revoke")
-    @door.limit(rate_limit.notation(token_ip_limits))
+    @limiter.limit(rate_limit.notation(token_ip_limits))
     def revoke() -> Response:
         token = delivery.refresh_token()
         delivery.guard()

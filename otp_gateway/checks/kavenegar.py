@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from otp_gateway.checks.finding import Finding, fault, ok, warning
 from otp_gateway.errors import SendFailed
-from otp_gateway.senders.kavenegar.reports import ADVICE, DELIVERY, KavenegarDesk
+from otp_gateway.senders.kavenegar.reports import ADVICE, DELIVERY, KavenegarReports
 from otp_gateway.settings import Settings
 from otp_gateway.store.provider_account import Account
 
@@ -17,16 +17,16 @@ WEEK = 7 * 86_400
 OLDEST_DATE = 1_000_000_000
 
 
-def look(settings: Settings, desk: KavenegarDesk | None) -> Iterator[Finding]:
+def look(settings: Settings, reports: KavenegarReports | None) -> Iterator[Finding]:
     """Key, credit, expiry, line or template; one question to the provider."""
     if settings.sms_backend == "console":
         yield fault("sms", "SMS_BACKEND=console prints codes instead of sending them: unset it in production")
         return
-    if desk is None:
+    if reports is None:
         yield fault("sms", "KAVENEGAR_API_KEY is not set: every send is answered 503")
         return
     try:
-        account = Account.read(desk.account(), now=int(time.time()))
+        account = Account.read(reports.account(), now=int(time.time()))
     except SendFailed as error:
         yield fault("sms", explain(error))
         return

@@ -67,7 +67,7 @@ def _findings(tools: Callable[[], Tools], site: Site | None) -> Iterator[Finding
     except SettingsError as error:
         yield from checks.unreadable(error)
         return
-    yield from checks.run(found.settings, found.client, found.desk, found.codes, site)
+    yield from checks.run(found.settings, found.client, found.reports, found.codes, site)
 
 
 def _print(finding: Finding) -> None:

@@ -139,11 +139,11 @@ def _span(seconds: int) -> str:
 def _sends(found: Tools, state: PhoneState) -> list[str]:
     words: dict[str, str] = {}
     # A lookup has no localid to ask by.
-    if found.desk and not found.settings.kavenegar_template and state.sends:
+    if found.reports and not found.settings.kavenegar_template and state.sends:
         with suppress(SendFailed):
-            words = found.desk.deliveries_of([send.request_id for send in state.sends], found.codes)
+            words = found.reports.deliveries_of([send.send_id for send in state.sends], found.codes)
     return [
         f"  {datetime.fromtimestamp(send.at, UTC):%Y-%m-%d %H:%M:%S} UTC  {send.channel}"
-        + (f"  {words[send.request_id]}" if send.request_id in words else "")
+        + (f"  {words[send.send_id]}" if send.send_id in words else "")
         for send in state.sends
     ]

@@ -8,20 +8,20 @@ from typing import Self
 
 from otp_gateway.codes import Codes
 from otp_gateway.senders import Sender, sender_for
-from otp_gateway.senders.kavenegar.reports import KavenegarDesk
+from otp_gateway.senders.kavenegar.reports import KavenegarReports
 from otp_gateway.settings import Settings
 from otp_gateway.store import connect
-from otp_gateway.store.connect import Client
+from otp_gateway.store.connect import RedisClient
 
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """The gateway's parts, without its web application. ``desk``: None where Kavenegar is not used."""
+    """The gateway's parts, without its web application. ``reports``: None where Kavenegar is not used."""
 
     settings: Settings
-    client: Client
+    client: RedisClient
     sender: Sender
-    desk: KavenegarDesk | None
+    reports: KavenegarReports | None
     codes: Codes
 
     @classmethod
@@ -32,7 +32,7 @@ class Tools:
             settings=settings,
             client=connect(settings.redis_url),
             sender=sender_for(settings),
-            desk=KavenegarDesk.from_settings(settings),
+            reports=KavenegarReports.from_settings(settings),
             codes=Codes(settings.secret_key, settings.otp_length),
         )
 

@@ -89,7 +89,7 @@ BODY = (
     code_of(HTTPStatus.UNSUPPORTED_MEDIA_TYPE),
 )
 # Of the limit of an address, which Redis counts.
-DOOR = (errors.RateLimited.code, errors.StoreUnavailable.code)
+LIMITER = (errors.RateLimited.code, errors.StoreUnavailable.code)
 # Of a phone, whatever is asked for it.
 PHONE = (errors.InvalidPhoneNumber.code, errors.UnsupportedDestination.code, errors.TooManyAttempts.code)
 # Of a send.

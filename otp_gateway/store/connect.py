@@ -26,7 +26,7 @@ DEFAULT_PORT = 6379
 DEFAULT_SENTINEL_PORT = 26379
 
 
-class Client(Protocol):
+class RedisClient(Protocol):
     """What the store asks of a Redis client."""
 
     def evalsha(self, sha: str, numkeys: int, *keys_and_args: Any) -> Any: ...
@@ -35,7 +35,7 @@ class Client(Protocol):
     def ping(self) -> Any: ...
 
 
-def connect(url: str | None) -> Client:
+def connect(url: str | None) -> RedisClient:
     """A client for the URL, without connecting yet; ``None`` is an embedded store of its own.
 
     Schemes: ``redis``, ``rediss``, ``unix``, ``redis+sentinel://h1:p,h2:p/name`` and
@@ -67,7 +67,7 @@ def _common() -> dict[str, Any]:
     }
 
 
-def _sentinel(url: str) -> Client:
+def _sentinel(url: str) -> RedisClient:
     parts = urlsplit(url)
     query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
     tls = _tls(query)
@@ -87,7 +87,7 @@ def _sentinel(url: str) -> Client:
     return client
 
 
-def _cluster(url: str) -> Client:
+def _cluster(url: str) -> RedisClient:
     parts = urlsplit(url)
     query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
     return RedisCluster(
@@ -129,11 +129,11 @@ class _Cluster:
     So who comes within a second of a failed question is told at once.
     """
 
-    def __init__(self, make: Callable[[], Client]) -> None:
+    def __init__(self, make: Callable[[], RedisClient]) -> None:
         self._make = make
         self._lock = Lock()
         self._failed_at = -math.inf
-        self._client: Client | None = None
+        self._client: RedisClient | None = None
 
     def __getattr__(self, name: str) -> Any:
         if self._client is None:

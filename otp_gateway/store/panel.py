@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from redis.exceptions import ResponseError
 
-from otp_gateway.codes import Codes, request_id
+from otp_gateway.codes import Codes, random_id
 from otp_gateway.model import Channel, PhoneNumber, Policy
 from otp_gateway.store.keys import PhoneKeys
 from otp_gateway.store.scripts import available
@@ -40,7 +40,7 @@ class Send:
     """One send of a phone. ``at`` is in seconds since 1970."""
 
     at: float
-    request_id: str
+    send_id: str
     channel: Channel
 
 
@@ -80,9 +80,9 @@ class PanelStore:
     Every method raises ``StoreUnavailable``.
     """
 
-    def __init__(self, client: Any, codes: Codes, policy: Policy) -> None:
-        """``client``: a redis-py client of any kind."""
-        self._client = client
+    def __init__(self, redis: Any, codes: Codes, policy: Policy) -> None:
+        """``redis``: a redis-py client of any kind."""
+        self._redis = redis
         self._codes = codes
         self._policy = policy
 
@@ -118,13 +118,13 @@ class PanelStore:
             names = self._scan_all(f"{PhoneKeys(pid).failures}:*", LOOK_SECONDS)
             if names is None:
                 return None
-            spent = [int(self._client.get(name) or 0) for name in names]
+            spent = [int(self._redis.get(name) or 0) for name in names]
             return sum(count >= self._policy.max_failures_per_client for count in spent)
 
     def unlock(self, pid: str) -> str | None:
         """Clear the tries and the failure budgets; the id by which that can be undone, None for nothing."""
         with available():
-            undo_id = request_id()
+            undo_id = random_id()
             budgets = sorted(self._scan_all(f"{PhoneKeys(pid).failures}*") or ())
             cleared = self._set_aside(pid, undo_id, budgets)
             cleared |= self._clear_tries(pid, undo_id)
@@ -133,13 +133,13 @@ class PanelStore:
     def void(self, pid: str) -> str | None:
         """Make the live code worthless; the id by which that can be undone, None for nothing."""
         with available():
-            undo_id = request_id()
+            undo_id = random_id()
             return undo_id if self._set_aside(pid, undo_id, [PhoneKeys(pid).code]) else None
 
     def end_sessions(self, pid: str) -> None:
         """End every session of the phone. Not to be undone: somebody may have asked for it in alarm."""
         with available():
-            self._client.delete(PhoneKeys(pid).sessions)
+            self._redis.delete(PhoneKeys(pid).sessions)
 
     def undo(self, pid: str, undo_id: str) -> bool:
         """Put back what an action has removed, where nothing new stands there; False when nothing was."""
@@ -148,14 +148,14 @@ class PanelStore:
         with available():
             record = _undo_key(pid, undo_id)
             back = False
-            for field, value in self._client.hgetall(record).items():
+            for field, value in self._redis.hgetall(record).items():
                 if field == TRIES:
                     back |= self._restore_tries(pid, value)
                     continue
                 # What has expired meanwhile is no key any more.
                 with suppress(ResponseError):
-                    back |= bool(self._client.renamenx(value.decode(), field.decode()))
-            self._client.delete(record)
+                    back |= bool(self._redis.renamenx(value.decode(), field.decode()))
+            self._redis.delete(record)
             return back
 
     def masked_in(self, pid: str, undo_id: str) -> str | None:
@@ -163,8 +163,8 @@ class PanelStore:
         if not UNDO_ID.fullmatch(undo_id):
             return None
         with available():
-            aside = self._client.hget(_undo_key(pid, undo_id), PhoneKeys(pid).code)
-            masked = self._client.hget(aside.decode(), "phone") if aside else None
+            aside = self._redis.hget(_undo_key(pid, undo_id), PhoneKeys(pid).code)
+            masked = self._redis.hget(aside.decode(), "phone") if aside else None
             return masked.decode() if masked else None
 
     def _set_aside(self, pid: str, undo_id: str, names: Sequence[str]) -> bool:
@@ -173,7 +173,7 @@ class PanelStore:
         for number, name in enumerate(names):
             aside = f"{_undo_key(pid, undo_id)}:{number}"
             try:
-                self._client.rename(name, aside)
+                self._redis.rename(name, aside)
             except ResponseError:
                 continue
             moved = True
@@ -183,7 +183,7 @@ class PanelStore:
     def _clear_tries(self, pid: str, undo_id: str) -> bool:
         """The tries alone: beside them stand answers that a repeated verify gets again."""
         attempts = PhoneKeys(pid).attempts
-        pipeline = self._client.pipeline(transaction=True)
+        pipeline = self._redis.pipeline(transaction=True)
         pipeline.hmget(attempts, "tries", "tries_end")
         pipeline.hdel(attempts, "tries", "tries_end")
         (tries, ends), _ = pipeline.execute()
@@ -196,22 +196,22 @@ class PanelStore:
         tries, ends = map(int, value.split(b":"))
         attempts = PhoneKeys(pid).attempts
         left = ends - self._now_ms()
-        if left <= 0 or self._client.hexists(attempts, "tries"):
+        if left <= 0 or self._redis.hexists(attempts, "tries"):
             return False
-        pipeline = self._client.pipeline(transaction=True)
+        pipeline = self._redis.pipeline(transaction=True)
         pipeline.hset(attempts, mapping={"tries": tries, "tries_end": ends})
-        pipeline.pexpire(attempts, max(left, self._client.pttl(attempts)))
+        pipeline.pexpire(attempts, max(left, self._redis.pttl(attempts)))
         pipeline.execute()
         return True
 
     def _record(self, pid: str, undo_id: str, field: bytes | str, value: str) -> None:
-        pipeline = self._client.pipeline(transaction=True)
+        pipeline = self._redis.pipeline(transaction=True)
         pipeline.hset(_undo_key(pid, undo_id), field, value)
         pipeline.expire(_undo_key(pid, undo_id), UNDO_SECONDS)
         pipeline.execute()
 
     def _now_ms(self) -> int:
-        seconds, micros = self._client.time()
+        seconds, micros = self._redis.time()
         return int(seconds) * 1000 + int(micros) // 1000
 
     def _scan(self, cursor: str | None) -> tuple[list[str], str | None]:
@@ -235,14 +235,14 @@ class PanelStore:
 
     def _nodes(self) -> list[Any]:
         """A cluster's primaries, in an order that every worker finds; one None for anything else."""
-        primaries = getattr(self._client, "get_primaries", None)
+        primaries = getattr(self._redis, "get_primaries", None)
         return sorted(primaries(), key=lambda node: str(node.name)) if primaries else [None]
 
     def _scan_node(self, node: Any, position: int, count: int, match: str = CODES) -> tuple[int, list[bytes]]:
         if node is None:
-            position, names = self._client.scan(position, match=match, count=count)
+            position, names = self._redis.scan(position, match=match, count=count)
         else:
-            positions, names = self._client.scan(position, match=match, count=count, target_nodes=node)
+            positions, names = self._redis.scan(position, match=match, count=count, target_nodes=node)
             (position,) = positions.values()
         return int(position), names
 
@@ -262,7 +262,7 @@ class PanelStore:
 
     def _states(self, pids: Sequence[str]) -> list[PhoneState]:
         now = self._now_ms()
-        pipeline = self._client.pipeline(transaction=False)
+        pipeline = self._redis.pipeline(transaction=False)
         for pid in pids:
             names = PhoneKeys(pid)
             pipeline.hmget(names.code, "phone", "nonce", "verified")

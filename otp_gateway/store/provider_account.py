@@ -43,9 +43,9 @@ class Account:
 class AccountStore:
     """Keeps the last answer. Every method raises ``StoreUnavailable``."""
 
-    def __init__(self, client: Any, ask: Callable[[], dict[str, Any]] | None) -> None:
+    def __init__(self, redis: Any, ask: Callable[[], dict[str, Any]] | None) -> None:
         """``ask``: the provider's account, None where there is no provider; it raises ``SendFailed``."""
-        self._client = client
+        self._redis = redis
         self._ask = ask
 
     def current(self) -> Account | None:
@@ -57,7 +57,7 @@ class AccountStore:
     def last(self) -> Account | None:
         """The last answer, of the last 24 h."""
         with available():
-            found = self._client.get(KEY)
+            found = self._redis.get(KEY)
         try:
             return Account(**json.loads(found)) if found else None
         except (ValueError, TypeError):
@@ -70,22 +70,22 @@ class AccountStore:
         Raises ``SendFailed`` where the provider does not answer.
         """
         with available():
-            if not self._ask or not self._client.set(TURN, 1, nx=True, ex=ASK_SECONDS):
+            if not self._ask or not self._redis.set(TURN, 1, nx=True, ex=ASK_SECONDS):
                 return None
-            account = Account.read(self._ask(), int(self._client.time()[0]))
-            self._client.set(KEY, json.dumps(asdict(account)), ex=KEEP_SECONDS)
+            account = Account.read(self._ask(), int(self._redis.time()[0]))
+            self._redis.set(KEY, json.dumps(asdict(account)), ex=KEEP_SECONDS)
             return account
 
     def take_warning(self, kind: str) -> bool:
         """Whether to warn of this now: once an hour, whichever worker asks."""
         with available():
-            return bool(self._client.set(f"{WARNED}:{kind}", 1, nx=True, ex=WARN_SECONDS))
+            return bool(self._redis.set(f"{WARNED}:{kind}", 1, nx=True, ex=WARN_SECONDS))
 
     def clear_warnings(self, *kinds: str) -> None:
         """All is well: the next trouble is warned of at once."""
         with available():
             for kind in kinds:
-                self._client.delete(f"{WARNED}:{kind}")
+                self._redis.delete(f"{WARNED}:{kind}")
 
 
 def _number(value: Any) -> int | None:

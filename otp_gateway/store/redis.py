@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from otp_gateway.codes import Codes, request_id, session_id
+from otp_gateway.codes import Codes, random_id, session_id
 from otp_gateway.errors import (
     InvalidCode,
     StoreUnavailable,
@@ -26,8 +26,16 @@ from otp_gateway.model import (
 )
 from otp_gateway.observer import UNOBSERVED, Observer
 from otp_gateway.store import keys
-from otp_gateway.store.connect import Client
-from otp_gateway.store.scripts import DOOR_PATIENCE, LATE, PATIENCE, Reply, Scripts, deadline, wait_until
+from otp_gateway.store.connect import RedisClient
+from otp_gateway.store.scripts import (
+    CALL_TIMEOUT,
+    LATE,
+    LIMITER_TIMEOUT,
+    Reply,
+    Scripts,
+    deadline,
+    wait_until,
+)
 from otp_gateway.store.sessions import SessionStore
 
 # The clock of a process that has heard nothing from Redis: every deadline on it has come.
@@ -46,14 +54,14 @@ class RedisStore:
 
     def __init__(
         self,
-        client: Client,
+        redis: RedisClient,
         codes: Codes,
         policy: Policy,
         former: Sequence[Codes] = (),
         observer: Observer = UNOBSERVED,
     ) -> None:
         """``former``: of the secrets under which sessions were made that still live."""
-        self._scripts = Scripts(client, observer)
+        self._scripts = Scripts(redis, observer)
         self.sessions = SessionStore(self._scripts, [codes, *former])
         self._codes = codes
         self._policy = policy
@@ -64,7 +72,7 @@ class RedisStore:
     def load(self) -> None:
         """Make the scripts known to Redis and read its clock. Raises ``StoreUnavailable``."""
         self._scripts.load()
-        self._ask_door([keys.address("", "")], [request_id(), 0, 0], LONG_AGO)
+        self._run_admit([keys.address("", "")], [random_id(), 0, 0], LONG_AGO)
 
     def ping(self) -> None:
         """Raises ``StoreUnavailable`` unless Redis answers."""
@@ -86,7 +94,7 @@ class RedisStore:
         factors = [share, 1] if subnets else [1]
         limits = [Window(w.limit * f, w.seconds) for f in factors for w in windows]
         longest = 1000 * max(w.seconds for w in windows)
-        args: list[str | int] = [request_id(), longest, len(windows), *_flat(limits)]
+        args: list[str | int] = [random_id(), longest, len(windows), *_flat(limits)]
         (tag, _, *stats), clock = self._admit(names, args)
         triples = list(zip(stats[::3], stats[1::3], stats[2::3], strict=True))
         return Admission(
@@ -103,20 +111,22 @@ class RedisStore:
         )
 
     def _admit(self, names: Sequence[str], args: Sequence[str | int]) -> tuple[Reply, Clock]:
-        reply, clock = self._ask_door(names, args, self._clock)
+        reply, clock = self._run_admit(names, args, self._clock)
         if reply[0] == "late":
             # This process had heard nothing from Redis yet, or Redis's clock has been set forward since.
-            reply, clock = self._ask_door(names, args, clock)
+            reply, clock = self._run_admit(names, args, clock)
         if reply[0] == "late":
             raise StoreUnavailable(LATE)
         if reply[0] == "refused":
             reply.settle()
         return reply, clock
 
-    def _ask_door(self, names: Sequence[str], args: Sequence[str | int], clock: Clock) -> tuple[Reply, Clock]:
-        """One run of the door's script with a deadline on ``clock``, and the clock that its reply tells."""
-        limit = deadline(clock, DOOR_PATIENCE)
-        reply = self._scripts.run("admit", names, [limit, *args], DOOR_PATIENCE)
+    def _run_admit(
+        self, names: Sequence[str], args: Sequence[str | int], clock: Clock
+    ) -> tuple[Reply, Clock]:
+        """Run the rate limiter's script with a deadline on ``clock``; its reply, and the clock in it."""
+        limit = deadline(clock, LIMITER_TIMEOUT)
+        reply = self._scripts.run("admit", names, [limit, *args], LIMITER_TIMEOUT)
         self._clock = Clock.read(reply[1])
         return reply, self._clock
 
@@ -126,7 +136,7 @@ class RedisStore:
         Raises ``TooManyAttempts`` (a failure budget is spent), ``TooManyOtpRequests`` (a window is full).
         """
         name, policy = self._keys(phone), self._policy
-        request = request_id()
+        request = random_id()
         reply = self._scripts.run(
             "issue",
             [name.code, name.attempts, name.sends, name.failures, name.failures_of(caller.client)],
@@ -144,7 +154,7 @@ class RedisStore:
                 self._horizon,
                 *_flat(policy.windows),
             ],
-            PATIENCE,
+            CALL_TIMEOUT,
         )
         match reply:
             case ["issued", left, wait, nonce]:
@@ -166,8 +176,8 @@ class RedisStore:
         tag, *_ = self._scripts.run(
             "withdraw",
             [name.code, name.attempts, name.sends],
-            [deadline(caller.clock), issued.request_id, self._horizon, REPLAY_MS],
-            PATIENCE,
+            [deadline(caller.clock), issued.send_id, self._horizon, REPLAY_MS],
+            CALL_TIMEOUT,
         )
         if tag != "withdrawn":
             raise StoreUnavailable(LATE)
@@ -178,7 +188,7 @@ class RedisStore:
         Raises ``InvalidCode`` (wrong, or no code is live), ``TooManyAttempts``.
         """
         name, policy = self._keys(phone), self._policy
-        request, refresh, access = (request_id() for _ in range(3))
+        request, refresh, access = (random_id() for _ in range(3))
         session = session_id(self._codes)
         reply = self._scripts.run(
             "verify",
@@ -205,7 +215,7 @@ class RedisStore:
                 policy.max_sessions,
                 REPLAY_MS,
             ],
-            PATIENCE,
+            CALL_TIMEOUT,
         )
         match reply:
             case ["verified", now, call]:

@@ -24,13 +24,13 @@ from redis.exceptions import (
 from otp_gateway.errors import StoreUnavailable
 from otp_gateway.model import Clock
 from otp_gateway.observer import UNOBSERVED, Observer
-from otp_gateway.store.connect import Client
+from otp_gateway.store.connect import RedisClient
 from otp_gateway.store.error_labels import reason
 
-# Seconds until a call gives up. With the attempt that is then under way, the door and one transition end
+# Seconds until a call gives up. With the attempt that is then running, rate limiter and one transition end
 # well within 3 s.
-DOOR_PATIENCE = 0.7
-PATIENCE = 0.9
+LIMITER_TIMEOUT = 0.7
+CALL_TIMEOUT = 0.9
 # Seconds beyond a deadline after which it has surely come, whatever was rounded.
 MARGIN = 0.01
 # Seconds between attempts, growing: a restarting Redis refuses connections for a moment.
@@ -42,7 +42,7 @@ LOST = (RedisConnectionError, RedisTimeoutError, RedisClusterException, OSError)
 LATE = "late"
 
 
-def deadline(clock: Clock, patience: float = PATIENCE) -> int:
+def deadline(clock: Clock, patience: float = CALL_TIMEOUT) -> int:
     """The moment, in ms of Redis's time, from which a script of a call that begins now must do nothing.
 
     The clock is never ahead of Redis, so that moment has come there when the call gives up here.
@@ -80,8 +80,8 @@ class Reply(list[Any]):
 class Scripts:
     """The scripts of this folder over one client."""
 
-    def __init__(self, client: Client, observer: Observer = UNOBSERVED) -> None:
-        self._client = client
+    def __init__(self, redis: RedisClient, observer: Observer = UNOBSERVED) -> None:
+        self._redis = redis
         self._observer = observer
         self._sources = {
             file.name.removesuffix(".lua"): file.read_text(encoding="utf-8")
@@ -98,12 +98,12 @@ class Scripts:
         """Make the scripts known to Redis, so that no request pays for it. Raises ``StoreUnavailable``."""
         with available():
             for source in self._sources.values():
-                self._client.script_load(source)
+                self._redis.script_load(source)
 
     def ping(self) -> None:
         """Raises ``StoreUnavailable`` unless Redis answers."""
         with available():
-            self._client.ping()
+            self._redis.ping()
 
     def run(self, name: str, keys: Sequence[str], args: Sequence[str | int], patience: float) -> Reply:
         """The script's reply.
@@ -150,6 +150,6 @@ class Scripts:
 
     def _attempt(self, name: str, keys: Sequence[str], args: Sequence[str | int]) -> Any:
         try:
-            return self._client.evalsha(self._digests[name], len(keys), *keys, *args)
+            return self._redis.evalsha(self._digests[name], len(keys), *keys, *args)
         except NoScriptError:
-            return self._client.eval(self._sources[name], len(keys), *keys, *args)
+            return self._redis.eval(self._sources[name], len(keys), *keys, *args)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from otp_gateway.codes import Codes, key_id_of, request_id
+from otp_gateway.codes import Codes, key_id_of, random_id
 from otp_gateway.errors import InvalidToken, StoreUnavailable
 from otp_gateway.model import Caller, PhoneNumber, Session
 from otp_gateway.store import keys
-from otp_gateway.store.scripts import LATE, PATIENCE, Scripts, deadline
+from otp_gateway.store.scripts import CALL_TIMEOUT, LATE, Scripts, deadline
 
 # Milliseconds after its use in which a spent refresh token gets its successors again.
 GRACE_MS = 10_000
@@ -38,8 +38,8 @@ class SessionStore:
         tag, *rest = self._scripts.run(
             "rotate",
             [names.session(session_id), names.sessions],
-            [deadline(caller.clock), session_id, refresh_id, request_id(), request_id(), GRACE_MS],
-            PATIENCE,
+            [deadline(caller.clock), session_id, refresh_id, random_id(), random_id(), GRACE_MS],
+            CALL_TIMEOUT,
         )
         match tag, rest:
             case "rotated", [issued, login, call, refresh, access]:
@@ -65,7 +65,7 @@ class SessionStore:
             "revoke",
             [names.session(session_id), names.sessions],
             [deadline(caller.clock), session_id],
-            PATIENCE,
+            CALL_TIMEOUT,
         )
         if tag != "revoked":
             raise StoreUnavailable(LATE)

@@ -35,16 +35,16 @@ class Bucket:
 class UsageStore:
     """Adds up counts of all workers. Every method raises ``StoreUnavailable``."""
 
-    def __init__(self, client: Any) -> None:
-        """``client``: a redis-py client of any kind."""
-        self._client = client
+    def __init__(self, redis: Any) -> None:
+        """``redis``: a redis-py client of any kind."""
+        self._redis = redis
 
     def add(self, counts: Mapping[str, int]) -> None:
         """Add to the present bucket of each span."""
         with available():
-            now = int(self._client.time()[0])
+            now = int(self._redis.time()[0])
             # In one step, so that no key stands without an end.
-            pipeline = self._client.pipeline(transaction=True)
+            pipeline = self._redis.pipeline(transaction=True)
             for span in SPANS:
                 key = _key(span, now)
                 for name, count in counts.items():
@@ -55,9 +55,9 @@ class UsageStore:
     def read(self, span: Span) -> list[Bucket]:
         """The span's buckets, oldest first, the present one last."""
         with available():
-            now = int(self._client.time()[0])
+            now = int(self._redis.time()[0])
             starts = [now // span.step * span.step - i * span.step for i in reversed(range(span.buckets))]
-            pipeline = self._client.pipeline(transaction=False)
+            pipeline = self._redis.pipeline(transaction=False)
             for start in starts:
                 pipeline.hgetall(_key(span, start))
             found = pipeline.execute()

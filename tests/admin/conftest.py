@@ -6,14 +6,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from otp_gateway.store.connect import Client
+from otp_gateway.store.connect import RedisClient
 from tests.admin.support import RECORDERS, make_panel
 from tests.api.support import Api
 from tests.support.kavenegar import KavenegarEmulator
 
 
 @pytest.fixture
-def api(redis_client: Client, emulator: KavenegarEmulator) -> Api:
+def api(redis_client: RedisClient, emulator: KavenegarEmulator) -> Api:
     """The gateway with its panel, which shows codes."""
     return make_panel(redis_client, emulator=emulator, ADMIN_REVEAL_CODES=True)
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from otp_gateway.codes import Codes
-from otp_gateway.store.connect import Client, connect
+from otp_gateway.store.connect import RedisClient, connect
 from otp_gateway.store.panel import PanelStore
 from tests.admin.support import (
     MASKED,
@@ -361,7 +361,7 @@ def test_the_panel_says_so_when_redis_is_away_and_works_again_when_it_is_back() 
         assert operator.get().status_code == 200
 
 
-def test_the_embedded_panel_is_no_other(redis_client: Client) -> None:
+def test_the_embedded_panel_is_no_other(redis_client: RedisClient) -> None:
     """Both stores give the same list for the same story."""
     sender = Recorder()
     api = make_panel(redis_client, sender)

@@ -12,7 +12,7 @@ import redis
 
 from otp_gateway.codes import Codes
 from otp_gateway.model import PhoneNumber
-from otp_gateway.store.connect import Client, connect
+from otp_gateway.store.connect import RedisClient, connect
 from otp_gateway.store.panel import PAGE, PanelStore, PhoneState
 from tests.admin.support import (
     MASKED,
@@ -43,7 +43,7 @@ SPELLINGS = [
 ]
 
 
-def panel_of(store: Client) -> PanelStore:
+def panel_of(store: RedisClient) -> PanelStore:
     return PanelStore(store, Codes(SECRET_KEY, 6), make_settings().policy)
 
 
@@ -81,7 +81,7 @@ def every_page(panel: PanelStore) -> list[list[str]]:
 
 
 @pytest.mark.parametrize("others", [0, 5])
-def test_paging_reaches_every_phone_and_stays_in_small_pages(redis_client: Client, others: int) -> None:
+def test_paging_reaches_every_phone_and_stays_in_small_pages(redis_client: RedisClient, others: int) -> None:
     pids = fill(cast("redis.Redis", redis_client), 2000, others=others)
     pages = every_page(panel_of(redis_client))
     found = [pid for page in pages for pid in page]
@@ -130,7 +130,7 @@ def test_no_cursor_breaks_the_list(api: Api, cursor: str) -> None:
     assert operator.get(TOKENS, query_string={"cursor": cursor}).status_code == 200
 
 
-def test_keys_that_only_look_like_codes_are_no_phones(redis_client: Client) -> None:
+def test_keys_that_only_look_like_codes_are_no_phones(redis_client: RedisClient) -> None:
     store = cast("redis.Redis", redis_client)
     for name in ("otp:{short}:code", "otp:x:code", f"otp:{{{pid_of()}}}:undo:abcdefghijkl:code"):
         store.hset(name, "phone", "x")
@@ -190,7 +190,7 @@ def test_the_list_shows_each_state(api: Api, emulator: KavenegarEmulator) -> Non
         assert re.search(rf">{state}<", rows[pid_of(phone)]), phone
 
 
-def test_sessions_that_have_ended_are_not_counted(redis_client: Client) -> None:
+def test_sessions_that_have_ended_are_not_counted(redis_client: RedisClient) -> None:
     bench = Bench(redis_client)
     panel = PanelStore(redis_client, bench.codes, bench.policy)
     pid = bench.codes.pid(PhoneNumber(PHONE))
@@ -204,7 +204,7 @@ def test_sessions_that_have_ended_are_not_counted(redis_client: Client) -> None:
     assert panel.phone(pid).sessions == 1
 
 
-def test_sends_are_counted_by_window(redis_client: Client) -> None:
+def test_sends_are_counted_by_window(redis_client: RedisClient) -> None:
     bench = Bench(redis_client)
     panel = PanelStore(redis_client, bench.codes, bench.policy)
     pid = bench.codes.pid(PhoneNumber(PHONE))
@@ -304,7 +304,7 @@ def test_a_page_that_is_only_asked_for_reveals_nothing(api: Api) -> None:
     assert operator.get(f"{TOKENS}{pid_of()}/code/").status_code == 405
 
 
-def test_without_leave_no_code_is_shown(redis_client: Client, emulator: KavenegarEmulator) -> None:
+def test_without_leave_no_code_is_shown(redis_client: RedisClient, emulator: KavenegarEmulator) -> None:
     api = make_panel(redis_client, emulator=emulator)
     api.send()
     operator = signed_in(api)
@@ -330,7 +330,7 @@ def test_states_keep_codes_and_nonces_to_themselves_in_logs(api: Api) -> None:
     assert state.nonce not in repr(state)
 
 
-def test_a_used_code_answers_like_no_code_at_all(redis_client: Client) -> None:
+def test_a_used_code_answers_like_no_code_at_all(redis_client: RedisClient) -> None:
     sender = Recorder()
     api = make_panel(redis_client, sender)
     api.send()

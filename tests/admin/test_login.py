@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import redis
 
-from otp_gateway.admin.auth import Gatekeeper
-from otp_gateway.store.connect import Client
+from otp_gateway.admin.auth import PanelLogin
+from otp_gateway.store.connect import RedisClient
 from tests.admin.support import (
     LOGIN,
     PASSWORD,
@@ -77,7 +77,7 @@ def every_route() -> list[tuple[str, str]]:
 
 
 @pytest.fixture
-def operator(redis_client: Client) -> Operator:
+def operator(redis_client: RedisClient) -> Operator:
     return Operator(make_panel(redis_client))
 
 
@@ -230,15 +230,15 @@ class Guess(str):
         return super().encode(encoding, errors)
 
 
-def test_of_fifty_guesses_at_once_five_are_compared(redis_client: Client) -> None:
+def test_of_fifty_guesses_at_once_five_are_compared(redis_client: RedisClient) -> None:
     Guess.compared.clear()
-    gatekeeper = Gatekeeper(redis_client, PASSWORD_HASH)
+    panel_login = PanelLogin(redis_client, PASSWORD_HASH)
     with ThreadPoolExecutor(50) as pool:
-        let_in = list(pool.map(lambda n: gatekeeper.log_in(Guess(f"wrong {n}"), "net"), range(50)))
+        let_in = list(pool.map(lambda n: panel_login.log_in(Guess(f"wrong {n}"), "net"), range(50)))
     assert not any(let_in)
     assert len(Guess.compared) == 5
     # Nor is the right one, until the lock ends.
-    assert not gatekeeper.log_in(PASSWORD, "net")
+    assert not panel_login.log_in(PASSWORD, "net")
 
 
 def test_a_logout_ends_the_session_for_every_copy_of_its_cookie(operator: Operator) -> None:

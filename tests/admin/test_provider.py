@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from otp_gateway.store.connect import Client
+from otp_gateway.store.connect import RedisClient
 from otp_gateway.store.provider_account import AccountStore
 from tests.admin.support import TOKENS, USAGE, make_panel, pid_of, signed_in
 from tests.api.support import OTHER, PHONE, Api, Recorder
@@ -19,7 +19,7 @@ from tests.support.kavenegar import Fault, KavenegarEmulator
 PID = pid_of()
 ACCOUNT = "account/info"
 DELIVERY = "sms/statuslocalmessageid"
-# The desk waits five seconds; the rest is for the page.
+# The reports waits five seconds; the rest is for the page.
 LONGEST = 6.0
 
 
@@ -83,7 +83,9 @@ def test_the_last_answer_stays_with_its_moment_when_the_next_one_fails(
     ],
     ids=["empty", "other types", "text", "no number"],
 )
-def test_an_account_that_nobody_can_read_is_unknown(redis_client: Client, entry: dict[str, object]) -> None:
+def test_an_account_that_nobody_can_read_is_unknown(
+    redis_client: RedisClient, entry: dict[str, object]
+) -> None:
     account = AccountStore(redis_client, lambda: entry).current()
     assert account
     assert account.credit is None
@@ -163,7 +165,7 @@ def test_a_provider_that_does_not_answer_leaves_the_page_quick(
 
 
 def test_a_provider_that_is_gone_is_unknown_at_once(
-    redis_client: Client, emulator: KavenegarEmulator
+    redis_client: RedisClient, emulator: KavenegarEmulator
 ) -> None:
     with refusing() as url:
         api = make_panel(redis_client, Recorder(), KAVENEGAR_API_KEY=emulator.api_key, KAVENEGAR_BASE_URL=url)

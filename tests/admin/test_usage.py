@@ -14,7 +14,7 @@ from otp_gateway.admin.charts import summarise
 from otp_gateway.admin.recorder import Recorder as UsageRecorder
 from otp_gateway.errors import StoreUnavailable
 from otp_gateway.store import connect
-from otp_gateway.store.connect import Client
+from otp_gateway.store.connect import RedisClient
 from otp_gateway.store.usage import DAY, HOUR, SPANS, WEEK, Bucket, UsageStore
 from tests.admin.support import USAGE, eternal, everything, make_panel, signed_in
 from tests.api.support import OTHER, PHONE, SEND, VERIFY, Api, wrong
@@ -23,7 +23,7 @@ from tests.support.proxy import RedisProxy
 from tests.support.redis_server import RedisServer, wait_until
 
 
-def counts(store: Client) -> Counter[str]:
+def counts(store: RedisClient) -> Counter[str]:
     """What the last hour has come to."""
     total: Counter[str] = Counter()
     for bucket in UsageStore(store).read(HOUR):
@@ -146,7 +146,7 @@ def test_a_store_that_is_away_is_unavailable(own_server: RedisServer) -> None:
         store.read(WEEK)
 
 
-def test_buckets_reach_from_the_oldest_to_the_present_one(redis_client: Client) -> None:
+def test_buckets_reach_from_the_oldest_to_the_present_one(redis_client: RedisClient) -> None:
     store = UsageStore(redis_client)
     store.add({"sent": 1})
     assert isinstance(redis_client, redis.Redis)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from otp_gateway.store.connect import Client
+from otp_gateway.store.connect import RedisClient
 from tests.api.support import Api, Recorder, make_api
 from tests.conftest import SECRET_KEY
 from tests.support.gateway import Gateway
@@ -15,7 +15,7 @@ from tests.support.redis_server import RedisServer
 
 
 @pytest.fixture
-def api(redis_client: Client, emulator: KavenegarEmulator) -> Api:
+def api(redis_client: RedisClient, emulator: KavenegarEmulator) -> Api:
     """The whole gateway on either store, its SMS going to the emulator over HTTP."""
     return make_api(redis_client, emulator=emulator)
 

@@ -15,7 +15,7 @@ from otp_gateway import create_app
 from otp_gateway.codes import Codes
 from otp_gateway.model import Channel, PhoneNumber
 from otp_gateway.store import connect
-from otp_gateway.store.connect import Client
+from otp_gateway.store.connect import RedisClient
 from otp_gateway.store.keys import PhoneKeys
 from tests.conftest import SECRET_KEY, make_settings
 from tests.support.kavenegar import KavenegarEmulator
@@ -56,7 +56,7 @@ class Recorder:
 class Api:
     """The gateway's API as one client after another sees it; `ip` is the peer's address."""
 
-    def __init__(self, app: Flask, store: Client) -> None:
+    def __init__(self, app: Flask, store: RedisClient) -> None:
         self.app = app
         self.client = app.test_client(use_cookies=False)
         self.redis = cast("redis.Redis", store)
@@ -101,7 +101,7 @@ class Api:
 
 
 def make_api(
-    store: Client | None = None,
+    store: RedisClient | None = None,
     sender: Recorder | None = None,
     emulator: KavenegarEmulator | None = None,
     **variables: object,

@@ -14,7 +14,7 @@ from werkzeug.test import TestResponse
 
 from otp_gateway.errors import SmsFailed, SmsUnconfirmed
 from otp_gateway.store import connect
-from otp_gateway.store.connect import Client
+from otp_gateway.store.connect import RedisClient
 from tests.api.support import (
     AWAY,
     HOME,
@@ -120,7 +120,7 @@ def test_an_invalid_request_does_not_repeat_what_was_sent() -> None:
 
 @pytest.mark.parametrize("kind", ["wrong", "never sent", "used", "expired"])
 def test_wrong_expired_used_and_never_sent_codes_are_answered_alike(
-    redis_client: Client, sender: Recorder, kind: str
+    redis_client: RedisClient, sender: Recorder, kind: str
 ) -> None:
     api = make_api(redis_client, sender)
     code = "000000"
@@ -137,13 +137,13 @@ def test_wrong_expired_used_and_never_sent_codes_are_answered_alike(
     assert type(problem["attempts_remaining"]) is int
 
 
-def test_the_tries_left_count_down_to_none(redis_client: Client) -> None:
+def test_the_tries_left_count_down_to_none(redis_client: RedisClient) -> None:
     api = make_api(redis_client, OTP_MAX_ATTEMPTS=4)
     left = [(api.verify(PHONE, "000000").json or {}).get("attempts_remaining") for _ in range(5)]
     assert left == [3, 2, 1, 0, None]
 
 
-def test_the_tries_left_are_those_of_the_smallest_budget(redis_client: Client) -> None:
+def test_the_tries_left_are_those_of_the_smallest_budget(redis_client: RedisClient) -> None:
     api = make_api(
         redis_client, OTP_MAX_ATTEMPTS=9, OTP_MAX_FAILURES_PER_CLIENT=3, OTP_MAX_FAILURES_PER_PHONE=5
     )
@@ -156,7 +156,7 @@ def test_the_tries_left_are_those_of_the_smallest_budget(redis_client: Client) -
 
 
 def test_without_a_try_left_even_the_right_code_is_refused_until_the_wait_is_over(
-    redis_client: Client, sender: Recorder
+    redis_client: RedisClient, sender: Recorder
 ) -> None:
     api = make_api(redis_client, sender)
     api.send()
@@ -173,7 +173,7 @@ def test_without_a_try_left_even_the_right_code_is_refused_until_the_wait_is_ove
 
 
 def test_a_client_that_has_spent_its_budget_is_refused_on_both_endpoints_and_nobody_else(
-    redis_client: Client, sender: Recorder
+    redis_client: RedisClient, sender: Recorder
 ) -> None:
     api = make_api(redis_client, sender, OTP_MAX_FAILURES_PER_CLIENT=2)
     spend(api, PHONE, 2)
@@ -191,7 +191,7 @@ def test_a_client_that_has_spent_its_budget_is_refused_on_both_endpoints_and_nob
 
 
 def test_a_phone_whose_budget_is_spent_is_refused_to_every_client(
-    redis_client: Client, sender: Recorder
+    redis_client: RedisClient, sender: Recorder
 ) -> None:
     api = make_api(redis_client, sender, OTP_MAX_FAILURES_PER_CLIENT=2, OTP_MAX_FAILURES_PER_PHONE=3)
     spend(api, PHONE, 2)
@@ -211,7 +211,7 @@ def test_the_fourth_send_within_two_minutes_is_refused(api: Api, emulator: Kaven
 
 
 def test_waiting_as_long_as_told_is_enough_for_a_phone_and_refusals_are_not_charged(
-    redis_client: Client, sender: Recorder
+    redis_client: RedisClient, sender: Recorder
 ) -> None:
     api = make_api(redis_client, sender, OTP_PHONE_LIMITS="2/2second")
     assert [api.send().status_code for _ in range(2)] == [200, 200]
@@ -224,7 +224,7 @@ def test_waiting_as_long_as_told_is_enough_for_a_phone_and_refusals_are_not_char
     assert [api.send().status_code for _ in range(2)] == [200, 200]
 
 
-def test_an_address_that_asks_too_often_is_refused_and_waiting_is_enough(redis_client: Client) -> None:
+def test_an_address_that_asks_too_often_is_refused_and_waiting_is_enough(redis_client: RedisClient) -> None:
     api = make_api(redis_client, OTP_IP_LIMITS="2/2second")
     assert [api.send().status_code for _ in range(2)] == [200, 200]
     time.sleep(1.1)
@@ -360,7 +360,7 @@ def test_what_is_no_longer_here_is_not_sent_in_its_place(method: str, path: str)
 # --- 5xx
 
 
-def test_without_a_key_sends_say_that_sms_is_not_configured(redis_client: Client) -> None:
+def test_without_a_key_sends_say_that_sms_is_not_configured(redis_client: RedisClient) -> None:
     api = make_api(redis_client, KAVENEGAR_API_KEY="")
     reply = api.send()
     assert_problem(reply, 503, "sms_not_configured", "SMS service is not configured")
@@ -388,7 +388,7 @@ def test_after_a_resend_that_surely_failed_the_code_in_hand_still_works(
 
 
 def test_a_send_that_may_have_gone_out_keeps_its_code_and_its_charge(
-    redis_client: Client, emulator: KavenegarEmulator
+    redis_client: RedisClient, emulator: KavenegarEmulator
 ) -> None:
     api = make_api(redis_client, emulator=emulator, SMS_TIMEOUT="0.4", OTP_PHONE_LIMITS="1/minute")
     emulator.set_fault(faults.hang(deliver=True))
@@ -409,7 +409,7 @@ def test_without_redis_every_request_is_told_that_the_store_is_away(path: str) -
 
 @ENDPOINTS
 def test_a_store_that_answers_with_an_error_is_a_store_that_is_away(
-    redis_client: Client, sender: Recorder, path: str
+    redis_client: RedisClient, sender: Recorder, path: str
 ) -> None:
     api = make_api(redis_client, sender)
     for key in (keys_of(PHONE).sends, keys_of(PHONE).attempts):
@@ -648,7 +648,7 @@ def test_the_number_is_checked_before_anything_that_belongs_to_a_phone() -> None
     assert_problem(api.send(), 503, "sms_not_configured")
 
 
-def test_failure_budgets_are_checked_before_the_tries(redis_client: Client) -> None:
+def test_failure_budgets_are_checked_before_the_tries(redis_client: RedisClient) -> None:
     api = make_api(redis_client, OTP_MAX_FAILURES_PER_CLIENT=3)
     spend(api, PHONE, 3)
     refused = api.verify(PHONE, "000000")
@@ -657,7 +657,7 @@ def test_failure_budgets_are_checked_before_the_tries(redis_client: Client) -> N
     assert retry_after(refused) > 86_000
 
 
-def test_failure_budgets_are_checked_before_the_windows(redis_client: Client, sender: Recorder) -> None:
+def test_failure_budgets_are_checked_before_the_windows(redis_client: RedisClient, sender: Recorder) -> None:
     api = make_api(redis_client, sender, OTP_MAX_FAILURES_PER_CLIENT=2, OTP_PHONE_LIMITS="1/2minute")
     api.send()
     spend(api, PHONE, 2)
@@ -666,7 +666,7 @@ def test_failure_budgets_are_checked_before_the_windows(redis_client: Client, se
 
 
 def test_a_code_without_tries_is_replaced_and_the_windows_hold_nevertheless(
-    redis_client: Client, sender: Recorder
+    redis_client: RedisClient, sender: Recorder
 ) -> None:
     api = make_api(redis_client, sender, OTP_PHONE_LIMITS="2/2minute")
     api.send()
@@ -680,7 +680,7 @@ def test_a_code_without_tries_is_replaced_and_the_windows_hold_nevertheless(
     assert api.verify(PHONE, sender.code_for(PHONE)).status_code == 200
 
 
-def test_malformed_codes_cost_no_try_and_no_budget(redis_client: Client, sender: Recorder) -> None:
+def test_malformed_codes_cost_no_try_and_no_budget(redis_client: RedisClient, sender: Recorder) -> None:
     api = make_api(redis_client, sender, OTP_MAX_FAILURES_PER_CLIENT=3, OTP_MAX_FAILURES_PER_PHONE=3)
     api.send()
     for code in ("", "12345", "1234567", "abcdef", None, 123456, "12345\n"):
@@ -691,7 +691,7 @@ def test_malformed_codes_cost_no_try_and_no_budget(redis_client: Client, sender:
     assert api.verify(PHONE, sender.code_for(PHONE)).status_code == 200
 
 
-def test_a_refused_guess_is_not_counted_again(redis_client: Client, sender: Recorder) -> None:
+def test_a_refused_guess_is_not_counted_again(redis_client: RedisClient, sender: Recorder) -> None:
     api = make_api(redis_client, sender, OTP_MAX_FAILURES_PER_CLIENT=6)
     api.send()
     first = sender.code_for(PHONE)

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from otp_gateway.store import connect
-from otp_gateway.store.connect import Client
+from otp_gateway.store.connect import RedisClient
 from tests.api.support import Api, assert_problem, make_api, retry_after
 from tests.support.gateway import Gateway
 from tests.support.redis_server import RedisServer
@@ -28,7 +28,7 @@ def test_healthz_answers_as_long_as_the_process_does(method: str) -> None:
         assert bool(reply.data) == (method == "GET")
 
 
-def test_readyz_is_content_when_redis_answers_and_sms_is_configured(redis_client: Client) -> None:
+def test_readyz_is_content_when_redis_answers_and_sms_is_configured(redis_client: RedisClient) -> None:
     reply = make_api(redis_client, KAVENEGAR_API_KEY="a-key").get("/readyz")
     assert reply.status_code == 200
     assert reply.json == {"status": "ready", "parts": {"redis": "ok", "sms": "ok"}}
@@ -41,7 +41,7 @@ def test_readyz_names_redis_when_it_is_away() -> None:
     assert retry_after(reply) >= 1
 
 
-def test_readyz_names_the_sms_service_when_it_has_no_key(redis_client: Client) -> None:
+def test_readyz_names_the_sms_service_when_it_has_no_key(redis_client: RedisClient) -> None:
     reply = make_api(redis_client, KAVENEGAR_API_KEY="").get("/readyz")
     problem = assert_problem(reply, 503, "sms_not_configured", members=["parts"])
     assert problem["parts"] == {"redis": "ok", "sms": "sms_not_configured"}

@@ -11,7 +11,7 @@ from werkzeug.test import TestResponse
 
 from otp_gateway.errors import SmsFailed, SmsUnconfirmed
 from otp_gateway.store import connect
-from otp_gateway.store.connect import Client
+from otp_gateway.store.connect import RedisClient
 from tests.api.support import (
     AWAY,
     HOME,
@@ -56,7 +56,7 @@ def remaining(reply: TestResponse) -> int:
 # --- headers
 
 
-def test_by_default_an_address_has_five_requests_a_minute(redis_client: Client) -> None:
+def test_by_default_an_address_has_five_requests_a_minute(redis_client: RedisClient) -> None:
     api = make_api(redis_client, OTP_IP_LIMITS="")
     replies = [api.verify(PHONE, "000000") for _ in range(6)]
     assert [reply.status_code for reply in replies] == [400, 400, 400, 429, 429, 429]
@@ -127,7 +127,7 @@ def test_a_request_that_no_store_could_count_says_nothing(path: str) -> None:
     assert "RateLimit" not in reply.headers
 
 
-def test_every_window_is_announced_under_a_name_of_its_own(redis_client: Client) -> None:
+def test_every_window_is_announced_under_a_name_of_its_own(redis_client: RedisClient) -> None:
     api = make_api(redis_client, OTP_IP_LIMITS="9/hour;2/2second;5/minute")
     first, second = api.send("x"), api.send("x")
     assert [(q, w) for _, q, w in policies(first)] == [(2, 2), (5, 60), (9, 3600)]
@@ -151,7 +151,7 @@ def test_every_window_holds_and_the_longest_wait_is_told() -> None:
     assert 57 <= retry_after(refused) <= 59
 
 
-def test_the_window_slides(redis_client: Client) -> None:
+def test_the_window_slides(redis_client: RedisClient) -> None:
     api = make_api(redis_client, OTP_IP_LIMITS="2/2second")
     assert api.send("x").status_code == 400
     time.sleep(1.2)
@@ -161,21 +161,23 @@ def test_the_window_slides(redis_client: Client) -> None:
     assert [api.send("x").status_code for _ in range(2)] == [400, 429]
 
 
-def test_the_two_endpoints_are_counted_apart(redis_client: Client) -> None:
+def test_the_two_endpoints_are_counted_apart(redis_client: RedisClient) -> None:
     api = make_api(redis_client, OTP_IP_LIMITS="2/minute")
     assert [remaining(api.send("x")) for _ in range(2)] == [1, 0]
     assert [remaining(api.verify("x", "000000")) for _ in range(2)] == [1, 0]
     assert [api.send("x").status_code, api.verify("x", "000000").status_code] == [429, 429]
 
 
-def test_a_refused_request_reaches_neither_phone_nor_provider(redis_client: Client, sender: Recorder) -> None:
+def test_a_refused_request_reaches_neither_phone_nor_provider(
+    redis_client: RedisClient, sender: Recorder
+) -> None:
     api = make_api(redis_client, sender, OTP_IP_LIMITS="1/minute")
     assert [api.send().status_code for _ in range(3)] == [200, 429, 429]
     assert len(sender.sent) == 1
     assert [api.send(ip=f"192.0.2.{i}").status_code for i in (7, 8, 9)] == [200, 200, 429]
 
 
-def test_every_key_of_the_limit_ends_by_itself(redis_client: Client) -> None:
+def test_every_key_of_the_limit_ends_by_itself(redis_client: RedisClient) -> None:
     api = make_api(redis_client, OTP_IP_LIMITS="5/minute")
     for ip in (HOME, "2001:db8::1"):
         api.send("x", ip=ip)
@@ -187,19 +189,19 @@ def test_every_key_of_the_limit_ends_by_itself(redis_client: Client) -> None:
 # --- networks
 
 
-def test_two_addresses_are_two_clients(redis_client: Client) -> None:
+def test_two_addresses_are_two_clients(redis_client: RedisClient) -> None:
     api = make_api(redis_client, OTP_IP_LIMITS="1/minute")
     assert [api.send("x", ip=ip).status_code for ip in (HOME, AWAY, HOME, AWAY)] == [400, 400, 429, 429]
 
 
-def test_an_ipv6_client_is_its_64(redis_client: Client) -> None:
+def test_an_ipv6_client_is_its_64(redis_client: RedisClient) -> None:
     api = make_api(redis_client, OTP_IP_LIMITS="2/minute")
     same = ["2001:db8:1:1::1", "2001:0db8:0001:0001:ffff:ffff:ffff:ffff", "2001:DB8:1:1::2"]
     assert [api.send("x", ip=ip).status_code for ip in same] == [400, 400, 429]
     assert api.send("x", ip="2001:db8:1:2::1").status_code == 400
 
 
-def test_a_48_counts_as_ten_clients(redis_client: Client) -> None:
+def test_a_48_counts_as_ten_clients(redis_client: RedisClient) -> None:
     api = make_api(redis_client, OTP_IP_LIMITS="2/minute")
     tenants = [f"2001:db8:1:{subnet:x}::{host}" for subnet in range(10) for host in (1, 2)]
     assert {api.send("x", ip=ip).status_code for ip in tenants} == {400}
@@ -219,21 +221,21 @@ def test_the_rest_that_is_told_is_that_of_the_fuller_network() -> None:
 
 
 @pytest.mark.parametrize("mapped", ["::ffff:192.0.2.1", "::FFFF:c000:201", "0:0:0:0:0:ffff:192.0.2.1"])
-def test_an_ipv4_mapped_address_is_its_ipv4(redis_client: Client, mapped: str) -> None:
+def test_an_ipv4_mapped_address_is_its_ipv4(redis_client: RedisClient, mapped: str) -> None:
     api = make_api(redis_client, OTP_IP_LIMITS="1/minute")
     assert api.send("x", ip=mapped).status_code == 400
     assert api.send("x", ip=HOME).status_code == 429
     assert api.send("x", ip="::ffff:192.0.2.2").status_code == 400
 
 
-def test_the_failure_budgets_client_is_its_network_too(redis_client: Client) -> None:
+def test_the_failure_budgets_client_is_its_network_too(redis_client: RedisClient) -> None:
     api = make_api(redis_client, OTP_MAX_FAILURES_PER_CLIENT=1)
     api.verify(PHONE, "000000", ip="2001:db8:1:1::1")
     assert api.verify(PHONE, "000000", ip="2001:db8:1:1::2").status_code == 429
     assert api.verify(PHONE, "000000", ip="2001:db8:1:2::1").status_code == 400
 
 
-def test_a_peer_without_address_is_one_client(redis_client: Client) -> None:
+def test_a_peer_without_address_is_one_client(redis_client: RedisClient) -> None:
     api = make_api(redis_client, OTP_IP_LIMITS="2/minute")
     assert [api.send("x", ip="").status_code for _ in range(3)] == [400, 400, 429]
     assert api.send("x").status_code == 400

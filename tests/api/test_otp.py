@@ -8,7 +8,7 @@ from typing import Any
 import jwt
 import pytest
 
-from otp_gateway.store.connect import Client
+from otp_gateway.store.connect import RedisClient
 from tests.api.support import (
     AWAY,
     OTHER,
@@ -120,7 +120,7 @@ def test_a_resend_repeats_the_code(api: Api, emulator: KavenegarEmulator) -> Non
     assert len({message.localid for message in emulator.messages_to(PHONE)}) == 3
 
 
-def test_a_resend_after_half_of_the_life_is_a_new_code(redis_client: Client, sender: Recorder) -> None:
+def test_a_resend_after_half_of_the_life_is_a_new_code(redis_client: RedisClient, sender: Recorder) -> None:
     api = make_api(redis_client, sender)
     api.send()
     api.pass_time(160)
@@ -132,7 +132,9 @@ def test_a_resend_after_half_of_the_life_is_a_new_code(redis_client: Client, sen
     assert api.verify(PHONE, sender.sent[1][1]).status_code == 200
 
 
-def test_a_resend_says_how_long_the_repeated_code_still_lives(redis_client: Client, sender: Recorder) -> None:
+def test_a_resend_says_how_long_the_repeated_code_still_lives(
+    redis_client: RedisClient, sender: Recorder
+) -> None:
     api = make_api(redis_client, sender)
     api.send()
     api.pass_time(100)
@@ -178,7 +180,7 @@ def test_a_call_without_a_template_is_an_invalid_request(api: Api, emulator: Kav
 
 @pytest.mark.parametrize(("channel", "kind"), [(None, "sms"), ("sms", "sms"), ("call", "call")])
 def test_with_a_template_a_code_goes_by_lookup_as_the_channel_says(
-    redis_client: Client, emulator: KavenegarEmulator, channel: str | None, kind: str
+    redis_client: RedisClient, emulator: KavenegarEmulator, channel: str | None, kind: str
 ) -> None:
     api = make_api(redis_client, emulator=emulator, KAVENEGAR_TEMPLATE="login")
     assert api.send(channel=channel).status_code == 200
@@ -189,7 +191,7 @@ def test_with_a_template_a_code_goes_by_lookup_as_the_channel_says(
 
 @pytest.mark.parametrize(("channel", "method"), [("sms", "sms"), ("call", "tel")])
 def test_the_access_token_names_the_way_the_code_came(
-    redis_client: Client, emulator: KavenegarEmulator, channel: str, method: str
+    redis_client: RedisClient, emulator: KavenegarEmulator, channel: str, method: str
 ) -> None:
     api = make_api(redis_client, emulator=emulator, KAVENEGAR_TEMPLATE="login")
     api.send(channel=channel)

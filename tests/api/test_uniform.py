@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from werkzeug.test import TestResponse
 
-from otp_gateway.store.connect import Client
+from otp_gateway.store.connect import RedisClient
 from tests.api.support import VERIFY, Api, Recorder, keys_of, make_api, retry_after, wrong
 
 # What may differ between two replies: their ids, their moments, and waits that count down meanwhile.
@@ -109,7 +109,7 @@ def assert_alike(replies: tuple[TestResponse, TestResponse]) -> None:
         assert abs(retry_after(one) - retry_after(two)) <= 1
 
 
-def make_pair(store: Client | None, number: int) -> Pair:
+def make_pair(store: RedisClient | None, number: int) -> Pair:
     sender = Recorder()
     api = make_api(
         store,
@@ -148,7 +148,7 @@ WAYS: dict[str, Sequence[tuple[str, int]]] = {
 
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
 def test_no_sequence_of_wrong_guesses_tells_whether_a_code_is_live(
-    redis_client: Client, way: Sequence[tuple[str, int]]
+    redis_client: RedisClient, way: Sequence[tuple[str, int]]
 ) -> None:
     pair = make_pair(redis_client, 3_456_789)
     statuses = []
@@ -185,7 +185,7 @@ def test_no_sequence_whatever_tells_whether_a_code_is_live(
 
 
 @pytest.mark.parametrize("guesses", range(8))
-def test_both_are_counted_alike_in_redis(redis_client: Client, guesses: int) -> None:
+def test_both_are_counted_alike_in_redis(redis_client: RedisClient, guesses: int) -> None:
     pair = make_pair(redis_client, 3_456_789)
     for _ in range(guesses):
         pair.both("wrong", 1)
@@ -205,7 +205,7 @@ def test_both_are_counted_alike_in_redis(redis_client: Client, guesses: int) -> 
     assert state(pair.with_code)[0] == state(pair.with_code)[2] == counted
 
 
-def test_the_live_code_still_works_within_its_tries_so_the_pair_did_differ(redis_client: Client) -> None:
+def test_the_live_code_still_works_within_its_tries_so_the_pair_did_differ(redis_client: RedisClient) -> None:
     pair = make_pair(redis_client, 3_456_789)
     pair.both("wrong", 1)
     pair.both("wrong", 1)

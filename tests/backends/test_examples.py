@@ -33,7 +33,7 @@ ROOT = Path(__file__).resolve().parents[2]
 HEADING = "## Backends that accept our tokens\n"
 JWKS_URL = "http://127.0.0.1:8000/.well-known/jwks.json"
 LEEWAY = 5
-PATIENCE = 20.0
+CALL_TIMEOUT = 20.0
 # What the reader's own application has besides: a route for the check, and Django's settings.
 AROUND = {
     "flask": """
@@ -132,14 +132,14 @@ def running(name: str, code: str, directory: Path) -> Iterator[Backend]:
     finally:
         process.terminate()
         try:
-            process.wait(PATIENCE)
+            process.wait(CALL_TIMEOUT)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
 
 def wait_until_ready(backend: Backend, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + CALL_TIMEOUT
     while process.poll() is None and time.monotonic() < deadline:
         try:
             backend.get()

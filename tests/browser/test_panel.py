@@ -1,4 +1,4 @@
-"""The support desk's work in a real browser: who gets in, what is seen of a phone, what is done about it."""
+"""The support staff's work in a real browser: who gets in, what is seen of a phone, what is done about it."""
 
 from __future__ import annotations
 

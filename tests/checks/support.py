@@ -12,7 +12,7 @@ from otp_gateway import cli
 from otp_gateway.cli import Tools
 from otp_gateway.codes import Codes
 from otp_gateway.senders import sender_for
-from otp_gateway.senders.kavenegar.reports import KavenegarDesk
+from otp_gateway.senders.kavenegar.reports import KavenegarReports
 from otp_gateway.settings import Settings
 from otp_gateway.store import connect
 from tests.conftest import make_settings
@@ -50,7 +50,7 @@ def commands(settings: Settings) -> Flask:
             settings=settings,
             client=connect(settings.redis_url),
             sender=sender_for(settings),
-            desk=KavenegarDesk.from_settings(settings),
+            reports=KavenegarReports.from_settings(settings),
             codes=Codes(settings.secret_key, settings.otp_length),
         ),
     )

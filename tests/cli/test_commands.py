@@ -10,7 +10,7 @@ import pytest
 
 from otp_gateway import create_app
 from otp_gateway.store import connect
-from otp_gateway.store.connect import Client
+from otp_gateway.store.connect import RedisClient
 from tests.api.support import PHONE, Recorder
 from tests.cli.support import FOLDER, SECRET, flask
 from tests.conftest import SECRET_KEY, make_settings
@@ -196,7 +196,7 @@ def test_an_integrators_own_application_has_the_commands_over_its_own_parts() ->
 
 
 def test_commands_over_a_store_of_the_integrators_own_end_without_a_traceback(
-    redis_client: Client, redis_server: RedisServer
+    redis_client: RedisClient, redis_server: RedisServer
 ) -> None:
     app = create_app(make_settings(REDIS_URL=redis_server.url), redis=redis_client, sender=Recorder())
     runner = app.test_cli_runner()

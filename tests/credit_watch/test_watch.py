@@ -14,7 +14,7 @@ import redis
 
 from otp_gateway.credit_watch import CreditWatch
 from otp_gateway.store import connect
-from otp_gateway.store.connect import Client
+from otp_gateway.store.connect import RedisClient
 from otp_gateway.store.provider_account import KEY, TURN, WARN_SECONDS, WARNED, AccountStore
 from tests.api.support import Api, Recorder, make_api
 from tests.metrics.support import scrape
@@ -39,7 +39,7 @@ def tells(credit: object) -> Fault:
 class Workers:
     """Four workers that look in turn; time passes as their turn's key goes."""
 
-    def __init__(self, store: Client, emulator: KavenegarEmulator, minimum: int = 500_000) -> None:
+    def __init__(self, store: RedisClient, emulator: KavenegarEmulator, minimum: int = 500_000) -> None:
         self.redis = cast("redis.Redis", store)
         self._store = store
         self._emulator = emulator
@@ -73,7 +73,7 @@ class Workers:
 
 
 @pytest.fixture
-def workers(redis_client: Client, emulator: KavenegarEmulator) -> Workers:
+def workers(redis_client: RedisClient, emulator: KavenegarEmulator) -> Workers:
     return Workers(redis_client, emulator)
 
 
@@ -136,7 +136,7 @@ def test_low_credit_is_warned_of_once_an_hour_and_again_after_it_was_well(
 
 
 def test_a_minimum_of_0_never_warns(
-    redis_client: Client, emulator: KavenegarEmulator, capsys: pytest.CaptureFixture[str]
+    redis_client: RedisClient, emulator: KavenegarEmulator, capsys: pytest.CaptureFixture[str]
 ) -> None:
     workers = Workers(redis_client, emulator, minimum=0)
     for credit in (0, -5000):

@@ -12,7 +12,7 @@ from flask import Response, g, request
 
 from otp_gateway.errors import SmsFailed
 from otp_gateway.store import connect
-from otp_gateway.store.connect import Client
+from otp_gateway.store.connect import RedisClient
 from otp_gateway.version import __version__
 from tests.api.support import HOME, OTHER, PHONE, SEND, VERIFY, Api, Recorder, make_api, wrong
 from tests.metrics.support import SCRAPER, gained, labels, scrape
@@ -244,32 +244,32 @@ def test_successes_and_limits_stand_at_0_from_the_start() -> None:
 # --- limits
 
 
-def hit_ip(store: Client) -> Api:
+def hit_ip(store: RedisClient) -> Api:
     api = make_api(store, OTP_IP_LIMITS="2/minute")
     assert [api.send("x").status_code for _ in range(5)] == [400, 400, 429, 429, 429]
     return api
 
 
-def hit_ip_of_tokens(store: Client) -> Api:
+def hit_ip_of_tokens(store: RedisClient) -> Api:
     api = make_api(store, TOKEN_IP_LIMITS="2/minute")
     body = {"refresh_token": "x"}
     assert [api.post(REVOKE, body).status_code for _ in range(5)] == [204, 204, 429, 429, 429]
     return api
 
 
-def hit_phone(store: Client) -> Api:
+def hit_phone(store: RedisClient) -> Api:
     api = make_api(store, OTP_PHONE_LIMITS="1/minute")
     assert [api.send().status_code for _ in range(4)] == [200, 429, 429, 429]
     return api
 
 
-def hit_tries(store: Client) -> Api:
+def hit_tries(store: RedisClient) -> Api:
     api = make_api(store, OTP_MAX_ATTEMPTS=2)
     assert [api.verify(PHONE, "000000").status_code for _ in range(5)] == [400, 400, 429, 429, 429]
     return api
 
 
-def hit_client_failures(store: Client) -> Api:
+def hit_client_failures(store: RedisClient) -> Api:
     api = make_api(store, OTP_MAX_FAILURES_PER_CLIENT=1, OTP_MAX_ATTEMPTS=3)
     assert [api.verify(PHONE, "000000", ip=HOME).status_code for _ in range(2)] == [400, 429]
     # No code goes out that could not be verified.
@@ -277,7 +277,7 @@ def hit_client_failures(store: Client) -> Api:
     return api
 
 
-def hit_phone_failures(store: Client) -> Api:
+def hit_phone_failures(store: RedisClient) -> Api:
     api = make_api(store, OTP_MAX_FAILURES_PER_PHONE=1, OTP_MAX_ATTEMPTS=3)
     replies = [api.verify(PHONE, "000000", ip=f"192.0.2.{n}").status_code for n in range(1, 4)]
     assert replies == [400, 429, 429]
@@ -297,7 +297,10 @@ HITS = {
 
 @pytest.mark.parametrize(("name", "hit"), HITS.items(), ids=HITS)
 def test_hits_are_counted_by_the_limit_that_refused(
-    redis_client: Client, capsys: pytest.CaptureFixture[str], name: str, hit: Callable[[Client], Api]
+    redis_client: RedisClient,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    hit: Callable[[RedisClient], Api],
 ) -> None:
     limit = name.partition(" ")[0]
     now = scrape(hit(redis_client))

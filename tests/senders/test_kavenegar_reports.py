@@ -8,7 +8,7 @@ import time
 import pytest
 
 from otp_gateway.errors import SendFailed, SmsFailed, SmsUnconfirmed
-from otp_gateway.senders.kavenegar.reports import ANSWER_SECONDS, DELIVERY, KavenegarDesk
+from otp_gateway.senders.kavenegar.reports import ANSWER_SECONDS, DELIVERY, KavenegarReports
 from otp_gateway.senders.kavenegar.sender import KavenegarSender
 from tests.conftest import make_settings
 from tests.senders.support import CODE, KEY, PHONE, REFERENCE, TEMPLATE, bounded, refusing, reply, silent
@@ -16,12 +16,12 @@ from tests.support import kavenegar_faults as faults
 from tests.support.kavenegar import KavenegarEmulator
 
 
-def desk_at(url: str, **variables: object) -> KavenegarDesk:
-    desk = KavenegarDesk.from_settings(
+def reports_at(url: str, **variables: object) -> KavenegarReports:
+    reports = KavenegarReports.from_settings(
         make_settings(KAVENEGAR_API_KEY=KEY, KAVENEGAR_BASE_URL=url, **variables)
     )
-    assert desk
-    return desk
+    assert reports
+    return reports
 
 
 def sender_at(url: str, **variables: object) -> KavenegarSender:
@@ -35,26 +35,26 @@ def sender_at(url: str, **variables: object) -> KavenegarSender:
     [{}, {"SMS_BACKEND": "console"}, {"SMS_BACKEND": "console", "KAVENEGAR_API_KEY": KEY}],
     ids=["no key", "console", "console with a key"],
 )
-def test_without_kavenegar_there_is_no_desk(variables: dict[str, object]) -> None:
-    assert KavenegarDesk.from_settings(make_settings(**variables)) is None
+def test_without_kavenegar_there_are_no_reports(variables: dict[str, object]) -> None:
+    assert KavenegarReports.from_settings(make_settings(**variables)) is None
 
 
 def test_the_account_is_as_the_provider_tells_it(emulator: KavenegarEmulator) -> None:
-    account = desk_at(emulator.base_url).account()
+    account = reports_at(emulator.base_url).account()
     assert account == {"remaincredit": 1_500_000, "expiredate": 13_548_889, "type": "master"}
 
 
 def test_a_message_is_found_by_the_number_that_it_was_sent_with(emulator: KavenegarEmulator) -> None:
-    desk = desk_at(emulator.base_url)
+    reports = reports_at(emulator.base_url)
     sender_at(emulator.base_url).send(PHONE, CODE, "sms", REFERENCE)
-    assert desk.deliveries([REFERENCE, 7]) == {REFERENCE: "Queued", 7: DELIVERY[100]}
+    assert reports.deliveries([REFERENCE, 7]) == {REFERENCE: "Queued", 7: DELIVERY[100]}
 
 
 @pytest.mark.parametrize("status", [*DELIVERY, 3, 0, -1, 999])
 def test_every_state_has_words(emulator: KavenegarEmulator, status: int) -> None:
     sender_at(emulator.base_url).send(PHONE, CODE, "sms", REFERENCE)
     emulator._by_localid[str(REFERENCE)][0]["status"] = status
-    (words,) = desk_at(emulator.base_url).deliveries([REFERENCE]).values()
+    (words,) = reports_at(emulator.base_url).deliveries([REFERENCE]).values()
     assert words == DELIVERY.get(status, f"State {status}")
 
 
@@ -67,7 +67,7 @@ def test_an_answer_of_another_shape_is_no_answer(emulator: KavenegarEmulator, en
     body = json.dumps({"return": {"status": 200, "message": ""}, "entries": entries}).encode()
     emulator.set_fault(reply(body))
     with pytest.raises(SmsUnconfirmed):
-        desk_at(emulator.base_url).deliveries([REFERENCE])
+        reports_at(emulator.base_url).deliveries([REFERENCE])
 
 
 @pytest.mark.parametrize("entries", [None, [], "x", [3]], ids=["null", "empty", "text", "numbers"])
@@ -75,21 +75,21 @@ def test_an_account_of_another_shape_is_no_answer(emulator: KavenegarEmulator, e
     body = json.dumps({"return": {"status": 200, "message": ""}, "entries": entries}).encode()
     emulator.set_fault(reply(body))
     with pytest.raises(SmsUnconfirmed):
-        desk_at(emulator.base_url).account()
+        reports_at(emulator.base_url).account()
 
 
 def test_an_answer_about_another_message_is_none_about_ours(emulator: KavenegarEmulator) -> None:
     entries = [{"localid": "9", "status": 10}, {"status": 10}, {"localid": None, "status": 10}]
     body = json.dumps({"return": {"status": 200}, "entries": entries}).encode()
     emulator.set_fault(reply(body))
-    assert desk_at(emulator.base_url).deliveries([8, 9]) == {9: "Delivered"}
+    assert reports_at(emulator.base_url).deliveries([8, 9]) == {9: "Delivered"}
 
 
 @pytest.mark.parametrize("code", [401, 403, 418])
 def test_a_refusal_is_an_error_without_the_key(emulator: KavenegarEmulator, code: int) -> None:
     emulator.set_fault(faults.code(code))
     with pytest.raises(SmsFailed) as caught:
-        desk_at(emulator.base_url).account()
+        reports_at(emulator.base_url).account()
     assert caught.value.provider_code == code
     assert KEY not in repr(caught.value)
     assert KEY not in str(caught.value)
@@ -99,13 +99,13 @@ def test_a_silent_provider_is_given_up_after_five_seconds() -> None:
     with silent() as url, bounded(ANSWER_SECONDS):
         started = time.monotonic()
         with pytest.raises(SendFailed):
-            desk_at(url).deliveries([1, 2, 3])
+            reports_at(url).deliveries([1, 2, 3])
         assert time.monotonic() - started >= ANSWER_SECONDS - 1
 
 
 def test_a_provider_that_is_gone_is_known_at_once() -> None:
     with refusing() as url, bounded(0), pytest.raises(SmsFailed):
-        desk_at(url).account()
+        reports_at(url).account()
 
 
 def test_the_sender_adds_up_what_its_messages_cost(emulator: KavenegarEmulator) -> None:

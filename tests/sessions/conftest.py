@@ -9,7 +9,7 @@ import pytest
 import redis
 
 from otp_gateway.store import connect
-from otp_gateway.store.connect import Client
+from otp_gateway.store.connect import RedisClient
 from tests.sessions.site import Site
 from tests.support.redis_server import RedisServer
 
@@ -17,7 +17,7 @@ MakeSite = Callable[..., Site]
 
 
 @pytest.fixture
-def store(redis_client: Client) -> Iterator[redis.Redis]:
+def store(redis_client: RedisClient) -> Iterator[redis.Redis]:
     """An empty store of either kind."""
     client = cast("redis.Redis", redis_client)
     yield client

@@ -15,7 +15,7 @@ from otp_gateway.codes import Codes
 from otp_gateway.errors import InvalidCode
 from otp_gateway.model import Admission, Caller, Channel, Clock, Issued, PhoneNumber, Policy, Session, Window
 from otp_gateway.store import RedisStore
-from otp_gateway.store.connect import Client
+from otp_gateway.store.connect import RedisClient
 from otp_gateway.store.keys import PhoneKeys
 from otp_gateway.store.scripts import Reply, Scripts
 
@@ -54,7 +54,7 @@ class RecordedScripts(Scripts):
 class Bench:
     """A store over ``client``; ``direct``, by default the same, is where the test itself looks."""
 
-    def __init__(self, client: Client, direct: Client | None = None, **policy: Any) -> None:
+    def __init__(self, client: RedisClient, direct: RedisClient | None = None, **policy: Any) -> None:
         """``policy``: what differs from the contract's defaults."""
         self.codes = Codes(SECRET_KEY, 6)
         self.policy = replace(POLICY, **policy)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from otp_gateway.store.connect import Client
+from otp_gateway.store.connect import RedisClient
 from tests.store.bench import Bench
 
 
 @pytest.fixture
-def bench(redis_client: Client) -> Bench:
+def bench(redis_client: RedisClient) -> Bench:
     """An empty store with the contract's defaults."""
     return Bench(redis_client)

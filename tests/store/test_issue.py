@@ -6,7 +6,7 @@ import pytest
 
 from otp_gateway.errors import InvalidCode, StoreUnavailable, TooManyAttempts, TooManyOtpRequests
 from otp_gateway.model import Window
-from otp_gateway.store.connect import Client
+from otp_gateway.store.connect import RedisClient
 from tests.store.bench import DAY, OTHER_PHONE, SLACK, Bench, settle
 
 # Seconds before a boundary; a slow machine needs less between two calls.
@@ -71,7 +71,7 @@ def test_in_no_stretch_of_two_minutes_a_fourth_send_fits(bench: Bench) -> None:
     assert len(sends) == 10
 
 
-def test_the_longest_wait_of_several_windows_counts(redis_client: Client) -> None:
+def test_the_longest_wait_of_several_windows_counts(redis_client: RedisClient) -> None:
     bench = Bench(redis_client, windows=(Window(1, 60), Window(2, 600)))
     bench.issue()
     assert refusal(bench) == pytest.approx(60_000, abs=SLACK)
@@ -80,7 +80,9 @@ def test_the_longest_wait_of_several_windows_counts(redis_client: Client) -> Non
     assert refusal(bench) == pytest.approx(540_000, abs=SLACK)
 
 
-def test_a_client_that_is_locked_out_is_told_to_wait_for_the_window_as_well(redis_client: Client) -> None:
+def test_a_client_that_is_locked_out_is_told_to_wait_for_the_window_as_well(
+    redis_client: RedisClient,
+) -> None:
     bench = Bench(redis_client, windows=(Window(1, 120),), max_failures_per_client=1)
     bench.fail()
     bench.advance(DAY - 10)
@@ -120,7 +122,7 @@ def test_a_resend_repeats_the_live_code_while_half_its_life_is_left(bench: Bench
     again = bench.issue("work")
     assert again.nonce == first.nonce
     assert again.expires_in == pytest.approx(300_000 - 1000 * age, abs=SLACK)
-    assert again.request_id != first.request_id
+    assert again.send_id != first.send_id
 
 
 @pytest.mark.parametrize("age", [150 + EDGE, 299, 301])

@@ -21,7 +21,7 @@ from hypothesis.stateful import (
 
 from otp_gateway.errors import GatewayError, InvalidCode, TooManyAttempts, TooManyOtpRequests
 from otp_gateway.model import Channel, Issued, PhoneNumber, Session, Window
-from otp_gateway.store.connect import Client
+from otp_gateway.store.connect import RedisClient
 from tests.store.bench import DAY, OTHER_PHONE, PHONE, Bench
 
 # Small budgets, so that short stories reach them.
@@ -124,7 +124,7 @@ def _current_period(failures: list[Failure], now: float) -> list[Failure]:
 class Story(RuleBasedStateMachine):
     """The store and the model live through the same."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: RedisClient) -> None:
         super().__init__()
         self.bench = Bench(
             client,
@@ -259,7 +259,7 @@ class Story(RuleBasedStateMachine):
         assert milliseconds == pytest.approx(1000 * seconds, abs=TOLERANCE)
 
 
-def test_any_story_ends_as_the_contract_says(redis_client: Client) -> None:
+def test_any_story_ends_as_the_contract_says(redis_client: RedisClient) -> None:
     class ThisStory(Story):
         def __init__(self) -> None:
             super().__init__(redis_client)

@@ -11,7 +11,7 @@ import pytest
 
 from otp_gateway.errors import GatewayError
 from otp_gateway.model import Window
-from otp_gateway.store.connect import Client
+from otp_gateway.store.connect import RedisClient
 from tests.store.bench import Bench
 
 
@@ -79,7 +79,7 @@ def test_of_many_requests_of_an_address_five_are_admitted(bench: Bench, threads:
     assert Counter(admitted) == {True: 5, False: threads - 5}
 
 
-def test_parallel_failed_sends_leave_nothing_behind(redis_client: Client, threads: int) -> None:
+def test_parallel_failed_sends_leave_nothing_behind(redis_client: RedisClient, threads: int) -> None:
     bench = Bench(redis_client, windows=(Window(1000, 60),))
     first = bench.issue()
     bench.advance(200)
@@ -90,7 +90,9 @@ def test_parallel_failed_sends_leave_nothing_behind(redis_client: Client, thread
     bench.verify(first)
 
 
-def test_parallel_guesses_never_spend_more_than_the_phones_budget(redis_client: Client, threads: int) -> None:
+def test_parallel_guesses_never_spend_more_than_the_phones_budget(
+    redis_client: RedisClient, threads: int
+) -> None:
     bench = Bench(redis_client, max_attempts=1000, max_failures_per_client=1000, max_failures_per_phone=7)
     bench.issue()
     wrong = bench.wrong()

@@ -19,7 +19,7 @@ from tests.support.proxy import RedisProxy
 from tests.support.redis_server import RedisServer, wait_until
 
 # The contract gives the door and one transition 3 s together.
-PATIENCE = 3
+CALL_TIMEOUT = 3
 
 
 @pytest.fixture
@@ -156,7 +156,7 @@ def unavailable() -> Iterator[None]:
     start = time.monotonic()
     with pytest.raises(StoreUnavailable):
         yield
-    assert time.monotonic() - start < PATIENCE
+    assert time.monotonic() - start < CALL_TIMEOUT
 
 
 def assert_unavailable(*requests: Callable[[], object]) -> None:

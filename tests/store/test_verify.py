@@ -8,7 +8,7 @@ import pytest
 
 from otp_gateway.errors import InvalidCode, StoreUnavailable, TooManyAttempts
 from otp_gateway.model import Issued, PhoneNumber, Window
-from otp_gateway.store.connect import Client
+from otp_gateway.store.connect import RedisClient
 from tests.store.bench import DAY, OTHER_PHONE, PHONE, SLACK, Bench, settle
 
 EDGE = 0.4
@@ -148,7 +148,7 @@ def test_fifty_failures_lock_the_phone_out_for_every_client(bench: Bench) -> Non
     bench.verify(bench.issue("new"), "new")
 
 
-def test_a_success_clears_its_own_clients_count_and_no_other(redis_client: Client) -> None:
+def test_a_success_clears_its_own_clients_count_and_no_other(redis_client: RedisClient) -> None:
     bench = Bench(redis_client, windows=ROOMY, max_failures_per_phone=14)
     for _ in range(3):
         bench.issue()
@@ -162,7 +162,7 @@ def test_a_success_clears_its_own_clients_count_and_no_other(redis_client: Clien
     locked(lambda: bench.issue("work"))
 
 
-def test_a_login_does_not_open_a_phone_whose_budget_is_spent(redis_client: Client) -> None:
+def test_a_login_does_not_open_a_phone_whose_budget_is_spent(redis_client: RedisClient) -> None:
     bench = Bench(redis_client, windows=ROOMY, max_failures_per_phone=2)
     issued = bench.issue()
     assert [bench.fail("a"), bench.fail("b")] == [1, 0]
@@ -170,7 +170,7 @@ def test_a_login_does_not_open_a_phone_whose_budget_is_spent(redis_client: Clien
     locked(lambda: bench.issue("c"))
 
 
-def test_a_client_whose_budget_is_spent_gets_no_code_compared(redis_client: Client) -> None:
+def test_a_client_whose_budget_is_spent_gets_no_code_compared(redis_client: RedisClient) -> None:
     bench = Bench(redis_client, max_failures_per_client=1)
     issued = bench.issue()
     bench.fail("bad")
@@ -178,7 +178,7 @@ def test_a_client_whose_budget_is_spent_gets_no_code_compared(redis_client: Clie
     bench.verify(issued, "good")
 
 
-def test_an_eleventh_login_ends_the_oldest_session(redis_client: Client) -> None:
+def test_an_eleventh_login_ends_the_oldest_session(redis_client: RedisClient) -> None:
     bench = Bench(redis_client, windows=ROOMY)
     sessions = []
     for _ in range(12):
@@ -188,7 +188,7 @@ def test_an_eleventh_login_ends_the_oldest_session(redis_client: Client) -> None
     assert [each.decode() for each in alive] == sessions[2:]
 
 
-def test_sessions_that_have_ended_leave_the_phone(redis_client: Client) -> None:
+def test_sessions_that_have_ended_leave_the_phone(redis_client: RedisClient) -> None:
     bench = Bench(redis_client, session_lifetime=1000)
     bench.verify(bench.issue())
     bench.advance(600)
@@ -331,7 +331,7 @@ def test_tries_end_when_they_should_though_answers_are_kept_beside_them(bench: B
     assert bench.fail() == 2
 
 
-def test_a_code_of_a_few_seconds_has_tries_of_a_few_seconds(redis_client: Client) -> None:
+def test_a_code_of_a_few_seconds_has_tries_of_a_few_seconds(redis_client: RedisClient) -> None:
     bench = Bench(redis_client, lifetime=3)
     for _ in range(3):
         bench.fail()

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from otp_gateway.errors import InvalidCode, StoreUnavailable, TooManyOtpRequests
-from otp_gateway.store.connect import Client
+from otp_gateway.store.connect import RedisClient
 from tests.store.bench import Bench, settle
 
 
@@ -128,7 +128,7 @@ def test_the_code_in_the_users_hand_still_works_after_a_failed_resend(bench: Ben
 
 
 def test_guesses_made_meanwhile_cost_the_old_code_no_try_but_count_for_the_budgets(
-    redis_client: Client,
+    redis_client: RedisClient,
 ) -> None:
     bench = Bench(redis_client, max_failures_per_client=5)
     first = bench.issue()
@@ -202,7 +202,7 @@ def test_two_sends_of_one_new_code_that_both_fail_leave_redis_as_it_was(
 @pytest.mark.parametrize("last_first", [True, False])
 @pytest.mark.parametrize("age", [0, 200])
 def test_two_failed_sends_with_guesses_between_leave_the_first_code_alive(
-    redis_client: Client, age: int, *, last_first: bool
+    redis_client: RedisClient, age: int, *, last_first: bool
 ) -> None:
     bench = Bench(redis_client, max_failures_per_client=1000)
     first = bench.issue()

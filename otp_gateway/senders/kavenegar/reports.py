@@ -13,7 +13,7 @@ from otp_gateway.senders.kavenegar.api import Kavenegar, first_entry, number
 from otp_gateway.settings import Settings
 
 ANSWER_SECONDS = 5.0
-# KAVENEGAR's delivery states, in the support desk's words.
+# KAVENEGAR's delivery states, in the support staff's words.
 DELIVERY = {
     1: "Queued",
     2: "Queued",
@@ -46,7 +46,7 @@ ADVICE = {
 }
 
 
-class KavenegarDesk:
+class KavenegarReports:
     """Asks within five seconds; every method raises ``SendFailed`` where no answer comes."""
 
     def __init__(self, api: Kavenegar) -> None:
@@ -54,7 +54,7 @@ class KavenegarDesk:
 
     @classmethod
     def from_settings(cls, settings: Settings, observer: Observer = UNOBSERVED) -> Self | None:
-        """The desk of the operator's account; None where messages do not go through Kavenegar."""
+        """The reports of the operator's account; None where messages do not go through Kavenegar."""
         key = settings.kavenegar_api_key
         if settings.sms_backend != "kavenegar" or not key:
             return None
