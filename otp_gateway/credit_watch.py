@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from otp_gateway.errors import SendFailed, StoreUnavailable
 from otp_gateway.log import get_logger
-from otp_gateway.store.provider_account import Account, AccountStore
+from otp_gateway.store.provider_account import Account, ProviderAccountStore
 
 # Seconds between two looks of a worker, give or take a quarter; the store lets one of them a minute ask.
 LOOK_SECONDS = 20.0
@@ -22,7 +22,9 @@ class CreditWatch:
     It warns at most once an hour of credit below ``minimum`` (Rial), and of a provider that does not tell.
     """
 
-    def __init__(self, account: AccountStore, minimum: int, report: Callable[[Exception], None]) -> None:
+    def __init__(
+        self, account: ProviderAccountStore, minimum: int, report: Callable[[Exception], None]
+    ) -> None:
         """``report`` is told of what nobody expected."""
         self._account = account
         self._minimum = minimum

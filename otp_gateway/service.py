@@ -10,7 +10,9 @@ from otp_gateway.codes import Codes
 from otp_gateway.errors import GatewayError, InvalidToken, SendFailed, SmsNotConfigured, StoreUnavailable
 from otp_gateway.model import Caller, Channel, PhoneNumber
 from otp_gateway.senders import Sender
-from otp_gateway.store import RedisStore
+from otp_gateway.store.codes import CodeStore
+from otp_gateway.store.scripts import Scripts
+from otp_gateway.store.sessions import SessionStore
 from otp_gateway.tokens import TokenPair, Tokens, User
 
 
@@ -25,8 +27,19 @@ class Sent:
 class OtpService:
     """Phone login by one-time code."""
 
-    def __init__(self, *, store: RedisStore, sender: Sender, codes: Codes, tokens: Tokens) -> None:
+    def __init__(
+        self,
+        *,
+        store: CodeStore,
+        sessions: SessionStore,
+        scripts: Scripts,
+        sender: Sender,
+        codes: Codes,
+        tokens: Tokens,
+    ) -> None:
         self._store = store
+        self._sessions = sessions
+        self._scripts = scripts
         self._sender = sender
         self._codes = codes
         self._tokens = tokens
@@ -68,7 +81,7 @@ class OtpService:
         ``InvalidToken`` and ``StoreUnavailable``.
         """
         claims = self._tokens.read_refresh(refresh_token, caller.clock.now_ms() / 1000)
-        session = self._store.sessions.rotate(claims.phone, claims.session_id, claims.refresh_id, caller)
+        session = self._sessions.rotate(claims.phone, claims.session_id, claims.refresh_id, caller)
         return self._tokens.issue(claims.phone, session)
 
     def revoke(self, refresh_token: str, caller: Caller) -> None:
@@ -77,7 +90,7 @@ class OtpService:
             claims = self._tokens.read_refresh(refresh_token, caller.clock.now_ms() / 1000)
         except InvalidToken:
             return
-        self._store.sessions.revoke(claims.phone, claims.session_id, caller)
+        self._sessions.revoke(claims.phone, claims.session_id, caller)
 
     def user(self, access_token: str) -> User:
         """Whom an access token speaks of, by signature and claims alone. Raises ``InvalidToken``."""
@@ -89,7 +102,7 @@ class OtpService:
 
     def _store_fault(self) -> GatewayError | None:
         try:
-            self._store.ping()
+            self._scripts.ping()
         except StoreUnavailable as error:
             return error
         return None

@@ -8,7 +8,7 @@ import pytest
 
 from otp_gateway.settings import Settings
 from otp_gateway.store import connect
-from otp_gateway.store.connect import RedisClient
+from otp_gateway.store.client import RedisClient
 from tests.support.kavenegar import KavenegarEmulator
 from tests.support.redis_server import RedisServer
 

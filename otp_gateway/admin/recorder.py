@@ -7,14 +7,14 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 
-from flask import Flask, Response, g, request
+from flask import Flask, Response
 
+from otp_gateway.api import context
+from otp_gateway.api.outcomes import SENDS, VERIFIES
 from otp_gateway.errors import StoreUnavailable
 from otp_gateway.store.usage import UsageStore
 
 FLUSH_SECONDS = 2.0
-# The routes that are counted, and what their success is called.
-NAMES = {"usr.send_otp": "sent", "usr.verify_otp": "verified"}
 
 
 class Recorder:
@@ -49,12 +49,11 @@ class Recorder:
                 self._counts.update(counts)
 
     def _count(self, response: Response) -> Response:
-        success = NAMES.get(request.endpoint or "")
-        # A preflight (OPTIONS) of a route has its endpoint too, and sends nothing.
-        if success and request.method == "POST":
-            outcome = success if response.status_code == 200 else g.get("notes", {}).get("error", "unknown")
+        outcomes = context.current().outcomes
+        if outcomes in (SENDS, VERIFIES):
+            outcome = outcomes.name(response)
             with self._lock:
-                self._counts[outcome if outcome == success else f"{success}:{outcome}"] += 1
+                self._counts[outcome if outcome == outcomes.success else f"{outcomes.success}:{outcome}"] += 1
                 if self._thread is None:
                     # Started by the first request, in the worker: threads do not survive a fork.
                     self._thread = threading.Thread(target=self._run, name="usage", daemon=True)

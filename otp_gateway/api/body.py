@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from flask import g, request
+from flask import request
 from marshmallow import Schema, ValidationError
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge, UnsupportedMediaType
 
-from otp_gateway.api import request_log
+from otp_gateway.api import context
 from otp_gateway.errors import InvalidRequest
-from otp_gateway.model import Caller, PhoneNumber
+from otp_gateway.model import PhoneNumber
 from otp_gateway.phones import PhoneParser
 
 MAX_BODY = 8 * 1024
@@ -62,11 +62,5 @@ def _no_constant(name: str) -> None:
 def phone(phones: PhoneParser, fields: dict[str, Any]) -> PhoneNumber:
     """The body's phone number, noted in the log under its mask."""
     parsed = phones.parse(fields["phone_number"])
-    request_log.note(phone=parsed.masked)
+    context.current().note(phone=parsed.masked)
     return parsed
-
-
-def caller() -> Caller:
-    """Who asks, once the rate limiter has counted the request."""
-    # The budget's client is the network that a limit counts as one client: an IPv4 address or a /64.
-    return Caller(client=g.networks[-1], clock=g.admission.clock)

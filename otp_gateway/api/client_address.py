@@ -6,10 +6,9 @@ import ipaddress
 import re
 from collections.abc import Callable
 
-from flask import Request, g
-from flask import request as current
+from flask import Request, request
 
-from otp_gateway.api import request_log
+from otp_gateway.api import context
 from otp_gateway.codes import Codes
 
 # A hop may carry a port: 192.0.2.1:443, [2001:db8::1]:443.
@@ -36,25 +35,26 @@ FORWARDING_PREFIX = "x-forwarded"
 
 
 def identifier(codes: Codes, trusted_proxies: int) -> Callable[[], None]:
-    """A before-request function that puts the client's opaque ids into ``g.networks``, outermost first."""
+    """A before-request function that puts the client's opaque ids into the request's context."""
 
     def identify() -> None:
-        g.networks = [codes.client(network) for network in networks(current, trusted_proxies)]
-        request_log.note(client=g.networks[-1])
+        here = context.current()
+        here.networks = [codes.client(network) for network in networks(request, trusted_proxies)]
+        here.note(client=here.client)
 
     return identify
 
 
-def networks(request: Request, trusted_proxies: int) -> tuple[str, ...]:
+def networks(arrived: Request, trusted_proxies: int) -> tuple[str, ...]:
     """The client's network: an IPv4 address, or an IPv6 /48 and the /64 in it.
 
     The address is read ``trusted_proxies`` hops from the right of X-Forwarded-For, where our own proxies
     write; everything further left is the client's own claim. A hop that is missing or unreadable counts as
     the peer, and a peer without an address (a unix socket) as one client of its own.
     """
-    address = _address(request.remote_addr or "")
+    address = _address(arrived.remote_addr or "")
     if trusted_proxies:
-        hops = forwarded_for(request)
+        hops = forwarded_for(arrived)
         if len(hops) >= trusted_proxies:
             address = _address(hops[-trusted_proxies]) or address
     if address is None:
@@ -64,14 +64,14 @@ def networks(request: Request, trusted_proxies: int) -> tuple[str, ...]:
     return tuple(str(ipaddress.ip_network((address.packed, prefix), strict=False)) for prefix in (48, 64))
 
 
-def forwarded_for(request: Request) -> list[str]:
+def forwarded_for(arrived: Request) -> list[str]:
     """The hops of X-Forwarded-For as they came, over several lines too; the nearest stands last."""
-    return ",".join(request.headers.getlist("X-Forwarded-For")).split(",")
+    return ",".join(arrived.headers.getlist("X-Forwarded-For")).split(",")
 
 
-def forwarding_headers(request: Request) -> set[str]:
+def forwarding_headers(arrived: Request) -> set[str]:
     """Names, in lower case, of the headers that some proxy has written, or somebody who plays one."""
-    names = {name.lower() for name, _ in request.headers}
+    names = {name.lower() for name, _ in arrived.headers}
     return {name for name in names if name in FORWARDING or name.startswith(FORWARDING_PREFIX)}
 
 

@@ -8,12 +8,12 @@ from flask import Flask, Response, jsonify
 
 from otp_gateway.api import response_schemas
 from otp_gateway.api.problems import problem
-from otp_gateway.api.proxy_echo import Arrivals
+from otp_gateway.api.proxy_echo import ProxyEcho
 from otp_gateway.errors import GatewayError
 from otp_gateway.service import OtpService
 
 
-def install(app: Flask, service: OtpService, arrivals: Arrivals) -> None:
+def install(app: Flask, service: OtpService, arrivals: ProxyEcho) -> None:
     """Serve /healthz (the process answers) and /readyz (it can do its work)."""
 
     @app.get("/healthz")

@@ -7,14 +7,13 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
-from flask import Flask, Response, g
+from flask import Flask, Response
 from flask_limiter import RateLimitExceeded
 from werkzeug.exceptions import HTTPException, InternalServerError
 
 from otp_gateway import errors
-from otp_gateway.api import request_log
+from otp_gateway.api import context, request_log
 from otp_gateway.log import get_logger
-from otp_gateway.model import Admission
 
 STATUS: dict[type[errors.GatewayError], HTTPStatus] = {
     errors.InvalidRequest: HTTPStatus.BAD_REQUEST,
@@ -58,7 +57,7 @@ def install(app: Flask, report: Callable[..., None]) -> None:
     """Answer every error of every route with a problem document; ``report`` the unexpected ones."""
 
     def unexpected(error: Exception) -> Response:
-        report(error, request_id=g.get("request_id"), route=request_log.route())
+        report(error, request_id=context.current().request_id, route=request_log.route())
         return _unexpected(error)
 
     def broken(error: InternalServerError) -> Response:
@@ -87,7 +86,7 @@ def document(status: HTTPStatus, code: str, detail: str, **members: Any) -> dict
 
 def problem(status: HTTPStatus, code: str, detail: str, **members: Any) -> Response:
     """The same as a reply, ``application/problem+json``."""
-    request_log.note(error=code)
+    context.current().note(error=code)
     body = json.dumps(document(status, code, detail, **members), ensure_ascii=False)
     return Response(f"{body}\n", status, mimetype=PROBLEM)
 
@@ -106,22 +105,22 @@ def _expected(error: errors.GatewayError) -> Response:
     response = problem(STATUS[type(error)], error.code, error.detail, **error.data)
     if isinstance(error, errors.Refused):
         response.headers["Retry-After"] = str(seconds(_wait(error)))
-        request_log.note(limit=error.limit)
+        context.current().note(limit=error.limit)
     elif type(error) in RETRY_HINTS:
         response.headers["Retry-After"] = str(RETRY_HINTS[type(error)])
     if isinstance(error, errors.InvalidToken):
         # RFC 6750, section 3.
         response.headers["WWW-Authenticate"] = 'Bearer realm="otp-gateway", error="invalid_token"'
     if isinstance(error, errors.SendFailed):
-        request_log.note(reason=error.reason, fault=error.fault, provider_code=error.provider_code)
+        context.current().note(reason=error.reason, fault=error.fault, provider_code=error.provider_code)
     if isinstance(error, errors.StoreUnavailable):
-        request_log.note(reason=error.reason)
+        context.current().note(reason=error.reason)
     return response
 
 
 def _wait(error: errors.Refused) -> int:
     """The phone's wait, or the address's where that is longer: waiting must be enough."""
-    admission: Admission | None = g.get("admission")
+    admission = context.current().admission
     return max(error.retry_after, admission.retry_after if admission else 0)
 
 
@@ -143,7 +142,7 @@ def _framework(error: HTTPException) -> Response:
 
 
 def _unexpected(error: Exception) -> Response:
-    logger.error("unhandled exception", exc_info=error, request_id=g.get("request_id"))
+    logger.error("unhandled exception", exc_info=error, request_id=context.current().request_id)
     status = HTTPStatus.INTERNAL_SERVER_ERROR
     return problem(status, code_of(status), UNEXPECTED)
 

@@ -11,7 +11,7 @@ from otp_gateway.api import client_address
 from otp_gateway.codes import Codes
 
 
-class Arrivals:
+class ProxyEcho:
     """Tells the bearer of a pass what became of its own request on the way here."""
 
     def __init__(self, codes: Codes, trusted_proxies: int) -> None:

@@ -1,76 +1,68 @@
-"""The limiter: Flask-Limiter over our own storage, one script for all windows of a request."""
+"""The rate limiter: Flask-Limiter over our own storage, one script for all windows of a request."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from flask import Flask, Response, g, request
+from flask import Flask, Response, request
 from flask_limiter import Limiter
 from limits.storage import MovingWindowSupport, Storage
 
+from otp_gateway.api import context
 from otp_gateway.api.problems import seconds
 from otp_gateway.errors import StoreUnavailable
-from otp_gateway.model import Admission, Window
-from otp_gateway.store import RedisStore
+from otp_gateway.model import Admission, Caller, Window
+from otp_gateway.store.address_limits import AddressLimits
 
 # A /48 may send as much as ten of its /64: one site can hold 65,536 of them.
 SUBNETS = 10
 SCHEME = "otp-gateway"
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class LimiterStorage(Storage, MovingWindowSupport):
     """``limits``' storage interface over the gateway's store.
 
-    Flask-Limiter asks window by window. The first question of a request runs the script for all of them,
-    and its answer, kept for the request, serves the others and the headers; so some arguments go unused.
+    Flask-Limiter calls it window by window. The first call of a request runs the script for all of them,
+    and its reply, kept for the request, serves the other calls and the headers; so some arguments go unused.
     """
 
     STORAGE_SCHEME = [SCHEME]  # noqa: RUF012  # declared so by the base class
 
-    def __init__(
-        self,
-        uri: str | None = None,
-        *,
-        store: RedisStore,
-        windows: Mapping[str, Sequence[Window]],
-        **options: Any,
-    ) -> None:
-        """``windows``: by endpoint, as ``limit`` was called with."""
+    def __init__(self, uri: str | None = None, *, limits: AddressLimits, **options: Any) -> None:
         super().__init__(uri, **options)
-        self._store = store
-        self._windows = windows
+        self._limits = limits
 
     @property
     def base_exceptions(self) -> type[Exception]:
-        """What a caller may catch: the store is away."""
+        """What a caller may catch: Redis is unavailable."""
         return StoreUnavailable
 
     def acquire_entry(self, key: str, limit: int, expiry: int, amount: int = 1) -> bool:  # noqa: ARG002
-        """Whether the request may pass every window of its endpoint."""
+        """Whether every window of the route admits the request."""
         return self._admission().admitted
 
     def get_moving_window(self, key: str, limit: int, expiry: int) -> tuple[float, int]:  # noqa: ARG002
-        """Start of the window (seconds since 1970) and the events in it, from the request's one answer."""
+        """Start of the window (seconds since 1970) and the events in it, from the request's one reply."""
         admission = self._admission()
         quota = next(q for q in admission.quotas if q.window.seconds == expiry)
         ends = (admission.clock.redis_ms + quota.reset) / 1000
         return ends - expiry, limit - quota.remaining
 
     def check(self) -> bool:
-        """Whether Redis answers."""
-        try:
-            self._store.ping()
-        except StoreUnavailable:
-            return False
+        """Nothing depends on this."""
         return True
 
     def _admission(self) -> Admission:
-        if "admission" not in g:
-            endpoint = request.endpoint or ""
-            g.admission = self._store.admit(g.networks, endpoint, self._windows[endpoint], SUBNETS)
-        admission: Admission = g.admission
-        return admission
+        current = context.current()
+        if current.admission is None:
+            current.admission = self._limits.admit(
+                current.networks, request.endpoint or "", current.limit, SUBNETS
+            )
+        return current.admission
 
     # Parts of the interface that serve other strategies and the whole store's reset.
 
@@ -90,31 +82,53 @@ class LimiterStorage(Storage, MovingWindowSupport):
         raise NotImplementedError
 
 
-def limiter(store: RedisStore, windows: Mapping[str, Sequence[Window]]) -> Limiter:
-    """The extension. An address is ``g.networks``; the store failing is an error, never a pass."""
-    return Limiter(
-        key_func=lambda: g.networks[-1],
-        strategy="moving-window",
-        storage_uri=f"{SCHEME}://",
-        storage_options={"store": store, "windows": windows},  # type: ignore[dict-item]  # typed for URLs
-        swallow_errors=False,
-    )
+class RateLimiter:
+    """Counts requests of addresses. A failure of the store is an error and never admits a request."""
+
+    def __init__(self, limits: AddressLimits) -> None:
+        self._extension = Limiter(
+            key_func=lambda: context.current().client,
+            strategy="moving-window",
+            storage_uri=f"{SCHEME}://",
+            storage_options={"limits": limits},  # type: ignore[dict-item]  # typed for URLs
+            swallow_errors=False,
+        )
+
+    def limit(
+        self, windows: Sequence[Window]
+    ) -> Callable[[Callable[Concatenate[Caller, P], R]], Callable[P, R]]:
+        """The route's limit. Only an admitted request reaches the view, which then gets the ``Caller``."""
+
+        def decorate(view: Callable[Concatenate[Caller, P], R]) -> Callable[P, R]:
+            @self._extension.limit(_notation(windows))
+            @wraps(view)
+            def admitted(*args: P.args, **kwargs: P.kwargs) -> R:
+                return view(context.current().caller(), *args, **kwargs)
+
+            @wraps(view)
+            def limited(*args: P.args, **kwargs: P.kwargs) -> R:
+                context.current().limit = windows
+                return admitted(*args, **kwargs)
+
+            return limited
+
+        return decorate
+
+    def install(self, app: Flask) -> None:
+        """Write RateLimit-Policy and RateLimit (draft-ietf-httpapi-ratelimit-headers) on counted replies."""
+        self._extension.init_app(app)
+        app.after_request(_headers)
 
 
-def notation(windows: Sequence[Window]) -> str:
+def _notation(windows: Sequence[Window]) -> str:
     """Windows in the notation of ``limits``."""
     return ";".join(f"{w.limit}/{w.seconds} second" for w in windows)
 
 
-def install(app: Flask) -> None:
-    """Write RateLimit-Policy and RateLimit (draft-ietf-httpapi-ratelimit-headers) on what was counted."""
-    app.after_request(_headers)
-
-
 def _headers(response: Response) -> Response:
-    admission: Admission | None = g.get("admission")
+    admission = context.current().admission
     if admission:
-        # One window is called "ip"; further ones carry their length, for names must differ.
+        # One window is called "ip"; further ones carry their length, because names must differ.
         names = [f'"ip-{q.window.seconds}"' if i else '"ip"' for i, q in enumerate(admission.quotas)]
         pairs = list(zip(names, admission.quotas, strict=True))
         response.headers["RateLimit-Policy"] = ", ".join(

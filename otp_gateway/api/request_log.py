@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 import secrets
-import time
 from string import ascii_lowercase
-from typing import Any
 
-from flask import Flask, Response, g, request
+from flask import Flask, Response, request
 
+from otp_gateway.api import context
 from otp_gateway.log import get_logger
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -26,12 +25,6 @@ def install(app: Flask) -> None:
     app.after_request(_close)
 
 
-def note(**values: Any) -> None:
-    """Add to the request's line. Nothing secret, no full phone number."""
-    notes: dict[str, Any] = g.setdefault("notes", {})
-    notes.update((name, value) for name, value in values.items() if value is not None)
-
-
 def route() -> str | None:
     """The rule that the request has met, not its path: a path is whatever a client writes."""
     return request.url_rule.rule if request.url_rule else None
@@ -42,15 +35,9 @@ def method() -> str | None:
     return request.method if request.method in METHODS else None
 
 
-def elapsed() -> float:
-    """Seconds since the request came."""
-    return time.monotonic() - float(g.started)
-
-
 def _open() -> None:
-    g.started = time.monotonic()
     given = request.headers.get("X-Request-ID", "")
-    g.request_id = given if _sane(given) else _new_id()
+    context.begin(given if _sane(given) else _new_id())
 
 
 def _new_id() -> str:
@@ -66,14 +53,15 @@ def _sane(given: str) -> bool:
 
 
 def _close(response: Response) -> Response:
-    response.headers["X-Request-ID"] = g.request_id
+    current = context.current()
+    response.headers["X-Request-ID"] = current.request_id
     logger.info(
         "request",
-        request_id=g.request_id,
+        request_id=current.request_id,
         method=method(),
         route=route(),
         status=response.status_code,
-        duration_ms=round(elapsed() * 1000, 1),
-        **g.get("notes", {}),
+        duration_ms=round(current.elapsed * 1000, 1),
+        **current.notes,
     )
     return response

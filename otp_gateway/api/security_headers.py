@@ -1,27 +1,29 @@
-"""What our pages may load, and where from: our own origin alone."""
+"""What our pages may load and to whom they show an address: Content-Security-Policy and related headers."""
 
 from __future__ import annotations
 
 from flask import Response
 
-# No script or style stands in a page itself.
+# Our own origin only, and no script or style in a page itself.
 DIRECTIVES = {
     "default-src": "'none'",
     "script-src": "'self'",
     "style-src": "'self'",
     "img-src": "'self'",
     "connect-src": "'self'",
-    "form-action": "'none'",  # scripts take every submit; without them no number may end up in an address
+    "form-action": "'none'",  # scripts handle every submit; without them no number may get into a URL
     "base-uri": "'none'",
     "frame-ancestors": "'none'",
 }
 
 
-def protect(response: Response, changes: dict[str, str] | None = None) -> Response:
-    """Send the policy along; ``changes``: the directives that a page needs to be otherwise."""
+def protect(
+    response: Response, changes: dict[str, str | None] | None = None, referrer: str = "no-referrer"
+) -> Response:
+    """Add the headers; ``changes``: directives that a page needs otherwise, None for one that it lacks."""
     directives = DIRECTIVES | (changes or {})
-    policy = "; ".join(f"{name} {value}" for name, value in directives.items())
+    policy = "; ".join(f"{name} {value}" for name, value in directives.items() if value is not None)
     response.headers["Content-Security-Policy"] = policy
     response.headers["X-Content-Type-Options"] = "nosniff"
-    response.headers["Referrer-Policy"] = "no-referrer"
+    response.headers["Referrer-Policy"] = referrer
     return response

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from flask import Response, jsonify, request
 
-from otp_gateway.api import body, request_schemas, response_schemas
+from otp_gateway.api import bearer, body, request_schemas, response_schemas
 from otp_gateway.errors import CrossOrigin, InvalidToken
 from otp_gateway.tokens import TokenPair, Tokens
 
@@ -57,7 +57,7 @@ class InBody:
         return token
 
     def access_token(self) -> str:
-        return _bearer()
+        return bearer.token()
 
     def forget(self, response: Response) -> Response:
         return response
@@ -108,7 +108,7 @@ class InCookies:
 
     def access_token(self) -> str:
         if "Authorization" in request.headers:
-            return _bearer()
+            return bearer.token()
         token = request.cookies.get(ACCESS_COOKIE)
         if not token:
             raise InvalidToken
@@ -134,13 +134,6 @@ def _set_cookie(response: Response, name: str, value: str, path: str, max_age: i
     response.set_cookie(
         name, value, max_age=max_age, path=path, secure=True, httponly=True, samesite="Strict"
     )
-
-
-def _bearer() -> str:
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not token.strip():
-        raise InvalidToken
-    return token.strip()
 
 
 def _is_loopback(host: str) -> bool:

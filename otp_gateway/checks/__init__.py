@@ -8,10 +8,8 @@ from otp_gateway.checks import kavenegar, proxies, redis
 from otp_gateway.checks import settings as settings_checks
 from otp_gateway.checks.finding import Finding, fault, within
 from otp_gateway.checks.site import Site
-from otp_gateway.codes import Codes
-from otp_gateway.senders.kavenegar.reports import KavenegarReports
-from otp_gateway.settings import Settings, SettingsError
-from otp_gateway.store.connect import RedisClient
+from otp_gateway.gateway import Gateway
+from otp_gateway.settings import SettingsError
 
 __all__ = ["Finding", "Site", "run", "unreadable"]
 
@@ -21,17 +19,16 @@ REDIS_SECONDS = 4.0
 OUTSIDE_SECONDS = 5.0
 
 
-def run(
-    settings: Settings, client: RedisClient, reports: KavenegarReports | None, codes: Codes, site: Site | None
-) -> Iterator[Finding]:
+def run(gateway: Gateway, site: Site | None) -> Iterator[Finding]:
     """Every check's findings, as they are made; ``site``: the gateway's public address, where it is known.
 
     Nothing is changed and no SMS is sent. None of the messages holds a secret.
     """
+    settings = gateway.settings
     yield from settings_checks.look(settings)
-    yield from within(PROVIDER_SECONDS, "sms", kavenegar.look(settings, reports))
-    yield from within(REDIS_SECONDS, "redis", redis.look(settings, client))
-    yield from within(OUTSIDE_SECONDS, "https", proxies.look(settings, codes, site))
+    yield from within(PROVIDER_SECONDS, "sms", kavenegar.look(settings, gateway.reports))
+    yield from within(REDIS_SECONDS, "redis", redis.look(settings, gateway.redis))
+    yield from within(OUTSIDE_SECONDS, "https", proxies.look(settings, gateway.codes, site))
 
 
 def unreadable(error: SettingsError) -> Iterator[Finding]:

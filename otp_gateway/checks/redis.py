@@ -15,6 +15,8 @@ from otp_gateway.checks.finding import Finding, fault, ok, quote, warning
 from otp_gateway.checks.site import is_loopback
 from otp_gateway.errors import StoreUnavailable
 from otp_gateway.settings import Settings
+from otp_gateway.store import keys, scan
+from otp_gateway.store.client import RedisClient
 from otp_gateway.store.error_labels import reason
 from otp_gateway.store.scripts import Scripts, available
 
@@ -46,7 +48,7 @@ REMEDY = {
 }
 
 
-def look(settings: Settings, client: Any) -> Iterator[Finding]:
+def look(settings: Settings, client: RedisClient) -> Iterator[Finding]:
     """One line for each question; nothing is written to Redis."""
     if settings.embedded:
         yield fault(
@@ -56,8 +58,8 @@ def look(settings: Settings, client: Any) -> Iterator[Finding]:
     try:
         with available():
             client.ping()
-            client.eval(TRY, 1, f"otp:{{check}}:{secrets.token_hex(8)}")
-            nodes = [_Node(client, target) for target in _targets(client)]
+            client.eval(TRY, 1, keys.probe(secrets.token_hex(8)))
+            nodes = [_Node(client, target) for target in scan.primaries(client)]
         Scripts(client).load()
     except StoreUnavailable as error:
         yield fault("redis", explain(error))
@@ -90,9 +92,9 @@ def _untold(name: str, label: str) -> Finding:
 class _Node:
     """One server: the only one, or a primary of a cluster."""
 
-    def __init__(self, client: Any, target: Any) -> None:
+    def __init__(self, client: RedisClient, target: Any) -> None:
         self._client = client
-        self._options: dict[str, Any] = {} if target is None else {"target_nodes": target}
+        self._options = scan.on(target)
 
     def info(self, section: str) -> dict[str, Any]:
         found: dict[str, Any] = self._client.info(section, **self._options)
@@ -104,11 +106,6 @@ class _Node:
 
     def ping(self) -> None:
         self._client.ping(**self._options)
-
-
-def _targets(client: Any) -> list[Any]:
-    primaries = getattr(client, "get_primaries", None)
-    return sorted(primaries(), key=lambda node: str(node.name)) if primaries else [None]
 
 
 def _version(nodes: list[_Node]) -> Finding:

@@ -10,16 +10,17 @@ from flask.cli import AppGroup
 
 from otp_gateway import log
 from otp_gateway.cli import check, password, phone
-from otp_gateway.cli.tools import Tools
+from otp_gateway.gateway import Gateway
+from otp_gateway.settings import Settings
 
-__all__ = ["Tools", "application", "install", "is_wanted"]
+__all__ = ["application", "install", "is_wanted"]
 
 
-def install(app: Flask, tools: Callable[[], Tools]) -> None:
-    """Add the commands to ``flask``. ``tools`` may raise ``SettingsError``."""
+def install(app: Flask, build: Callable[[], Gateway]) -> None:
+    """Add the commands to ``flask``. ``build`` may raise ``SettingsError``."""
     otp = AppGroup("otp", help="Operate the gateway.")
     for module in (check, phone, password):
-        module.install(otp, tools)
+        module.install(otp, build)
     app.cli.add_command(otp)
 
 
@@ -33,5 +34,5 @@ def application() -> Flask:
     """The commands alone: they work, each as far as it can, also with settings that the gateway refuses."""
     log.configure("ERROR")
     app = Flask("otp_gateway")
-    install(app, Tools.from_environment)
+    install(app, lambda: Gateway.build(Settings.load()))
     return app

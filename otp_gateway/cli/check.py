@@ -12,14 +12,15 @@ from flask.cli import AppGroup
 
 from otp_gateway import checks
 from otp_gateway.checks import Finding, Site
-from otp_gateway.cli.tools import Tools, writable
+from otp_gateway.cli.text import writable
+from otp_gateway.gateway import Gateway
 from otp_gateway.settings import SettingsError
 
 COLOURS = {"ok": "green", "warning": "yellow", "fault": "red"}
 TOTALS = {"fault": "fault(s)", "warning": "warning(s)", "ok": "ok"}
 
 
-def install(otp: AppGroup, tools: Callable[[], Tools]) -> None:
+def install(otp: AppGroup, build: Callable[[], Gateway]) -> None:
     """Add the command."""
 
     @otp.command("check", with_appcontext=False)
@@ -35,7 +36,7 @@ def install(otp: AppGroup, tools: Callable[[], Tools]) -> None:
         """
         site = _site(url)
         found = []
-        for finding in _findings(tools, site):
+        for finding in _findings(build, site):
             found.append(finding)
             if not as_json:
                 _print(finding)
@@ -61,13 +62,13 @@ def _site(url: str | None) -> Site | None:
         ) from None
 
 
-def _findings(tools: Callable[[], Tools], site: Site | None) -> Iterator[Finding]:
+def _findings(build: Callable[[], Gateway], site: Site | None) -> Iterator[Finding]:
     try:
-        found = tools()
+        gateway = build()
     except SettingsError as error:
         yield from checks.unreadable(error)
         return
-    yield from checks.run(found.settings, found.client, found.reports, found.codes, site)
+    yield from checks.run(gateway, site)
 
 
 def _print(finding: Finding) -> None:

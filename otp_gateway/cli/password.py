@@ -9,14 +9,14 @@ import click
 from flask.cli import AppGroup
 from werkzeug.security import generate_password_hash
 
-from otp_gateway.cli.tools import Tools
+from otp_gateway.gateway import Gateway
 
 MIN_PASSWORD = 10
 
 
-def install(otp: AppGroup, tools: Callable[[], Tools]) -> None:
+def install(otp: AppGroup, build: Callable[[], Gateway]) -> None:
     """Add the command."""
-    del tools  # a hash needs no gateway
+    del build  # a hash needs no gateway
 
     @otp.command("hash-password", with_appcontext=False)
     def hash_password() -> None:

@@ -12,12 +12,11 @@ from flask.cli import AppGroup
 
 from otp_gateway.checks.kavenegar import explain
 from otp_gateway.checks.redis import explain as explain_store
-from otp_gateway.cli.tools import Tools
 from otp_gateway.errors import InvalidPhoneNumber, SendFailed, StoreUnavailable, UnsupportedDestination
+from otp_gateway.gateway import Gateway
 from otp_gateway.model import Channel, PhoneNumber
-from otp_gateway.phones import PhoneParser
 from otp_gateway.settings import SettingsError
-from otp_gateway.store.panel import PanelStore, PhoneState
+from otp_gateway.store.phone_state import PhoneState
 
 STATES = {
     "active": "a code is live",
@@ -32,7 +31,7 @@ STATES = {
 number = click.argument("number", nargs=-1, required=True)
 
 
-def install(otp: AppGroup, tools: Callable[[], Tools]) -> None:
+def install(otp: AppGroup, build: Callable[[], Gateway]) -> None:
     """Add the commands."""
 
     @otp.command("send", with_appcontext=False)
@@ -43,14 +42,14 @@ def install(otp: AppGroup, tools: Callable[[], Tools]) -> None:
 
         It goes past the limits, and touches neither Redis nor the phone's own code.
         """
-        found, phone = _open(tools, number)
-        if channel not in found.settings.channels:
+        gateway, phone = _open(build, number)
+        if channel not in gateway.settings.channels:
             raise click.ClickException("Calls need KAVENEGAR_TEMPLATE.")
-        if not found.sender.configured:
+        if not gateway.sender.configured:
             raise click.ClickException("KAVENEGAR_API_KEY is not set.")
-        code = found.codes.derive(phone, found.codes.propose(phone).nonce)
+        code = gateway.codes.derive(phone, gateway.codes.propose(phone).nonce)
         try:
-            found.sender.send(phone, code, channel, secrets.randbits(62))
+            gateway.sender.send(phone, code, channel, secrets.randbits(62))
         except SendFailed as error:
             sent = "Nothing was sent" if error.definite else "It may have been sent"
             raise click.ClickException(f"{sent}. {explain(error)}") from None
@@ -60,37 +59,37 @@ def install(otp: AppGroup, tools: Callable[[], Tools]) -> None:
     @number
     def status(number: tuple[str, ...]) -> None:
         """Tell what became of NUMBER's codes: did one go out, was it used, is the phone locked?"""
-        found, phone = _open(tools, number)
-        panel = _panel(found)
+        gateway, phone = _open(build, number)
+        _demand_shared_store(gateway)
         try:
-            state = panel.phone(panel.pid(phone))
+            state = gateway.phone_states.phone(gateway.codes.pid(phone))
         except StoreUnavailable as error:
             raise _store_trouble(error) from None
         locked = None
         # A user that may not SCAN is told the rest.
         with suppress(StoreUnavailable):
-            locked = panel.locked_clients(state.pid)
-        for line in _describe(found, phone, state, locked):
+            locked = gateway.phone_states.locked_clients(state.pid)
+        for line in _describe(gateway, phone, state, locked):
             click.echo(line)
 
     @otp.command("unlock", with_appcontext=False)
     @number
     def unlock(number: tuple[str, ...]) -> None:
         """Give NUMBER its tries back, and clear its failed ones of the last 24 h."""
-        found, phone = _open(tools, number)
-        panel = _panel(found)
+        gateway, phone = _open(build, number)
+        _demand_shared_store(gateway)
         try:
-            done = panel.unlock(panel.pid(phone))
+            done = gateway.operator_actions.unlock(gateway.codes.pid(phone))
         except StoreUnavailable as error:
             raise _store_trouble(error) from None
         click.echo(f"{phone.masked}: {'unlocked' if done else 'nothing to unlock'}.")
 
 
-def _open(tools: Callable[[], Tools], number: tuple[str, ...]) -> tuple[Tools, PhoneNumber]:
+def _open(build: Callable[[], Gateway], number: tuple[str, ...]) -> tuple[Gateway, PhoneNumber]:
     try:
-        found = tools()
+        gateway = build()
         # The number itself stands in no message: terminals are recorded, too.
-        return found, PhoneParser(found.settings.otp_regions).parse(" ".join(number))
+        return gateway, gateway.phones.parse(" ".join(number))
     except SettingsError as error:
         raise click.ClickException(str(error)) from None
     except InvalidPhoneNumber:
@@ -103,16 +102,15 @@ def _store_trouble(error: StoreUnavailable) -> click.ClickException:
     return click.ClickException(f"Redis: {explain_store(error)}.")
 
 
-def _panel(found: Tools) -> PanelStore:
-    if found.settings.embedded:
+def _demand_shared_store(gateway: Gateway) -> None:
+    if gateway.settings.embedded:
         raise click.ClickException(
             "REDIS_URL is not set: the embedded store lives in the gateway's own process."
         )
-    return PanelStore(found.client, found.codes, found.settings.policy)
 
 
-def _describe(found: Tools, phone: PhoneNumber, state: PhoneState, locked: int | None) -> list[str]:
-    policy = found.settings.policy
+def _describe(gateway: Gateway, phone: PhoneNumber, state: PhoneState, locked: int | None) -> list[str]:
+    policy = gateway.settings.policy
     left = f", for {state.code_left:.0f} s more" if state.code_left else ""
     lines = [
         f"{phone.masked}: {STATES[state.state]}{left}",
@@ -126,7 +124,7 @@ def _describe(found: Tools, phone: PhoneNumber, state: PhoneState, locked: int |
         f"  sends, {_span(window.seconds):<9} {used} of {window.limit}"
         for window, used in zip(policy.windows, state.in_windows, strict=True)
     ]
-    return lines + _sends(found, state)
+    return lines + _sends(gateway, state)
 
 
 def _span(seconds: int) -> str:
@@ -136,12 +134,12 @@ def _span(seconds: int) -> str:
     return f"{seconds} s"
 
 
-def _sends(found: Tools, state: PhoneState) -> list[str]:
+def _sends(gateway: Gateway, state: PhoneState) -> list[str]:
     words: dict[str, str] = {}
     # A lookup has no localid to ask by.
-    if found.reports and not found.settings.kavenegar_template and state.sends:
+    if gateway.reports and not gateway.settings.kavenegar_template and state.sends:
         with suppress(SendFailed):
-            words = found.reports.deliveries_of([send.send_id for send in state.sends], found.codes)
+            words = gateway.reports.deliveries_of([send.send_id for send in state.sends], gateway.codes)
     return [
         f"  {datetime.fromtimestamp(send.at, UTC):%Y-%m-%d %H:%M:%S} UTC  {send.channel}"
         + (f"  {words[send.send_id]}" if send.send_id in words else "")

@@ -12,13 +12,16 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 from werkzeug.exceptions import Forbidden
 
+from otp_gateway.api import bearer
 from otp_gateway.api.client_address import forwarding_headers
 from otp_gateway.errors import InvalidToken
-from otp_gateway.metrics.gauges import Facts
+from otp_gateway.metrics.gauges import Gauges
 from otp_gateway.metrics.metrics import Metrics
 
+DEMAND = "The metrics need a bearer token: METRICS_TOKEN"
 
-def install(app: Flask, metrics: Metrics, facts: Facts, token: str | None) -> None:
+
+def install(app: Flask, metrics: Metrics, gauges: Gauges, token: str | None) -> None:
     """Serve the metrics in the format that the scraper accepts."""
 
     @app.get("/metrics")
@@ -28,7 +31,7 @@ def install(app: Flask, metrics: Metrics, facts: Facts, token: str | None) -> No
         elif not _is_local():
             raise Forbidden("Without METRICS_TOKEN, metrics are for scrapers on the same machine")
         encode, content_type = _encoder(request.headers.get("Accept", ""))
-        body = encode(_Both(metrics.registry(), facts))
+        body = encode(_Both(metrics.registry(), gauges))
         return Response(body, content_type=content_type, headers={"Cache-Control": "no-store"})
 
 
@@ -42,9 +45,9 @@ def _encoder(accept: str) -> tuple[Callable[[Collector], bytes], str]:
 
 
 def _demand(token: str) -> None:
-    scheme, _, given = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode(), token.encode()):
-        raise InvalidToken("The metrics need a bearer token: METRICS_TOKEN")
+    given = bearer.token(DEMAND)
+    if not hmac.compare_digest(given.encode(), token.encode()):
+        raise InvalidToken(DEMAND)
 
 
 def _is_local() -> bool:

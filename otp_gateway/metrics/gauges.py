@@ -15,7 +15,7 @@ from otp_gateway.store.provider_account import Account
 from otp_gateway.version import __version__
 
 
-class Facts(Collector):
+class Gauges(Collector):
     """Gauges that are read as they are asked for."""
 
     def __init__(self, settings: Settings, account: Callable[[], Account | None]) -> None:

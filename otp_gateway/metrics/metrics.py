@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from flask import Flask, Response, g, request
+from flask import Flask, Response
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from otp_gateway.api import request_log
+from otp_gateway.api import context, outcomes, request_log
 from otp_gateway.errors import SendFailed
 from otp_gateway.metrics import multiprocess
 
 PREFIX = "otp_gateway"
 FAST = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 SLOW = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
-# Of the routes whose outcomes are counted: the counter's name, and what success is called.
-OUTCOMES = {
-    "usr.send_otp": ("sends", "sent"),
-    "usr.verify_otp": ("verifies", "verified"),
-    "usr.refresh": ("token_refreshes", "refreshed"),
-}
 LIMITS = ("ip", "phone", "tries", "client_failures", "phone_failures")
 
 
@@ -43,10 +37,8 @@ class Metrics:
             multiprocess_mode="livesum",
         )
         self._outcomes = {
-            endpoint: self._counter(
-                name, f"Requests to {endpoint.removeprefix('usr.')} by outcome", "outcome"
-            )
-            for endpoint, (name, _) in OUTCOMES.items()
+            each: self._counter(each.counter, f"Requests to {each.route} by outcome", "outcome")
+            for each in outcomes.ALL
         }
         self._limits = self._counter("limit_hits", "Requests refused by a limit, by its kind", "limit")
         self._redis_seconds = self._histogram(
@@ -66,8 +58,8 @@ class Metrics:
             "fault",
         )
         # What stands at 0 from the start, an alert sees rise.
-        for endpoint, (_, success) in OUTCOMES.items():
-            self._outcomes[endpoint].labels(success)
+        for each in outcomes.ALL:
+            self._outcomes[each].labels(each.success)
         for limit in LIMITS:
             self._limits.labels(limit)
 
@@ -99,26 +91,23 @@ class Metrics:
         self._provider_errors.labels(call, error.label, error.fault).inc()
 
     def _open(self) -> None:
-        g.in_progress = True
+        context.current().in_progress = True
         self._in_progress.inc()
 
     def _close(self, response: Response) -> Response:
+        current = context.current()
         route, method = request_log.route() or "unmatched", request_log.method() or "other"
         self._requests.labels(route, method, str(response.status_code)).inc()
-        self._request_seconds.labels(route).observe(request_log.elapsed())
-        notes = g.get("notes", {})
-        endpoint = request.endpoint or ""
-        # A preflight (OPTIONS) of a route has its endpoint too, and sends nothing.
-        if endpoint in OUTCOMES and request.method == "POST":
-            success = OUTCOMES[endpoint][1] if response.status_code == 200 else None
-            self._outcomes[endpoint].labels(success or notes.get("error", "other")).inc()
-        if "limit" in notes:
-            self._limits.labels(notes["limit"]).inc()
+        self._request_seconds.labels(route).observe(current.elapsed)
+        if current.outcomes:
+            self._outcomes[current.outcomes].labels(current.outcomes.name(response)).inc()
+        if "limit" in current.notes:
+            self._limits.labels(current.notes["limit"]).inc()
         return response
 
     def _leave(self, _: BaseException | None) -> None:
-        # Not set where another before-request function ended the request before ours.
-        if "in_progress" in g:
+        # False if another before-request function ended the request before ours.
+        if context.current().in_progress:
             self._in_progress.dec()
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:

@@ -12,24 +12,14 @@ from urllib.parse import urlencode, urlsplit
 from flask import Blueprint, Flask, Response, make_response, render_template, request
 
 from otp_gateway.api import security_headers
+from otp_gateway.settings import Settings
 
 DEFAULT_LANGUAGE = "en"
 PERSIAN_DIGITS = str.maketrans("0123456789", "۰۱۲۳۴۵۶۷۸۹")
 
 
-def install(
-    app: Flask,
-    *,
-    api: str,
-    delivery: str,
-    channels: Sequence[str],
-    code_length: int,
-    redirects: Sequence[str],
-) -> None:
-    """Serve the page at /. ``api`` is the API's path, ``delivery`` "body" or "cookies".
-
-    ``redirects``: addresses to which a person may be sent after the login; the first is the default.
-    """
+def install(app: Flask, settings: Settings, *, api: str) -> None:
+    """Serve the page at /. ``api`` is the API's path."""
     pages = Blueprint(
         "pages", __name__, static_folder="static", static_url_path="/static", template_folder="templates"
     )
@@ -45,10 +35,10 @@ def install(
             digits=lambda number: _digits(number, language),
             other_query=urlencode({**request.args.to_dict(), "lang": texts["other"]}),
             api=api,
-            delivery=delivery,
-            channels=channels,
-            length=code_length,
-            onward=_onward(redirects),
+            delivery="cookies" if settings.auth_cookies else "body",
+            channels=settings.channels,
+            length=settings.otp_length,
+            onward=_onward(settings.otp_login_redirect),
         )
         response = make_response(page)
         response.headers["Content-Language"] = language

@@ -21,7 +21,7 @@ from otp_gateway.api import security_headers
 FOLDER = str(resources.files("flask_swagger_ui").joinpath("dist"))
 FILES = frozenset({"swagger-ui.css", "swagger-ui-bundle.js"})
 # Its icons stand in its style sheet.
-CHANGES = {"img-src": "'self' data:"}
+CHANGES: dict[str, str | None] = {"img-src": "'self' data:"}
 
 
 def install(app: Flask, *, document: str) -> None:

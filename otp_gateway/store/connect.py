@@ -7,7 +7,7 @@ import ssl
 import time
 from collections.abc import Callable
 from threading import Lock
-from typing import Any, Protocol
+from typing import Any, cast
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import redis
@@ -15,6 +15,8 @@ from redis.backoff import NoBackoff
 from redis.cluster import ClusterNode, RedisCluster
 from redis.retry import Retry
 from redis.sentinel import Sentinel
+
+from otp_gateway.store.client import RedisClient
 
 # Seconds that one attempt waits for a connection, and for the reply. store/scripts.py repeats attempts
 # within a deadline of its own, so the client itself retries nothing.
@@ -24,15 +26,6 @@ REPLY_TIMEOUT = 0.5
 CLUSTER_PAUSE = 1.0
 DEFAULT_PORT = 6379
 DEFAULT_SENTINEL_PORT = 26379
-
-
-class RedisClient(Protocol):
-    """What the store asks of a Redis client."""
-
-    def evalsha(self, sha: str, numkeys: int, *keys_and_args: Any) -> Any: ...
-    def eval(self, script: str, numkeys: int, *keys_and_args: Any) -> Any: ...
-    def script_load(self, script: str) -> Any: ...
-    def ping(self) -> Any: ...
 
 
 def connect(url: str | None) -> RedisClient:
@@ -47,12 +40,12 @@ def connect(url: str | None) -> RedisClient:
         # A production process never loads the emulation and its Lua.
         import fakeredis  # noqa: PLC0415
 
-        return fakeredis.FakeRedis(server=fakeredis.FakeServer())
+        return cast("RedisClient", fakeredis.FakeRedis(server=fakeredis.FakeServer()))
     if url.startswith("redis+sentinel://"):
         return _sentinel(url)
     if url.startswith("redis+cluster://"):
-        return _Cluster(lambda: _cluster(url))
-    return redis.Redis.from_url(url, **_common())
+        return cast("RedisClient", _Cluster(lambda: _cluster(url)))
+    return cast("RedisClient", redis.Redis.from_url(url, **_common()))
 
 
 def _common() -> dict[str, Any]:

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
+import hmac
+import re
 from dataclasses import dataclass
+
+PID = re.compile(r"[A-Za-z0-9_-]{22}")
+CODE_KEY = re.compile(rb"otp:\{([A-Za-z0-9_-]{22})\}:code")
+# What SCAN is given to find the phones with a code.
+CODE_PATTERN = "otp:*:code"
+PROVIDER_ACCOUNT = "provider:account"
+PROVIDER_TURN = "provider:account:turn"
+PROVIDER_WARNED = "provider:account:warned"
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +23,7 @@ class PhoneKeys:
 
     @property
     def code(self) -> str:
-        """Hash: the live code's nonce, digest, channel and masked phone."""
+        """Hash: the active code's nonce, digest, channel and masked phone."""
         return f"otp:{{{self.pid}}}:code"
 
     @property
@@ -23,7 +33,7 @@ class PhoneKeys:
 
     @property
     def sends(self) -> str:
-        """List: the log of sends behind every window of the phone."""
+        """List: the log of sends from which every window of the phone is computed."""
         return f"otp:{{{self.pid}}}:sends"
 
     @property
@@ -41,11 +51,48 @@ class PhoneKeys:
 
     @property
     def sessions(self) -> str:
-        """Sorted set: ids of the phone's live sessions by login time."""
+        """Sorted set: ids of the phone's sessions by login time."""
         return f"otp:{{{self.pid}}}:sessions"
+
+    def undo(self, undo_id: str) -> str:
+        """Hash: what an operator's action has removed, for five minutes."""
+        return f"otp:{{{self.pid}}}:undo:{undo_id}"
 
 
 def address(network: str, endpoint: str, subnet: str | None = None) -> str:
     """Sorted set: recent requests of a network (or of one subnet in it) to an endpoint."""
     name = f"ip:{{{network}}}:{endpoint}"
     return f"{name}:{subnet}" if subnet else name
+
+
+def usage(span: str, start: int) -> str:
+    """Hash: counts of one step of a span, which begins at ``start`` (seconds since 1970)."""
+    # In one slot of a cluster, as a transaction needs it.
+    return f"{{usage}}:{span}:{start}"
+
+
+def warned(kind: str) -> str:
+    """String: the log has warned of this kind of trouble within the last hour."""
+    return f"{PROVIDER_WARNED}:{kind}"
+
+
+def admin_session(session_id: str) -> str:
+    """Integer: when an operator's session was opened."""
+    # A digest: a reader of Redis cannot take the session over.
+    digest = hmac.digest(b"panel", session_id.encode(), "sha256").hex()
+    return f"admin:session:{digest}"
+
+
+def admin_failures(network: str) -> str:
+    """Integer: wrong passwords of a network."""
+    return f"admin:failures:{network}"
+
+
+def probe(name: str) -> str:
+    """A key that no gateway writes, for a write that changes nothing."""
+    return f"otp:{{check}}:{name}"
+
+
+def is_pid(text: str) -> bool:
+    """Whether the text can be a phone's keyed hash."""
+    return PID.fullmatch(text) is not None

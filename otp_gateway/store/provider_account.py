@@ -9,9 +9,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from otp_gateway.errors import SendFailed
+from otp_gateway.store import keys
+from otp_gateway.store.client import RedisClient
 from otp_gateway.store.scripts import available
 
-KEY, TURN, WARNED = "provider:account", "provider:account:turn", "provider:account:warned"
 ASK_SECONDS = 60
 KEEP_SECONDS = 86_400
 WARN_SECONDS = 3600
@@ -40,10 +41,10 @@ class Account:
         )
 
 
-class AccountStore:
+class ProviderAccountStore:
     """Keeps the last answer. Every method raises ``StoreUnavailable``."""
 
-    def __init__(self, redis: Any, ask: Callable[[], dict[str, Any]] | None) -> None:
+    def __init__(self, redis: RedisClient, ask: Callable[[], dict[str, Any]] | None) -> None:
         """``ask``: the provider's account, None where there is no provider; it raises ``SendFailed``."""
         self._redis = redis
         self._ask = ask
@@ -57,7 +58,7 @@ class AccountStore:
     def last(self) -> Account | None:
         """The last answer, of the last 24 h."""
         with available():
-            found = self._redis.get(KEY)
+            found = self._redis.get(keys.PROVIDER_ACCOUNT)
         try:
             return Account(**json.loads(found)) if found else None
         except (ValueError, TypeError):
@@ -70,22 +71,22 @@ class AccountStore:
         Raises ``SendFailed`` where the provider does not answer.
         """
         with available():
-            if not self._ask or not self._redis.set(TURN, 1, nx=True, ex=ASK_SECONDS):
+            if not self._ask or not self._redis.set(keys.PROVIDER_TURN, 1, nx=True, ex=ASK_SECONDS):
                 return None
             account = Account.read(self._ask(), int(self._redis.time()[0]))
-            self._redis.set(KEY, json.dumps(asdict(account)), ex=KEEP_SECONDS)
+            self._redis.set(keys.PROVIDER_ACCOUNT, json.dumps(asdict(account)), ex=KEEP_SECONDS)
             return account
 
     def take_warning(self, kind: str) -> bool:
         """Whether to warn of this now: once an hour, whichever worker asks."""
         with available():
-            return bool(self._redis.set(f"{WARNED}:{kind}", 1, nx=True, ex=WARN_SECONDS))
+            return bool(self._redis.set(keys.warned(kind), 1, nx=True, ex=WARN_SECONDS))
 
     def clear_warnings(self, *kinds: str) -> None:
         """All is well: the next trouble is warned of at once."""
         with available():
             for kind in kinds:
-                self._redis.delete(f"{WARNED}:{kind}")
+                self._redis.delete(keys.warned(kind))
 
 
 def _number(value: Any) -> int | None:

@@ -22,9 +22,9 @@ from redis.exceptions import (
 )
 
 from otp_gateway.errors import StoreUnavailable
-from otp_gateway.model import Clock
+from otp_gateway.model import Clock, Window
 from otp_gateway.observer import UNOBSERVED, Observer
-from otp_gateway.store.connect import RedisClient
+from otp_gateway.store.client import RedisClient
 from otp_gateway.store.error_labels import reason
 
 # Seconds until a call gives up. With the attempt that is then running, rate limiter and one transition end
@@ -64,6 +64,22 @@ def wait_until(moment: float) -> None:
     time.sleep(max(0.0, moment - time.monotonic()))
 
 
+def flat(windows: Sequence[Window]) -> list[int]:
+    """Windows as a script's arguments: limit and milliseconds of each."""
+    return [number for w in windows for number in (w.limit, 1000 * w.seconds)]
+
+
+def sources() -> dict[str, str]:
+    """Every script by name, with the shared functions of ``common.lua`` before it."""
+    texts = {
+        file.name.removesuffix(".lua"): file.read_text(encoding="utf-8")
+        for file in resources.files(__package__).joinpath("lua").iterdir()
+        if file.name.endswith(".lua")
+    }
+    common = texts.pop("common")
+    return {name: common + text for name, text in texts.items()}
+
+
 class Reply(list[Any]):
     """A script's reply, its tag decoded: ``["issued", 300000, …]``.
 
@@ -78,16 +94,12 @@ class Reply(list[Any]):
 
 
 class Scripts:
-    """The scripts of this folder over one client."""
+    """The scripts of the folder ``lua`` over one Redis client."""
 
     def __init__(self, redis: RedisClient, observer: Observer = UNOBSERVED) -> None:
         self._redis = redis
         self._observer = observer
-        self._sources = {
-            file.name.removesuffix(".lua"): file.read_text(encoding="utf-8")
-            for file in resources.files(__package__).joinpath("lua").iterdir()
-            if file.name.endswith(".lua")
-        }
+        self._sources = sources()
         # SHA-1 is how Redis names a script, nothing more.
         self._digests = {
             name: hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()

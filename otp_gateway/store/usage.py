@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
+from otp_gateway.store import keys
+from otp_gateway.store.client import Pipeline, RedisClient
 from otp_gateway.store.scripts import available
 
 
@@ -35,8 +36,7 @@ class Bucket:
 class UsageStore:
     """Adds up counts of all workers. Every method raises ``StoreUnavailable``."""
 
-    def __init__(self, redis: Any) -> None:
-        """``redis``: a redis-py client of any kind."""
+    def __init__(self, redis: RedisClient) -> None:
         self._redis = redis
 
     def add(self, counts: Mapping[str, int]) -> None:
@@ -44,7 +44,7 @@ class UsageStore:
         with available():
             now = int(self._redis.time()[0])
             # In one step, so that no key stands without an end.
-            pipeline = self._redis.pipeline(transaction=True)
+            pipeline: Pipeline = self._redis.pipeline(transaction=True)
             for span in SPANS:
                 key = _key(span, now)
                 for name, count in counts.items():
@@ -57,7 +57,7 @@ class UsageStore:
         with available():
             now = int(self._redis.time()[0])
             starts = [now // span.step * span.step - i * span.step for i in reversed(range(span.buckets))]
-            pipeline = self._redis.pipeline(transaction=False)
+            pipeline: Pipeline = self._redis.pipeline(transaction=False)
             for start in starts:
                 pipeline.hgetall(_key(span, start))
             found = pipeline.execute()
@@ -68,5 +68,4 @@ class UsageStore:
 
 
 def _key(span: Span, now: int) -> str:
-    # In one slot of a cluster, as a transaction needs it.
-    return f"{{usage}}:{span.name}:{now // span.step * span.step}"
+    return keys.usage(span.name, now // span.step * span.step)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from otp_gateway.store.connect import RedisClient
+from otp_gateway.store.client import RedisClient
 from tests.admin.support import RECORDERS, make_panel
 from tests.api.support import Api
 from tests.support.kavenegar import KavenegarEmulator

@@ -11,7 +11,7 @@ from werkzeug.security import generate_password_hash
 from werkzeug.test import TestResponse
 
 from otp_gateway.admin.recorder import Recorder as UsageRecorder
-from otp_gateway.store.connect import RedisClient
+from otp_gateway.store.client import RedisClient
 from tests.api.support import HOME, PHONE, Api, Recorder, keys_of, make_api
 from tests.support.kavenegar import KavenegarEmulator
 

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 import pytest
 
 from otp_gateway.codes import Codes
-from otp_gateway.store.connect import RedisClient, connect
-from otp_gateway.store.panel import PanelStore
+from otp_gateway.store.client import RedisClient
+from otp_gateway.store.connect import connect
+from otp_gateway.store.operator_actions import OperatorActions
 from tests.admin.support import (
     MASKED,
     PASSWORD,
@@ -22,7 +23,7 @@ from tests.admin.support import (
     signed_in,
 )
 from tests.api.support import AWAY, HOME, OTHER, PHONE, Api, Recorder, keys_of, wrong
-from tests.conftest import SECRET_KEY, make_settings
+from tests.conftest import SECRET_KEY
 from tests.support.kavenegar import KavenegarEmulator
 from tests.support.proxy import RedisProxy
 from tests.support.redis_server import RedisServer
@@ -327,7 +328,7 @@ def test_no_key_stands_without_an_end_when_the_line_breaks_before_it_gets_one(
     proxy, operator = lossy
     store = operator.api.redis
     token = operator.csrf()
-    panel = PanelStore(connect(proxy.url), Codes(SECRET_KEY, 6), make_settings().policy)
+    panel = OperatorActions(connect(proxy.url))
     forms = {"login": ("/admin/login/", {"password": "wrong"}), "usage": ("/admin/logout/", {})}
     proxy.drop_requests(1000, b"EXPIRE")
     if action in forms:

@@ -12,8 +12,9 @@ import redis
 
 from otp_gateway.codes import Codes
 from otp_gateway.model import PhoneNumber
-from otp_gateway.store.connect import RedisClient, connect
-from otp_gateway.store.panel import PAGE, PanelStore, PhoneState
+from otp_gateway.store.client import RedisClient
+from otp_gateway.store.connect import connect
+from otp_gateway.store.phone_state import PAGE, PhoneState, PhoneStateStore
 from tests.admin.support import (
     MASKED,
     TOKENS,
@@ -43,8 +44,8 @@ SPELLINGS = [
 ]
 
 
-def panel_of(store: RedisClient) -> PanelStore:
-    return PanelStore(store, Codes(SECRET_KEY, 6), make_settings().policy)
+def panel_of(store: RedisClient) -> PhoneStateStore:
+    return PhoneStateStore(store, Codes(SECRET_KEY, 6), make_settings().policy)
 
 
 def fill(store: redis.Redis, number: int, *, others: int = 0) -> set[str]:
@@ -68,7 +69,7 @@ def fill(store: redis.Redis, number: int, *, others: int = 0) -> set[str]:
     return pids
 
 
-def every_page(panel: PanelStore) -> list[list[str]]:
+def every_page(panel: PhoneStateStore) -> list[list[str]]:
     pages, cursor = [], None
     while True:
         page = panel.page(cursor)
@@ -192,7 +193,7 @@ def test_the_list_shows_each_state(api: Api, emulator: KavenegarEmulator) -> Non
 
 def test_sessions_that_have_ended_are_not_counted(redis_client: RedisClient) -> None:
     bench = Bench(redis_client)
-    panel = PanelStore(redis_client, bench.codes, bench.policy)
+    panel = PhoneStateStore(redis_client, bench.codes, bench.policy)
     pid = bench.codes.pid(PhoneNumber(PHONE))
     first = bench.verify(bench.issue())
     bench.advance(20 * 86_400)
@@ -200,13 +201,13 @@ def test_sessions_that_have_ended_are_not_counted(redis_client: RedisClient) -> 
     assert panel.phone(pid).sessions == 2
     bench.advance(11 * 86_400)
     assert panel.phone(pid).sessions == 1
-    bench.store.sessions.revoke(PhoneNumber(PHONE), first.id, bench.caller())
+    bench.sessions.revoke(PhoneNumber(PHONE), first.id, bench.caller())
     assert panel.phone(pid).sessions == 1
 
 
 def test_sends_are_counted_by_window(redis_client: RedisClient) -> None:
     bench = Bench(redis_client)
-    panel = PanelStore(redis_client, bench.codes, bench.policy)
+    panel = PhoneStateStore(redis_client, bench.codes, bench.policy)
     pid = bench.codes.pid(PhoneNumber(PHONE))
     for gap in (3000, 600, 130, 0):
         bench.issue()
@@ -316,7 +317,7 @@ def test_without_leave_no_code_is_shown(redis_client: RedisClient, emulator: Kav
 
 def test_a_code_of_another_length_than_codes_have_now_is_not_made_up(api: Api) -> None:
     api.send()
-    longer = PanelStore(api.redis, Codes(SECRET_KEY, 8), replace(POLICY, length=8))
+    longer = PhoneStateStore(api.redis, Codes(SECRET_KEY, 8), replace(POLICY, length=8))
     state = longer.phone(pid_of())
     assert state.nonce
     assert longer.code(state) is None

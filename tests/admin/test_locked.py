@@ -7,9 +7,10 @@ import re
 import pytest
 
 from otp_gateway.codes import Codes
-from otp_gateway.store import panel as panels
+from otp_gateway.store import phone_state
 from otp_gateway.store.connect import connect
-from otp_gateway.store.panel import PanelStore
+from otp_gateway.store.operator_actions import OperatorActions
+from otp_gateway.store.phone_state import PhoneStateStore
 from tests.admin.support import MASKED, TOKENS, Operator, make_panel, pid_of, signed_in
 from tests.api.support import AWAY, HOME, OTHER, PHONE, Api, Recorder, keys_of, wrong
 from tests.conftest import SECRET_KEY, make_settings
@@ -25,8 +26,8 @@ def operator(api: Api) -> Operator:
     return signed_in(api)
 
 
-def store_over(url: str) -> PanelStore:
-    return PanelStore(connect(url), Codes(SECRET_KEY, 6), make_settings().policy)
+def store_over(url: str) -> PhoneStateStore:
+    return PhoneStateStore(connect(url), Codes(SECRET_KEY, 6), make_settings().policy)
 
 
 def locked(page: str) -> str:
@@ -82,7 +83,7 @@ def test_where_keys_are_too_many_for_the_time_the_page_says_so(
     api: Api, operator: Operator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     api.send()
-    monkeypatch.setattr(panels, "LOOK_SECONDS", -1.0)
+    monkeypatch.setattr(phone_state, "LOOK_SECONDS", -1.0)
     page = operator.get(PAGE)
     assert page.status_code == 200
     assert locked(page.text) == "not counted"
@@ -112,9 +113,9 @@ def test_a_cluster_is_looked_through_on_every_node() -> None:
         panel, client = store_over(url), connect(url)
         pids = [pid_of(f"+98912345678{digit}") for digit in range(10)]
         for pid in pids:
-            client.set(f"otp:{{{pid}}}:failures:x", 10, ex=100)  # type: ignore[attr-defined]  # a Redis client
+            client.set(f"otp:{{{pid}}}:failures:x", 10, ex=100)
         assert [panel.locked_clients(pid) for pid in pids] == [1] * 10
-        assert all(panel.unlock(pid) for pid in pids)
+        assert all(OperatorActions(client).unlock(pid) for pid in pids)
         assert [panel.locked_clients(pid) for pid in pids] == [0] * 10
 
 

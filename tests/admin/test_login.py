@@ -9,7 +9,8 @@ import pytest
 import redis
 
 from otp_gateway.admin.auth import PanelLogin
-from otp_gateway.store.connect import RedisClient
+from otp_gateway.store.admin_sessions import AdminSessions
+from otp_gateway.store.client import RedisClient
 from tests.admin.support import (
     LOGIN,
     PASSWORD,
@@ -232,7 +233,7 @@ class Guess(str):
 
 def test_of_fifty_guesses_at_once_five_are_compared(redis_client: RedisClient) -> None:
     Guess.compared.clear()
-    panel_login = PanelLogin(redis_client, PASSWORD_HASH)
+    panel_login = PanelLogin(AdminSessions(redis_client), PASSWORD_HASH)
     with ThreadPoolExecutor(50) as pool:
         let_in = list(pool.map(lambda n: panel_login.log_in(Guess(f"wrong {n}"), "net"), range(50)))
     assert not any(let_in)

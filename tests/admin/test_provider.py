@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from otp_gateway.store.connect import RedisClient
-from otp_gateway.store.provider_account import AccountStore
+from otp_gateway.store.client import RedisClient
+from otp_gateway.store.provider_account import ProviderAccountStore
 from tests.admin.support import TOKENS, USAGE, make_panel, pid_of, signed_in
 from tests.api.support import OTHER, PHONE, Api, Recorder
 from tests.senders.support import refusing
@@ -86,7 +86,7 @@ def test_the_last_answer_stays_with_its_moment_when_the_next_one_fails(
 def test_an_account_that_nobody_can_read_is_unknown(
     redis_client: RedisClient, entry: dict[str, object]
 ) -> None:
-    account = AccountStore(redis_client, lambda: entry).current()
+    account = ProviderAccountStore(redis_client, lambda: entry).current()
     assert account
     assert account.credit is None
     assert account.kind is None or len(account.kind) <= 40

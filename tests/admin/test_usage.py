@@ -14,7 +14,7 @@ from otp_gateway.admin.charts import summarise
 from otp_gateway.admin.recorder import Recorder as UsageRecorder
 from otp_gateway.errors import StoreUnavailable
 from otp_gateway.store import connect
-from otp_gateway.store.connect import RedisClient
+from otp_gateway.store.client import RedisClient
 from otp_gateway.store.usage import DAY, HOUR, SPANS, WEEK, Bucket, UsageStore
 from tests.admin.support import USAGE, eternal, everything, make_panel, signed_in
 from tests.api.support import OTHER, PHONE, SEND, VERIFY, Api, wrong

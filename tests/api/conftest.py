@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from otp_gateway.store.connect import RedisClient
+from otp_gateway.store.client import RedisClient
 from tests.api.support import Api, Recorder, make_api
 from tests.conftest import SECRET_KEY
 from tests.support.gateway import Gateway

@@ -15,7 +15,7 @@ from otp_gateway import create_app
 from otp_gateway.codes import Codes
 from otp_gateway.model import Channel, PhoneNumber
 from otp_gateway.store import connect
-from otp_gateway.store.connect import RedisClient
+from otp_gateway.store.client import RedisClient
 from otp_gateway.store.keys import PhoneKeys
 from tests.conftest import SECRET_KEY, make_settings
 from tests.support.kavenegar import KavenegarEmulator

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from otp_gateway.store import connect
-from otp_gateway.store.connect import RedisClient
+from otp_gateway.store.client import RedisClient
 from tests.api.support import Api, assert_problem, make_api, retry_after
 from tests.support.gateway import Gateway
 from tests.support.redis_server import RedisServer

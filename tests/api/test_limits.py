@@ -11,7 +11,7 @@ from werkzeug.test import TestResponse
 
 from otp_gateway.errors import SmsFailed, SmsUnconfirmed
 from otp_gateway.store import connect
-from otp_gateway.store.connect import RedisClient
+from otp_gateway.store.client import RedisClient
 from tests.api.support import (
     AWAY,
     HOME,

@@ -8,7 +8,7 @@ from typing import Any
 import jwt
 import pytest
 
-from otp_gateway.store.connect import RedisClient
+from otp_gateway.store.client import RedisClient
 from tests.api.support import (
     AWAY,
     OTHER,

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from werkzeug.test import TestResponse
 
-from otp_gateway.store.connect import RedisClient
+from otp_gateway.store.client import RedisClient
 from tests.api.support import VERIFY, Api, Recorder, keys_of, make_api, retry_after, wrong
 
 # What may differ between two replies: their ids, their moments, and waits that count down meanwhile.

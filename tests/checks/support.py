@@ -9,12 +9,8 @@ from typing import Any
 from flask import Flask
 
 from otp_gateway import cli
-from otp_gateway.cli import Tools
-from otp_gateway.codes import Codes
-from otp_gateway.senders import sender_for
-from otp_gateway.senders.kavenegar.reports import KavenegarReports
+from otp_gateway.gateway import Gateway
 from otp_gateway.settings import Settings
-from otp_gateway.store import connect
 from tests.conftest import make_settings
 from tests.support.kavenegar import KavenegarEmulator
 
@@ -46,13 +42,7 @@ def commands(settings: Settings) -> Flask:
     app = Flask(__name__)
     cli.install(
         app,
-        lambda: Tools(
-            settings=settings,
-            client=connect(settings.redis_url),
-            sender=sender_for(settings),
-            reports=KavenegarReports.from_settings(settings),
-            codes=Codes(settings.secret_key, settings.otp_length),
-        ),
+        lambda: Gateway.build(settings),
     )
     return app
 

@@ -10,7 +10,7 @@ import pytest
 
 from otp_gateway import create_app
 from otp_gateway.store import connect
-from otp_gateway.store.connect import RedisClient
+from otp_gateway.store.client import RedisClient
 from tests.api.support import PHONE, Recorder
 from tests.cli.support import FOLDER, SECRET, flask
 from tests.conftest import SECRET_KEY, make_settings

@@ -8,7 +8,7 @@ from contextlib import ExitStack, suppress
 
 import pytest
 
-from otp_gateway.store.provider_account import TURN
+from otp_gateway.store.keys import PROVIDER_TURN
 from tests.api.support import PHONE, SEND
 from tests.conftest import SECRET_KEY
 from tests.credit_watch.test_watch import asked, tells
@@ -100,10 +100,10 @@ def test_the_provider_is_asked_once_a_minute_and_warned_of_once_an_hour(
     assert warnings(gateways) == []
 
     emulator.set_fault(tells(4_999), action="account/info")
-    ask_again(gateways, server, emulator, TURN)
+    ask_again(gateways, server, emulator, PROVIDER_TURN)
     # Before the next workers come: one that ends meanwhile may end with its warning.
     wait_until(lambda: warnings(gateways) == ["4,999 Rial"], "the warning")
-    ask_again(gateways, server, emulator, TURN)
+    ask_again(gateways, server, emulator, PROVIDER_TURN)
     in_all = asked(emulator)
     assert warnings(gateways) == ["4,999 Rial"]
     assert {scrape(gateway).value("sms_credit_rials") for gateway in gateways} == {4_999}

@@ -14,8 +14,9 @@ import redis
 
 from otp_gateway.credit_watch import CreditWatch
 from otp_gateway.store import connect
-from otp_gateway.store.connect import RedisClient
-from otp_gateway.store.provider_account import KEY, TURN, WARN_SECONDS, WARNED, AccountStore
+from otp_gateway.store.client import RedisClient
+from otp_gateway.store.keys import PROVIDER_ACCOUNT, PROVIDER_TURN, warned
+from otp_gateway.store.provider_account import WARN_SECONDS, ProviderAccountStore
 from tests.api.support import Api, Recorder, make_api
 from tests.metrics.support import scrape
 from tests.support import kavenegar_faults as faults
@@ -64,7 +65,7 @@ class Workers:
 
     def minute(self) -> None:
         """All look at once, as their turn has come again."""
-        self.redis.delete(TURN)
+        self.redis.delete(PROVIDER_TURN)
         self.look()
 
     def look(self) -> None:
@@ -92,7 +93,7 @@ def test_one_worker_a_minute_asks(workers: Workers, emulator: KavenegarEmulator)
     for _ in range(3):
         workers.look()
     assert asked(emulator) == 1
-    assert 50 <= workers.redis.ttl(TURN) <= 60
+    assert 50 <= workers.redis.ttl(PROVIDER_TURN) <= 60
     workers.minute()
     assert asked(emulator) == 2
     assert {scrape(api).value("sms_credit_rials") for api in workers.apis} == {1_500_000}
@@ -117,7 +118,7 @@ def test_low_credit_is_warned_of_once_an_hour_and_again_after_it_was_well(
     assert warning["event"] == "SMS credit is low"
     assert warning["credit"] == "499,999 Rial"
     assert warning["minimum"] == "500,000 Rial"
-    key = f"{WARNED}:low"
+    key = warned("low")
     assert WARN_SECONDS - 60 <= workers.redis.ttl(key) <= WARN_SECONDS
     # An hour later.
     workers.redis.delete(key)
@@ -252,7 +253,7 @@ def test_a_key_of_the_watch_holds_no_secret_and_ends(workers: Workers, emulator:
     emulator.fault = faults.code(403)
     workers.minute()
     keys = {key.decode() for key in workers.redis.scan_iter("provider:*")}
-    assert keys == {KEY, TURN, f"{WARNED}:low", f"{WARNED}:silent"}
+    assert keys == {PROVIDER_ACCOUNT, PROVIDER_TURN, warned("low"), warned("silent")}
     for key in keys:
         assert workers.redis.ttl(key) > 0
         assert emulator.api_key.encode() not in (workers.redis.get(key) or b"")
@@ -273,7 +274,7 @@ def test_the_thread_reports_what_nobody_expected_and_lives_on(
                 threading.Event().wait()  # as long as this process lives
             raise ZeroDivisionError
 
-    CreditWatch(cast("AccountStore", Store()), 5, reported.append).start()
+    CreditWatch(cast("ProviderAccountStore", Store()), 5, reported.append).start()
     assert ended.wait(10)
     assert [type(error) for error in reported] == [ZeroDivisionError] * 2
     assert capsys.readouterr().err.count("the credit watch stumbled") == 2

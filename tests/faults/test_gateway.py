@@ -7,12 +7,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 import requests
 
-import otp_gateway.store
+from otp_gateway.store.scripts import sources
 from tests.conftest import SECRET_KEY
 from tests.support import kavenegar_faults as faults
 from tests.support.gateway import Gateway
@@ -26,8 +25,7 @@ LONGEST_503 = 3.0
 
 
 def sha(script: str) -> bytes:
-    source = Path(otp_gateway.store.__file__).with_name("lua").joinpath(f"{script}.lua").read_bytes()
-    return hashlib.sha1(source, usedforsecurity=False).hexdigest().encode()
+    return hashlib.sha1(sources()[script].encode(), usedforsecurity=False).hexdigest().encode()
 
 
 def wrong(code: str) -> str:

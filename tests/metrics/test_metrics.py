@@ -12,7 +12,7 @@ from flask import Response, g, request
 
 from otp_gateway.errors import SmsFailed
 from otp_gateway.store import connect
-from otp_gateway.store.connect import RedisClient
+from otp_gateway.store.client import RedisClient
 from otp_gateway.version import __version__
 from tests.api.support import HOME, OTHER, PHONE, SEND, VERIFY, Api, Recorder, make_api, wrong
 from tests.metrics.support import SCRAPER, gained, labels, scrape

@@ -9,7 +9,7 @@ import pytest
 import redis
 
 from otp_gateway.store import connect
-from otp_gateway.store.connect import RedisClient
+from otp_gateway.store.client import RedisClient
 from tests.sessions.site import Site
 from tests.support.redis_server import RedisServer
 

@@ -7,14 +7,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
 import requests
 
-import otp_gateway.store
+from otp_gateway.store.scripts import sources
 from tests.conftest import SECRET_KEY
 from tests.sessions.site import OTP, REFRESH, REVOKE, VERIFY, claims_of, pass_time, session_keys
 from tests.support.gateway import Gateway
@@ -29,8 +28,7 @@ Call = Callable[[], requests.Response]
 
 
 def sha(script: str) -> bytes:
-    source = Path(otp_gateway.store.__file__).with_name("lua").joinpath(f"{script}.lua").read_bytes()
-    return hashlib.sha1(source, usedforsecurity=False).hexdigest().encode()
+    return hashlib.sha1(sources()[script].encode(), usedforsecurity=False).hexdigest().encode()
 
 
 def environment(redis_url: str, emulator: KavenegarEmulator) -> dict[str, str]:

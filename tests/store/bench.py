@@ -14,10 +14,12 @@ import redis
 from otp_gateway.codes import Codes
 from otp_gateway.errors import InvalidCode
 from otp_gateway.model import Admission, Caller, Channel, Clock, Issued, PhoneNumber, Policy, Session, Window
-from otp_gateway.store import RedisStore
-from otp_gateway.store.connect import RedisClient
+from otp_gateway.store.address_limits import AddressLimits
+from otp_gateway.store.client import RedisClient
+from otp_gateway.store.codes import CodeStore
 from otp_gateway.store.keys import PhoneKeys
 from otp_gateway.store.scripts import Reply, Scripts
+from otp_gateway.store.sessions import SessionStore
 
 SECRET_KEY = "tests-only-secret-key-of-forty-characters"
 PHONE = PhoneNumber("+989123456789")
@@ -58,10 +60,16 @@ class Bench:
         """``policy``: what differs from the contract's defaults."""
         self.codes = Codes(SECRET_KEY, 6)
         self.policy = replace(POLICY, **policy)
-        self.store = RedisStore(client, self.codes, self.policy)
         self.scripts = RecordedScripts(client)
-        self.store._scripts = self.store.sessions._scripts = self.scripts
+        self.store = CodeStore(self.scripts, self.codes, self.policy)
+        self.sessions = SessionStore(self.scripts, [self.codes])
+        self.limits = AddressLimits(self.scripts)
         self._direct = client if direct is None else direct
+
+    def load(self) -> None:
+        """Make Redis ready for requests, as a starting gateway does."""
+        self.scripts.load()
+        self.limits.read_clock()
 
     @property
     def redis(self) -> redis.Redis:
@@ -118,7 +126,7 @@ class Bench:
         share: int = 10,
     ) -> Admission:
         """Count one request of an address."""
-        return self.store.admit(networks or ("net",), endpoint, windows, share)
+        return self.limits.admit(networks or ("net",), endpoint, windows, share)
 
     def code(self, issued: Issued, *, phone: PhoneNumber = PHONE) -> str:
         """What the SMS of this send says."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from otp_gateway.store.connect import RedisClient
+from otp_gateway.store.client import RedisClient
 from tests.store.bench import Bench
 
 

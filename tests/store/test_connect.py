@@ -24,8 +24,8 @@ def assert_works(url: str | None, national: int = 9123456789) -> None:
     """A whole login of one phone through a new client for the URL."""
     phone = PhoneNumber(f"+98{national}")
     bench = Bench(connect(url))
-    bench.store.ping()
-    bench.store.load()
+    bench.scripts.ping()
+    bench.load()
     admission = bench.admit("site", f"net-{national}")
     assert admission.admitted
     caller = Caller("home", admission.clock)
@@ -145,15 +145,15 @@ def test_a_cluster_client_made_while_all_nodes_are_down_recovers() -> None:
             for slots in range(0, 16_384, 1024):
                 client.execute_command("CLUSTER ADDSLOTS", *range(slots, slots + 1024))
         wait_until(lambda: _admits(bench), "the client")
-        bench.store.ping()
-        bench.store.load()
+        bench.scripts.ping()
+        bench.load()
 
 
 @pytest.mark.parametrize("scheme", ["redis", "redis+cluster", "redis+sentinel"])
 def test_a_store_that_is_down_says_so_to_pings_and_loads(scheme: str) -> None:
     bench = Bench(connect(f"{scheme}://127.0.0.1:1" + "/main" * (scheme == "redis+sentinel")))
-    assert_unavailable(bench.store.ping)
-    assert_unavailable(bench.store.load)
+    assert_unavailable(bench.scripts.ping)
+    assert_unavailable(bench.load)
 
 
 def _admits(bench: Bench) -> bool:

@@ -12,7 +12,7 @@ from redis._parsers import BaseParser
 from otp_gateway.errors import StoreUnavailable
 from otp_gateway.store import connect
 from otp_gateway.store.error_labels import KINDS, MARKS, OTHER, reason
-from otp_gateway.store.provider_account import AccountStore
+from otp_gateway.store.provider_account import ProviderAccountStore
 from tests.support.servers import free_port
 
 LABELS = {label for _, label in (*KINDS, *MARKS)} | {OTHER}
@@ -96,5 +96,5 @@ def test_every_error_of_redis_py_has_a_label_of_ours_and_never_its_own_words() -
 
 def test_a_question_that_is_no_script_names_the_reason_too() -> None:
     with pytest.raises(StoreUnavailable) as caught:
-        AccountStore(connect(f"redis://127.0.0.1:{free_port()}/0"), None).last()
+        ProviderAccountStore(connect(f"redis://127.0.0.1:{free_port()}/0"), None).last()
     assert caught.value.reason == "unreachable"

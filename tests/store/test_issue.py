@@ -6,7 +6,7 @@ import pytest
 
 from otp_gateway.errors import InvalidCode, StoreUnavailable, TooManyAttempts, TooManyOtpRequests
 from otp_gateway.model import Window
-from otp_gateway.store.connect import RedisClient
+from otp_gateway.store.client import RedisClient
 from tests.store.bench import DAY, OTHER_PHONE, SLACK, Bench, settle
 
 # Seconds before a boundary; a slow machine needs less between two calls.

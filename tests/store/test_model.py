@@ -21,7 +21,7 @@ from hypothesis.stateful import (
 
 from otp_gateway.errors import GatewayError, InvalidCode, TooManyAttempts, TooManyOtpRequests
 from otp_gateway.model import Channel, Issued, PhoneNumber, Session, Window
-from otp_gateway.store.connect import RedisClient
+from otp_gateway.store.client import RedisClient
 from tests.store.bench import DAY, OTHER_PHONE, PHONE, Bench
 
 # Small budgets, so that short stories reach them.

@@ -11,7 +11,7 @@ import pytest
 
 from otp_gateway.errors import GatewayError
 from otp_gateway.model import Window
-from otp_gateway.store.connect import RedisClient
+from otp_gateway.store.client import RedisClient
 from tests.store.bench import Bench
 
 

@@ -33,7 +33,7 @@ def bench(proxy: RedisProxy, redis_server: RedisServer) -> Bench:
     """A store behind the lossy proxy; the test itself looks past it."""
     bench = Bench(connect(proxy.url), connect(redis_server.url))
     bench.run("FLUSHALL")
-    bench.store.load()
+    bench.load()
     return bench
 
 
@@ -249,8 +249,8 @@ def test_a_paused_redis_is_unavailable_and_what_it_works_off_later_changes_nothi
             lambda: bench.verify(code, caller),
             lambda: bench.verify("000000", caller),
             lambda: bench.withdraw(issued, caller),
-            bench.store.ping,
-            bench.store.load,
+            bench.scripts.ping,
+            bench.load,
         )
     finally:
         own_server.resume()
@@ -268,11 +268,11 @@ def test_a_killed_redis_is_unavailable_until_it_is_back(own_server: RedisServer)
         lambda: bench.issue(caller),
         lambda: bench.verify(code, caller),
         lambda: bench.withdraw(issued, caller),
-        bench.store.ping,
-        bench.store.load,
+        bench.scripts.ping,
+        bench.load,
     )
     own_server.start()
-    bench.store.ping()
+    bench.scripts.ping()
     assert_all_works(bench)
 
 
@@ -359,7 +359,7 @@ def test_redis_that_forgot_the_scripts_is_told_them_again(bench: Bench) -> None:
 
 
 def test_a_loaded_script_costs_one_round_trip(bench: Bench, proxy: RedisProxy) -> None:
-    bench.store.ping()
+    bench.scripts.ping()
     proxy.reset()
     bench.issue()
     assert proxy.seen() == 1

@@ -8,7 +8,7 @@ import pytest
 
 from otp_gateway.errors import InvalidCode, StoreUnavailable, TooManyAttempts
 from otp_gateway.model import Issued, PhoneNumber, Window
-from otp_gateway.store.connect import RedisClient
+from otp_gateway.store.client import RedisClient
 from tests.store.bench import DAY, OTHER_PHONE, PHONE, SLACK, Bench, settle
 
 EDGE = 0.4

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from otp_gateway.errors import InvalidCode, StoreUnavailable, TooManyOtpRequests
-from otp_gateway.store.connect import RedisClient
+from otp_gateway.store.client import RedisClient
 from tests.store.bench import Bench, settle
 
 

@@ -15,8 +15,7 @@
 -- already was counted by an attempt whose reply was lost: it is not counted again.
 -- The first write is one that a Redis without memory refuses: then nothing is done at all.
 
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local now = now_ms()
 local id, longest, windows = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 
 local counted = redis.call('ZSCORE', KEYS[1], id)

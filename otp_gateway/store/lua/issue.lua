@@ -29,8 +29,7 @@
 -- with a channel of 'used' for a code that a login has spent.
 -- The first write is one that a Redis without memory refuses: then nothing is done at all.
 
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local now = now_ms()
 local request, nonce, channel = ARGV[2], ARGV[3], ARGV[6]
 local life, tries, horizon = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[11])
 
@@ -58,8 +57,7 @@ end
 
 local function spent(key, budget)
   if tonumber(redis.call('GET', key) or 0) >= budget then
-    -- A key is gone only when its last millisecond has passed.
-    return math.max(1, redis.call('PTTL', key) + 1)
+    return ms_left(key)
   end
   return 0
 end
@@ -87,19 +85,7 @@ if limited > 0 then
   return { 'limited', limited }
 end
 
-local kept = redis.call('HMGET', KEYS[2], 'tries', 'tries_end')
-local used, tries_end = tonumber(kept[1] or 0), 0
-if used > 0 then
-  tries_end = tonumber(kept[2])
-  local key_end = now + redis.call('PTTL', KEYS[2])
-  -- Whoever shortens the key's life shortens theirs; a millisecond is only rounding.
-  if key_end < tries_end - 1 then
-    tries_end = key_end
-  end
-  if tries_end <= now then
-    used = 0
-  end
-end
+local used, tries_end = read_tries(KEYS[2], now)
 local repeated = live[1] and left * 2 >= life and used < tries and string.sub(live[1], 1, 1) == string.sub(nonce, 1, 1)
 if repeated then
   nonce = live[1]

@@ -7,8 +7,7 @@
 -- REPLY  {'revoked'}   also when there was none
 --        {'late'}      the deadline has come: nothing was done
 
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local now = now_ms()
 
 if now >= tonumber(ARGV[1]) then
   return { 'late' }

@@ -16,8 +16,7 @@
 -- A spent token is remembered as 's:<id>' with the time and its successors: a client that lost the reply, a
 -- second tab, and a repeated attempt of this request all get the same answer.
 
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local now = now_ms()
 local presented, grace = ARGV[3], tonumber(ARGV[6])
 
 local session = redis.call('HMGET', KEYS[1], 'refresh', 'login', 'call', 's:' .. presented)

@@ -29,8 +29,7 @@
 -- Right or wrong, the first write is one that a Redis without memory refuses: nobody guesses uncounted then.
 -- A session is alive only while it stands in the sorted set: so an eleventh login ends the oldest.
 
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local now = now_ms()
 local life, tries, keep = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[13])
 local mine = 'r:' .. ARGV[2]
 
@@ -47,25 +46,7 @@ if now >= tonumber(ARGV[1]) then
   return { 'late' }
 end
 
-local function ttl(key)
-  -- A key is gone only when its last millisecond has passed.
-  return math.max(1, redis.call('PTTL', key) + 1)
-end
-
--- Tries end a code's life after the first of them; the key may live on for the answers that stand beside.
-local kept = redis.call('HMGET', KEYS[2], 'tries', 'tries_end')
-local used, ends = tonumber(kept[1] or 0), 0
-if used > 0 then
-  ends = tonumber(kept[2])
-  local key_end = now + redis.call('PTTL', KEYS[2])
-  -- Whoever shortens the key's life shortens theirs; a millisecond is only rounding.
-  if key_end < ends - 1 then
-    ends = key_end
-  end
-  if ends <= now then
-    used = 0
-  end
-end
+local used, ends = read_tries(KEYS[2], now)
 local by_phone = tonumber(redis.call('GET', KEYS[3]) or 0)
 local by_client = tonumber(redis.call('GET', KEYS[4]) or 0)
 local wait, limit = 0, nil
@@ -73,10 +54,10 @@ if used >= tries then
   wait, limit = ends - now + 1, 'tries'
 end
 if by_client >= tonumber(ARGV[6]) then
-  wait, limit = math.max(wait, ttl(KEYS[4])), 'client_failures'
+  wait, limit = math.max(wait, ms_left(KEYS[4])), 'client_failures'
 end
 if by_phone >= tonumber(ARGV[7]) then
-  wait, limit = math.max(wait, ttl(KEYS[3])), 'phone_failures'
+  wait, limit = math.max(wait, ms_left(KEYS[3])), 'phone_failures'
 end
 if limit then
   return { 'locked', wait, limit }

@@ -13,8 +13,7 @@
 -- What this send made goes only while no other send carries the same nonce: from the code, and then what it
 -- replaced comes back with its tries and its end; or from what a later code replaced.
 
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local now = now_ms()
 
 local own, nonce, others, last
 for _, entry in ipairs(redis.call('LRANGE', KEYS[3], 0, -1)) do

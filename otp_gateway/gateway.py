@@ -1,0 +1,105 @@
+"""The parts of a gateway without HTTP, built once from the settings: for app, commands and tests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+from otp_gateway.codes import Codes
+from otp_gateway.errors import StoreUnavailable
+from otp_gateway.log import get_logger
+from otp_gateway.observer import UNOBSERVED, Observer
+from otp_gateway.phones import PhoneParser
+from otp_gateway.senders import Sender, sender_for
+from otp_gateway.senders.kavenegar.reports import KavenegarReports
+from otp_gateway.service import OtpService
+from otp_gateway.settings import Settings
+from otp_gateway.store import connect
+from otp_gateway.store.address_limits import AddressLimits
+from otp_gateway.store.admin_sessions import AdminSessions
+from otp_gateway.store.client import RedisClient
+from otp_gateway.store.codes import CodeStore
+from otp_gateway.store.operator_actions import OperatorActions
+from otp_gateway.store.phone_state import PhoneStateStore
+from otp_gateway.store.provider_account import ProviderAccountStore
+from otp_gateway.store.scripts import Scripts
+from otp_gateway.store.sessions import SessionStore
+from otp_gateway.store.usage import UsageStore
+from otp_gateway.tokens import Tokens
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gateway:
+    """Every part that knows no web framework. ``reports`` is None if messages do not go through Kavenegar."""
+
+    settings: Settings
+    redis: RedisClient
+    scripts: Scripts
+    codes: Codes
+    phones: PhoneParser
+    tokens: Tokens
+    sender: Sender
+    reports: KavenegarReports | None
+    service: OtpService
+    address_limits: AddressLimits
+    phone_states: PhoneStateStore
+    operator_actions: OperatorActions
+    usage: UsageStore
+    provider_account: ProviderAccountStore
+    admin_sessions: AdminSessions
+
+    @classmethod
+    def build(
+        cls,
+        settings: Settings,
+        *,
+        redis: RedisClient | None = None,
+        sender: Sender | None = None,
+        observer: Observer = UNOBSERVED,
+    ) -> Self:
+        """The parts as the settings say; nothing connects yet.
+
+        ``redis`` and ``sender`` replace what the settings name.
+        """
+        codes, *former = (
+            Codes(secret, settings.otp_length)
+            for secret in (settings.secret_key, *settings.secret_key_fallbacks)
+        )
+        redis = redis or connect(settings.redis_url)
+        sender = sender or sender_for(settings, observer)
+        scripts = Scripts(redis, observer)
+        tokens = Tokens.from_settings(settings)
+        reports = KavenegarReports.from_settings(settings, observer)
+        return cls(
+            settings=settings,
+            redis=redis,
+            scripts=scripts,
+            codes=codes,
+            phones=PhoneParser(settings.otp_regions),
+            tokens=tokens,
+            sender=sender,
+            reports=reports,
+            service=OtpService(
+                store=CodeStore(scripts, codes, settings.policy),
+                sessions=SessionStore(scripts, [codes, *former]),
+                scripts=scripts,
+                sender=sender,
+                codes=codes,
+                tokens=tokens,
+            ),
+            address_limits=AddressLimits(scripts),
+            phone_states=PhoneStateStore(redis, codes, settings.policy),
+            operator_actions=OperatorActions(redis),
+            usage=UsageStore(redis),
+            provider_account=ProviderAccountStore(redis, reports.account if reports else None),
+            admin_sessions=AdminSessions(redis),
+        )
+
+    def prepare_redis(self) -> None:
+        """Load the scripts and read Redis's clock, so that no request has to; without Redis, a warning."""
+        try:
+            self.scripts.load()
+            self.address_limits.read_clock()
+        except StoreUnavailable:
+            # Redis may come later: until then requests are answered 503, and the scripts load themselves.
+            get_logger("otp_gateway.app").warning("Redis does not answer yet")

@@ -1,0 +1,164 @@
+"""The state of phones, by their keyed hashes: what support staff see."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from otp_gateway.codes import Codes
+from otp_gateway.model import Channel, PhoneNumber, Policy
+from otp_gateway.store import keys, scan
+from otp_gateway.store.client import Pipeline, RedisClient
+from otp_gateway.store.keys import PhoneKeys
+from otp_gateway.store.scripts import available
+
+# Phones that a page should have at least, and seconds that the search for them may take.
+PAGE = 25
+PAGE_SECONDS = 1.0
+# Seconds that a look through all keys may take if a page waits for one number of it.
+LOOK_SECONDS = 1.0
+
+State = Literal["active", "exhausted", "locked", "verified", "idle"]
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """One send of a phone. ``at`` is in seconds since 1970."""
+
+    at: float
+    send_id: str
+    channel: Channel
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class PhoneState:
+    """All that is known of a phone now. Times left are in seconds."""
+
+    pid: str
+    masked: str | None
+    state: State
+    code_left: float
+    nonce: str | None
+    tries: int
+    sends: tuple[Send, ...]
+    in_windows: tuple[int, ...]
+    failures: int
+    failures_left: float
+    sessions: int
+
+    @property
+    def last_send(self) -> float:
+        """Time of the phone's last send, in seconds since 1970; 0 for never."""
+        return self.sends[-1].at if self.sends else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some phones, newest first, and where the next page begins; None at the end."""
+
+    phones: tuple[PhoneState, ...]
+    cursor: str | None
+
+
+class PhoneStateStore:
+    """Reads phones page by page. Every method that reads raises ``StoreUnavailable``."""
+
+    def __init__(self, redis: RedisClient, codes: Codes, policy: Policy) -> None:
+        self._redis = redis
+        self._codes = codes
+        self._policy = policy
+
+    def page(self, cursor: str | None) -> Page:
+        """The phones with a code, by SCAN: a page costs the same, however many there are."""
+        with available():
+            pids, following = scan.page(
+                self._redis, cursor, keys.CODE_PATTERN, keys.CODE_KEY, size=PAGE, seconds=PAGE_SECONDS
+            )
+            phones = self._states(pids)
+        return Page(tuple(sorted(phones, key=lambda p: p.last_send, reverse=True)), following)
+
+    def phone(self, pid: str) -> PhoneState:
+        """One phone's state; a phone without any key is idle."""
+        with available():
+            (state,) = self._states([pid])
+            return state
+
+    def pid(self, phone: PhoneNumber) -> str:
+        """The keyed hash that names the phone's keys."""
+        return self._codes.pid(phone)
+
+    def code(self, state: PhoneState) -> str | None:
+        """The active code; None if its length is not the present one, because no user can enter it then."""
+        if state.nonce is None or state.nonce[0] != f"{self._policy.length:x}":
+            return None
+        return self._codes.derive_for(state.pid, state.nonce)
+
+    def locked_clients(self, pid: str) -> int | None:
+        """Client networks that have used up their failure budget for this phone.
+
+        It looks through all keys; None if those are too many for a second.
+        """
+        with available():
+            names = scan.all_names(self._redis, f"{PhoneKeys(pid).failures}:*", LOOK_SECONDS)
+            if names is None:
+                return None
+            used = [int(self._redis.get(name) or 0) for name in names]
+            return sum(count >= self._policy.max_failures_per_client for count in used)
+
+    def _states(self, pids: Sequence[str]) -> list[PhoneState]:
+        seconds, micros = self._redis.time()
+        now = int(seconds) * 1000 + int(micros) // 1000
+        pipeline: Pipeline = self._redis.pipeline(transaction=False)
+        for pid in pids:
+            names = PhoneKeys(pid)
+            pipeline.hmget(names.code, "phone", "nonce", "verified")
+            pipeline.pttl(names.code)
+            pipeline.hmget(names.attempts, "tries", "tries_end")
+            pipeline.lrange(names.sends, 0, -1)
+            pipeline.get(names.failures)
+            pipeline.pttl(names.failures)
+            # Sessions that have expired leave the set only at the next login.
+            pipeline.zcount(names.sessions, f"({now - 1000 * self._policy.session_lifetime}", "+inf")
+        replies = pipeline.execute()
+        return [self._state(pid, replies[7 * i : 7 * i + 7], now / 1000) for i, pid in enumerate(pids)]
+
+    def _state(self, pid: str, reply: Sequence[Any], now: float) -> PhoneState:
+        (
+            (masked, nonce, verified),
+            code_left,
+            (tries, tries_end),
+            entries,
+            failures,
+            failures_left,
+            sessions,
+        ) = reply
+        sends = tuple(_send(entry.decode()) for entry in entries)
+        # The hash may outlive the tries because of the answers in it.
+        used = int(tries or 0) if int(tries_end or 0) > 1000 * now else 0
+        failed = int(failures or 0)
+        state: State = "idle"
+        if failed >= self._policy.max_failures_per_phone:
+            state = "locked"
+        elif nonce:
+            state = "exhausted" if used >= self._policy.max_attempts else "active"
+        elif verified:
+            state = "verified"
+        return PhoneState(
+            pid=pid,
+            masked=masked.decode() if masked else None,
+            state=state,
+            code_left=max(0, code_left) / 1000 if nonce else 0.0,
+            nonce=nonce.decode() if nonce else None,
+            tries=used,
+            sends=sends,
+            in_windows=tuple(sum(s.at > now - w.seconds for s in sends) for w in self._policy.windows),
+            failures=failed,
+            failures_left=max(0, failures_left) / 1000,
+            sessions=int(sessions),
+        )
+
+
+def _send(entry: str) -> Send:
+    at, send_id, _, channel = entry.split(":")
+    return Send(int(at) / 1000, send_id, "call" if channel == "call" else "sms")
