@@ -1,0 +1,1 @@
+"""Today's outward behaviour, written down: what a change of the inside must leave as it is."""
