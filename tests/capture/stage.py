@@ -18,6 +18,7 @@ from flask import Flask
 from werkzeug.test import Client, TestResponse
 
 from otp_gateway import create_app
+from otp_gateway.api.outcomes import REFRESHES, SENDS, VERIFIES
 from otp_gateway.settings import Settings
 from tests.capture import metrics, normal
 from tests.capture.trace import Trace
@@ -147,7 +148,10 @@ class Site:
 
         for rule in self.app.url_map.iter_rules():
             if rule.rule == path:
-                self.app.view_functions[rule.endpoint] = broken
+                outcomes = {"otp": SENDS, "verify": VERIFIES, "refresh": REFRESHES}.get(
+                    path.rpartition("/")[2]
+                )
+                self.app.view_functions[rule.endpoint] = outcomes.of_route(broken) if outcomes else broken
 
     def ask(
         self,
