@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -14,11 +14,10 @@ from dotenv import dotenv_values
 from environs import Env, EnvValidationError, validate
 
 from otp_gateway.model import Channel, Policy, Window
-from otp_gateway.settings.parsers import NEW_SECRET, PARSERS, long_enough
-from otp_gateway.signing import ASYMMETRIC, SYMMETRIC, PrivateKey, PublicKey, algorithm_of
+from otp_gateway.settings import rules
+from otp_gateway.settings.parsers import PARSERS, long_enough
+from otp_gateway.signing import ASYMMETRIC, SYMMETRIC, PrivateKey, PublicKey
 
-# The longest message that Kavenegar takes.
-MAX_MESSAGE = 900
 # Variables of which "set but empty" is a choice of its own.
 EMPTY_MEANS = frozenset({"KAVENEGAR_SENDER"})
 Faults = Mapping[str, list[str]]
@@ -115,7 +114,7 @@ class Settings:
             faults: dict[str, list[str]] = {}
         except EnvValidationError as error:
             faults = {name: list(texts) for name, texts in cast("Faults", error.error_messages).items()}
-        for name, text in _contradictions(values, variables):
+        for name, text in rules.contradictions(values, variables):
             faults.setdefault(name, [text])
         if faults:
             raise SettingsError(faults)
@@ -142,18 +141,11 @@ class Settings:
     @property
     def guess_probability(self) -> Decimal:
         """The odds that somebody guesses into one phone within any 24 h."""
-        return guess_probability(self.otp_max_failures_per_phone, self.otp_length)
+        return rules.guess_probability(self.otp_max_failures_per_phone, self.otp_length)
 
     def warnings(self) -> list[str]:
         """What an operator should know at every start."""
-        found = []
-        if self.embedded:
-            found.append("REDIS_URL is not set: all state lives in this one process and ends with it")
-        if self.otp_login_redirect and not self.auth_cookies:
-            found.append("OTP_LOGIN_REDIRECT without AUTH_COOKIES: the tokens stay behind in the login page")
-        if self.sms_backend == "console" and not self.embedded:
-            found.append("SMS_BACKEND=console prints codes to the log instead of sending them")
-        return found
+        return rules.warnings(self)
 
     @property
     def policy(self) -> Policy:
@@ -178,11 +170,6 @@ def read_variables(environ: Mapping[str, str], dotenv: Path | None) -> dict[str,
     found = {name: value for name, value in file.items() if value or name in EMPTY_MEANS}
     found |= {name: value for name, value in environ.items() if value or name in EMPTY_MEANS}
     return {name: value or "" for name, value in found.items()}
-
-
-def guess_probability(failures: int, length: int) -> Decimal:
-    """2 x failures / 10^length: the budget's window is fixed, so any 24 h may touch two of them."""
-    return Decimal(2 * failures) / Decimal(10) ** length
 
 
 def _read(env: Any, variables: Mapping[str, str]) -> dict[str, Any]:
@@ -246,52 +233,3 @@ def _read(env: Any, variables: Mapping[str, str]) -> dict[str, Any]:
             "WEB_CONCURRENCY", default=2 * (os.cpu_count() or 1), validate=_range(1, 512)
         ),
     }
-
-
-def _contradictions(values: Mapping[str, Any], variables: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """What is wrong between variables that are each right; a faulty one (None) is passed over."""
-    if "REDIS_URL" in variables and "SECRET_KEY" not in variables:
-        yield "SECRET_KEY", f"required when REDIS_URL is set; {NEW_SECRET}"
-    length, failures = values["otp_length"], values["otp_max_failures_per_phone"]
-    highest = values["otp_max_guess_probability"]
-    if None not in (length, failures, highest):
-        odds = guess_probability(failures, length)
-        if odds > highest:
-            yield (
-                "OTP_MAX_GUESS_PROBABILITY",
-                (
-                    f"OTP_LENGTH={length} with OTP_MAX_FAILURES_PER_PHONE={failures} gives guess odds of "
-                    f"{odds:f} a day, above the {highest:f} allowed; lengthen the code, lower the "
-                    "failure budget, or raise this limit knowingly"
-                ),
-            )
-    access, refresh = values["jwt_access_ttl"], values["jwt_refresh_ttl"]
-    if None not in (access, refresh) and access > refresh:
-        yield "JWT_ACCESS_TTL", "an access token cannot outlive its session (JWT_REFRESH_TTL)"
-    if values["auth_cookies"] and values["cors_origins"]:
-        yield (
-            "CORS_ORIGINS",
-            "contradicts AUTH_COOKIES: other origins get tokens in the body, or nothing",
-        )
-    if values["jwt_audience"] == f"{values['jwt_issuer']}/refresh":
-        yield "JWT_AUDIENCE", "is kept for refresh tokens: choose another than issuer/refresh"
-    yield from _message_faults(values)
-    yield from _key_faults(values)
-
-
-def _message_faults(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    length = values["otp_length"]
-    message, domain = values["otp_message"], values["otp_web_domain"]
-    if None not in (length, message):
-        web_line = len(f"\n\n@{domain} #") + length if domain else 0
-        longest = len(message) - len("{code}") + length + web_line
-        if longest > MAX_MESSAGE:
-            yield "OTP_MESSAGE", f"makes messages of {longest} characters, above Kavenegar's {MAX_MESSAGE}"
-
-
-def _key_faults(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    algorithm, key = values["jwt_algorithm"], values["jwt_private_key"]
-    if algorithm in ASYMMETRIC and key is None:
-        yield "JWT_PRIVATE_KEY", f"required for JWT_ALGORITHM={algorithm}: a PEM text or a file's path"
-    elif key is not None and algorithm not in (None, algorithm_of(key.public_key())):
-        yield "JWT_PRIVATE_KEY", f"is a key for {algorithm_of(key.public_key())}, not for {algorithm}"

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import limits
 import phonenumbers
 from environs import ValidationError
 
 from otp_gateway.model import Window
+from otp_gateway.settings.urls import addresses, base_url, domain, dsn, origins, redis_url
 from otp_gateway.signing import PrivateKey, PublicKey, load_private, load_public
 
 MIN_SECRET = 32
@@ -26,21 +25,9 @@ PASSWORD_HASH = re.compile(
 MAX_REASON = 60
 NEW_SECRET = """make one with: python -c "import secrets; print(secrets.token_urlsafe(48))" """.strip()
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
-TLS_FILES = frozenset({"ssl_ca_certs", "ssl_certfile", "ssl_keyfile"})
-LOGIN = frozenset({"db", "username", "password"})
-# The schemes of REDIS_URL, and what may follow the question mark. No time-outs, no retries, no decoding:
-# those are the store's own.
-URL_OPTIONS = {
-    "redis": LOGIN,
-    "rediss": LOGIN | TLS_FILES | {"ssl_cert_reqs", "ssl_check_hostname"},
-    "unix": LOGIN,
-    "redis+sentinel": TLS_FILES | {"db", "ssl", "sentinel_username", "sentinel_password"},
-    "redis+cluster": TLS_FILES | {"ssl"},
-}
 # The longest window and the most events in one: beyond, Redis refuses a key's end or grows without use.
 MAX_WINDOW = 366 * 86_400
 MAX_EVENTS = 1_000_000
-HOSTNAME = re.compile(r"(?=.{1,253}\Z)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.?)+\Z", re.IGNORECASE)
 
 
 def _windows(text: str) -> tuple[Window, ...]:
@@ -75,64 +62,6 @@ def _message(text: str) -> str:
     return text
 
 
-def _domain(text: str) -> str:
-    if not HOSTNAME.match(text):
-        raise ValidationError("give a bare domain such as example.com, without scheme, port or path")
-    return text
-
-
-def _redis_url(text: str) -> str:
-    if not _is_redis_url(text):
-        schemes = ", ".join(f"{scheme}://" for scheme in URL_OPTIONS)
-        # The value itself may hold a password, so it is not repeated.
-        raise ValidationError(f"use {schemes}, with host, port, db and options in order")
-    return text
-
-
-def _is_redis_url(text: str) -> bool:
-    try:
-        parts = urlsplit(text)
-        hosts = parts.netloc.rpartition("@")[2].split(",")
-        path = parts.path.strip("/")
-        options = {name: values[-1] for name, values in parse_qs(parts.query).items()}
-        int(path if parts.scheme in ("redis", "rediss") and path else options.get("db", "0"))
-    except ValueError:
-        return False
-    allowed = URL_OPTIONS.get(parts.scheme)
-    # An unescaped # in a password would cut the rest off.
-    if allowed is None or not text.startswith(parts.scheme) or "#" in text or not options.keys() <= allowed:
-        return False
-    if parts.scheme == "unix":
-        return bool(path)
-    several = parts.scheme in ("redis+sentinel", "redis+cluster")
-    named = parts.scheme != "redis+sentinel" or bool(path)
-    return named and (several or len(hosts) == 1) and all(_is_sound_host(host) for host in hosts)
-
-
-def _is_sound_host(text: str) -> bool:
-    try:
-        return _is_host(text)
-    except ValueError:
-        return False
-
-
-def _is_host(text: str) -> bool:
-    """``host`` or ``host:port``. Raises ``ValueError`` for a port that is none."""
-    parts = urlsplit(f"//{text}")
-    return bool(parts.hostname) and parts.port != 0
-
-
-def _base_url(text: str) -> str:
-    try:
-        parts = urlsplit(text)
-        sound = parts.scheme in ("http", "https") and _is_host(parts.netloc.rpartition("@")[2])
-    except ValueError:
-        sound = False
-    if not sound or parts.query or parts.fragment:
-        raise ValidationError("give an http:// or https:// address without query")
-    return text.rstrip("/")
-
-
 def _probability(text: str) -> Decimal:
     try:
         value = Decimal(text)
@@ -154,45 +83,6 @@ def _log_level(text: str) -> str:
     if level not in LOG_LEVELS:
         raise ValidationError(f"use one of {', '.join(LOG_LEVELS)}")
     return level
-
-
-def _origins(text: str) -> tuple[str, ...]:
-    return _addresses(text, bare=True)
-
-
-def _addresses(text: str, *, bare: bool = False) -> tuple[str, ...]:
-    """Comma-separated http(s) addresses; ``bare``: origins, with nothing behind host and port."""
-    addresses = tuple(part.strip() for part in text.split(",") if part.strip())
-    for address in addresses:
-        try:
-            parts = urlsplit(address)
-            sound = parts.scheme in ("http", "https") and _is_host(parts.netloc)
-        except ValueError:
-            sound = False
-        if not sound or any(c in parts.netloc for c in "@*"):
-            raise ValidationError(f"{address!r} is no address such as https://app.example.com/home")
-        if bare and address != f"{parts.scheme}://{parts.netloc}":
-            raise ValidationError(f"{address!r} is no origin such as https://app.example.com")
-    return addresses
-
-
-def _dsn(text: str) -> str:
-    if not text:
-        return ""
-    try:
-        parts = urlsplit(text)
-        sound = (
-            parts.scheme in ("http", "https")
-            and bool(parts.username)
-            and _is_host(parts.netloc.rpartition("@")[2])
-        )
-    except ValueError:
-        sound = False
-    if not sound or not parts.path.rpartition("/")[2].isdecimal():
-        raise ValidationError("is no DSN such as https://key@sentry.example.com/1")
-    if importlib.util.find_spec("sentry_sdk") is None:
-        raise ValidationError("needs the SDK, which is optional: pip install -r requirements-sentry.txt")
-    return text
 
 
 def _secrets(text: str) -> tuple[str, ...]:
@@ -251,17 +141,17 @@ PARSERS: dict[str, Callable[[str], Any]] = {
     "windows": _windows,
     "regions": _regions,
     "message": _message,
-    "domain": _domain,
-    "redis_url": _redis_url,
-    "base_url": _base_url,
+    "domain": domain,
+    "redis_url": redis_url,
+    "base_url": base_url,
     "probability": _probability,
     "printable": _printable,
     "level": _log_level,
-    "addresses": _addresses,
-    "origins": _origins,
+    "addresses": addresses,
+    "origins": origins,
     "password_hash": _password_hash,
     "private_key": _private_key,
     "public_keys": _public_keys,
-    "dsn": _dsn,
+    "dsn": dsn,
     "secrets": _secrets,
 }

@@ -1,0 +1,82 @@
+"""Rules over several settings: contradictions, the guess probability, warnings at start."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from otp_gateway.settings.parsers import NEW_SECRET
+from otp_gateway.signing import ASYMMETRIC, algorithm_of
+
+if TYPE_CHECKING:
+    from otp_gateway.settings import Settings
+
+# The longest message that Kavenegar takes.
+MAX_MESSAGE = 900
+
+
+def guess_probability(failures: int, length: int) -> Decimal:
+    """2 x failures / 10^length: the budget's window is fixed, so any 24 h may touch two of them."""
+    return Decimal(2 * failures) / Decimal(10) ** length
+
+
+def warnings(settings: Settings) -> list[str]:
+    """What an operator should know at every start."""
+    found = []
+    if settings.embedded:
+        found.append("REDIS_URL is not set: all state lives in this one process and ends with it")
+    if settings.otp_login_redirect and not settings.auth_cookies:
+        found.append("OTP_LOGIN_REDIRECT without AUTH_COOKIES: the tokens stay behind in the login page")
+    if settings.sms_backend == "console" and not settings.embedded:
+        found.append("SMS_BACKEND=console prints codes to the log instead of sending them")
+    return found
+
+
+def contradictions(values: Mapping[str, Any], variables: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """What is wrong between variables that are each right; a faulty one (None) is passed over."""
+    if "REDIS_URL" in variables and "SECRET_KEY" not in variables:
+        yield "SECRET_KEY", f"required when REDIS_URL is set; {NEW_SECRET}"
+    length, failures = values["otp_length"], values["otp_max_failures_per_phone"]
+    highest = values["otp_max_guess_probability"]
+    if None not in (length, failures, highest):
+        odds = guess_probability(failures, length)
+        if odds > highest:
+            yield (
+                "OTP_MAX_GUESS_PROBABILITY",
+                (
+                    f"OTP_LENGTH={length} with OTP_MAX_FAILURES_PER_PHONE={failures} gives guess odds of "
+                    f"{odds:f} a day, above the {highest:f} allowed; lengthen the code, lower the "
+                    "failure budget, or raise this limit knowingly"
+                ),
+            )
+    access, refresh = values["jwt_access_ttl"], values["jwt_refresh_ttl"]
+    if None not in (access, refresh) and access > refresh:
+        yield "JWT_ACCESS_TTL", "an access token cannot outlive its session (JWT_REFRESH_TTL)"
+    if values["auth_cookies"] and values["cors_origins"]:
+        yield (
+            "CORS_ORIGINS",
+            "contradicts AUTH_COOKIES: other origins get tokens in the body, or nothing",
+        )
+    if values["jwt_audience"] == f"{values['jwt_issuer']}/refresh":
+        yield "JWT_AUDIENCE", "is kept for refresh tokens: choose another than issuer/refresh"
+    yield from _message_faults(values)
+    yield from _key_faults(values)
+
+
+def _message_faults(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    length = values["otp_length"]
+    message, domain = values["otp_message"], values["otp_web_domain"]
+    if None not in (length, message):
+        web_line = len(f"\n\n@{domain} #") + length if domain else 0
+        longest = len(message) - len("{code}") + length + web_line
+        if longest > MAX_MESSAGE:
+            yield "OTP_MESSAGE", f"makes messages of {longest} characters, above Kavenegar's {MAX_MESSAGE}"
+
+
+def _key_faults(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    algorithm, key = values["jwt_algorithm"], values["jwt_private_key"]
+    if algorithm in ASYMMETRIC and key is None:
+        yield "JWT_PRIVATE_KEY", f"required for JWT_ALGORITHM={algorithm}: a PEM text or a file's path"
+    elif key is not None and algorithm not in (None, algorithm_of(key.public_key())):
+        yield "JWT_PRIVATE_KEY", f"is a key for {algorithm_of(key.public_key())}, not for {algorithm}"
