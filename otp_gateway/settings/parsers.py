@@ -1,4 +1,4 @@
-"""How single variables are read: text in, a value or a ``ValidationError`` that says what to do out."""
+"""Parsers: each returns the value of one variable's text, or raises a ``ValidationError`` with advice."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import re
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import limits
 import phonenumbers
-from environs import ValidationError
+from marshmallow import ValidationError, fields, validate
 
 from otp_gateway.model import Window
-from otp_gateway.settings.urls import addresses, base_url, domain, dsn, origins, redis_url
+from otp_gateway.settings.declaration import Parser
 from otp_gateway.signing import PrivateKey, PublicKey, load_private, load_public
 
 MIN_SECRET = 32
@@ -30,7 +30,41 @@ MAX_WINDOW = 366 * 86_400
 MAX_EVENTS = 1_000_000
 
 
-def _windows(text: str) -> tuple[Window, ...]:
+S = TypeVar("S", bound=str)
+
+
+def integer(low: int, high: int) -> Parser[int]:
+    """A whole number from ``low`` to ``high``."""
+    return Parser(fields.Integer(validate=_range(low, high)).deserialize, f"{low} to {high}")
+
+
+def number(low: float, high: float) -> Parser[float]:
+    """A number from ``low`` to ``high``."""
+    return Parser(fields.Float(validate=_range(low, high)).deserialize, f"{low} to {high}")
+
+
+def _range(low: float, high: float) -> validate.Range:
+    return validate.Range(min=low, max=high, error="must be from {min} to {max}")
+
+
+boolean = Parser(fields.Boolean().deserialize, "true or false")
+
+
+def choice(*values: S, any_case: bool = False) -> Callable[[str], S]:
+    """One of the texts; with ``any_case``, they are in upper case and a user may write them in lower case."""
+    known = {str(value): value for value in values}
+
+    def parse(text: str) -> S:
+        key = text.upper() if any_case else text
+        if key not in known:
+            raise ValidationError(f"use one of {', '.join(known)}")
+        return known[key]
+
+    return Parser(parse, ", ".join(known))
+
+
+def windows(text: str) -> tuple[Window, ...]:
+    """Sliding windows in the notation of ``limits``, the shortest first."""
     try:
         items = limits.parse_many(text)
     except ValueError:
@@ -48,7 +82,8 @@ def _windows(text: str) -> tuple[Window, ...]:
     return tuple(Window(limit, seconds) for seconds, limit in sorted(narrowest.items()))
 
 
-def _regions(text: str) -> tuple[str, ...]:
+def regions(text: str) -> tuple[str, ...]:
+    """Comma-separated ISO 3166 codes, or ``*``."""
     regions = tuple(part.strip().upper() for part in text.split(",") if part.strip())
     unknown = [r for r in regions if r != "*" and r not in phonenumbers.SUPPORTED_REGIONS]
     if unknown or not regions:
@@ -56,13 +91,15 @@ def _regions(text: str) -> tuple[str, ...]:
     return regions
 
 
-def _message(text: str) -> str:
+def message(text: str) -> str:
+    """The text of an SMS with a place for the code."""
     if text.count("{code}") != 1:
         raise ValidationError("the text must hold {code} exactly once")
     return text
 
 
-def _probability(text: str) -> Decimal:
+def probability(text: str) -> Decimal:
+    """A number above 0 and at most 1."""
     try:
         value = Decimal(text)
     except InvalidOperation:
@@ -72,22 +109,26 @@ def _probability(text: str) -> Decimal:
     return value
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
+    """ASCII that fits into a header or a URL."""
     if not text.isascii() or not text.isprintable() or " " in text:
         raise ValidationError("only printable ASCII without blanks")
     return text
 
 
-def _log_level(text: str) -> str:
-    level = text.upper()
-    if level not in LOG_LEVELS:
-        raise ValidationError(f"use one of {', '.join(LOG_LEVELS)}")
-    return level
+def secret(text: str) -> str:
+    """A secret that can become a fallback later."""
+    if len(text) < MIN_SECRET:
+        raise ValidationError(f"must have at least {MIN_SECRET} characters; {NEW_SECRET}")
+    if "," in text or text != text.strip():
+        raise ValidationError(f"no comma and no outer blanks, for SECRET_KEY_FALLBACKS; {NEW_SECRET}")
+    return text
 
 
-def _secrets(text: str) -> tuple[str, ...]:
+def former_secrets(text: str) -> tuple[str, ...]:
+    """Comma-separated secrets that once were SECRET_KEY."""
     found = tuple(part.strip() for part in text.split(",") if part.strip())
-    if any(len(secret) < MIN_SECRET for secret in found):
+    if any(len(part) < MIN_SECRET for part in found):
         raise ValidationError(f"each must have at least {MIN_SECRET} characters, as when it was SECRET_KEY")
     return found
 
@@ -103,20 +144,23 @@ def _pem(text: str) -> str:
         raise ValidationError("is neither a PEM text nor the path of a readable PEM file") from None
 
 
-def _password_hash(text: str) -> str:
-    if text and not PASSWORD_HASH.fullmatch(text):
+def password_hash(text: str) -> str:
+    """A hash that the panel login can check."""
+    if not PASSWORD_HASH.fullmatch(text):
         raise ValidationError("is no password hash; make one with: flask otp hash-password")
     return text
 
 
-def _private_key(text: str) -> PrivateKey | None:
+def private_key(text: str) -> PrivateKey:
+    """A private key in PEM."""
     try:
-        return load_private(_pem(text)) if text else None
+        return load_private(_pem(text))
     except ValueError as error:
         raise ValidationError(f"is no usable private key: {_reason(error)}") from None
 
 
-def _public_keys(text: str) -> tuple[PublicKey, ...]:
+def public_keys(text: str) -> tuple[PublicKey, ...]:
+    """Public keys in PEM."""
     try:
         return tuple(load_public(_pem(text))) if text else ()
     except ValueError as error:
@@ -127,31 +171,3 @@ def _reason(error: ValueError) -> str:
     # Our own words are short; OpenSSL's are not for people.
     text = str(error)
     return text if len(text) < MAX_REASON else "not readable"
-
-
-def long_enough(secret: str | None) -> None:
-    """A validator for a secret that may be missing."""
-    if secret is not None and len(secret) < MIN_SECRET:
-        raise ValidationError(f"must have at least {MIN_SECRET} characters; {NEW_SECRET}")
-    if secret is not None and ("," in secret or secret != secret.strip()):
-        raise ValidationError(f"no comma and no outer blanks, for SECRET_KEY_FALLBACKS; {NEW_SECRET}")
-
-
-PARSERS: dict[str, Callable[[str], Any]] = {
-    "windows": _windows,
-    "regions": _regions,
-    "message": _message,
-    "domain": domain,
-    "redis_url": redis_url,
-    "base_url": base_url,
-    "probability": _probability,
-    "printable": _printable,
-    "level": _log_level,
-    "addresses": addresses,
-    "origins": origins,
-    "password_hash": _password_hash,
-    "private_key": _private_key,
-    "public_keys": _public_keys,
-    "dsn": dsn,
-    "secrets": _secrets,
-}

@@ -6,7 +6,7 @@ import importlib.util
 import re
 from urllib.parse import parse_qs, urlsplit
 
-from environs import ValidationError
+from marshmallow import ValidationError
 
 TLS_FILES = frozenset({"ssl_ca_certs", "ssl_certfile", "ssl_keyfile"})
 LOGIN = frozenset({"db", "username", "password"})
@@ -85,29 +85,27 @@ def base_url(text: str) -> str:
 
 def origins(text: str) -> tuple[str, ...]:
     """Comma-separated origins."""
-    return addresses(text, bare=True)
+    return urls(text, bare=True)
 
 
-def addresses(text: str, *, bare: bool = False) -> tuple[str, ...]:
-    """Comma-separated http(s) addresses; ``bare``: origins, with nothing behind host and port."""
-    addresses = tuple(part.strip() for part in text.split(",") if part.strip())
-    for address in addresses:
+def urls(text: str, *, bare: bool = False) -> tuple[str, ...]:
+    """Comma-separated http(s) URLs; ``bare``: origins, with nothing behind host and port."""
+    found = tuple(part.strip() for part in text.split(",") if part.strip())
+    for url in found:
         try:
-            parts = urlsplit(address)
+            parts = urlsplit(url)
             sound = parts.scheme in ("http", "https") and _is_host(parts.netloc)
         except ValueError:
             sound = False
         if not sound or any(c in parts.netloc for c in "@*"):
-            raise ValidationError(f"{address!r} is no address such as https://app.example.com/home")
-        if bare and address != f"{parts.scheme}://{parts.netloc}":
-            raise ValidationError(f"{address!r} is no origin such as https://app.example.com")
-    return addresses
+            raise ValidationError(f"{url!r} is no address such as https://app.example.com/home")
+        if bare and url != f"{parts.scheme}://{parts.netloc}":
+            raise ValidationError(f"{url!r} is no origin such as https://app.example.com")
+    return found
 
 
 def dsn(text: str) -> str:
     """A Sentry DSN; it needs the SDK."""
-    if not text:
-        return ""
     try:
         parts = urlsplit(text)
         sound = (
