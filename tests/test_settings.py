@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
+import inspect
 import os
 import re
+import subprocess
+import sys
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -13,7 +17,8 @@ import pytest
 from dotenv import dotenv_values
 
 from otp_gateway.model import Window
-from otp_gateway.settings import Settings, SettingsError
+from otp_gateway.settings import Settings, SettingsError, variables
+from otp_gateway.settings.declaration import declared
 from tests.conftest import SECRET_KEY
 from tests.support.gateway import ROOT, run_to_exit
 
@@ -430,6 +435,35 @@ def test_only_embedded_stores_and_printed_codes_are_worth_a_warning() -> None:
     assert load(**production).warnings() == []
     assert "SMS_BACKEND=console" in "".join(load(**production, SMS_BACKEND="console").warnings())
     assert "REDIS_URL" in "".join(load().warnings())
+
+
+def test_no_two_settings_share_a_name() -> None:
+    # Python keeps only the last of two fields with one name, so the source is searched.
+    (body,) = [
+        node.body
+        for node in ast.parse(inspect.getsource(variables)).body
+        if isinstance(node, ast.ClassDef) and node.name == "Variables"
+    ]
+    names = [
+        node.target.id
+        for node in body
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
+    ]
+    assert tuple(names) == FIELDS
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_every_setting_has_a_help_text_and_a_default_that_its_parser_accepts(name: str) -> None:
+    variable = declared(Settings)[name]
+    assert len(variable.help.split()) >= 3
+    assert variable.help.strip() == variable.help
+    variable.default_value()
+
+
+def test_the_example_file_is_made_from_the_declarations() -> None:
+    command = [sys.executable, "-m", "otp_gateway.settings"]
+    made = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=60)
+    assert made.stdout == EXAMPLE.read_bytes(), "run: python -m otp_gateway.settings > .env.example"
 
 
 def test_the_example_file_lists_each_variable_once_and_no_other() -> None:

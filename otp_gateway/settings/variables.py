@@ -1,4 +1,4 @@
-"""Every variable, declared once: name, type, default, range and help."""
+"""Every variable, declared once: name, type, default, range and help. ``.env.example`` is made from this."""
 
 # ruff: noqa: RUF009  # `variable` makes a dataclass field, so each instance gets a value of its own
 
