@@ -67,3 +67,9 @@ def current() -> RequestContext:
     """The context of the request that is being answered."""
     context: RequestContext = getattr(g, NAME)
     return context
+
+
+def begun() -> RequestContext | None:
+    """The same; None if the request ended before it had a context."""
+    context: RequestContext | None = g.get(NAME)
+    return context

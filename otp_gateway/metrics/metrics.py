@@ -107,7 +107,8 @@ class Metrics:
 
     def _leave(self, _: BaseException | None) -> None:
         # False if another before-request function ended the request before ours.
-        if context.current().in_progress:
+        begun = context.begun()
+        if begun and begun.in_progress:
             self._in_progress.dec()
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:

@@ -83,7 +83,7 @@ def warnings(gateways: list[Gateway]) -> list[str]:
     return [
         line.get("credit") or line["reason"]
         for line in lines
-        if line["level"] == "warning" and line["logger"] == "otp_gateway.credit_watch"
+        if line["level"] == "warning" and line["logger"] == "otp_gateway.credit"
     ]
 
 

@@ -82,7 +82,7 @@ def warnings(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
     """What the watch has warned of since the last look."""
     lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     assert [line for line in lines if line["level"] == "error"] == []
-    return [line for line in lines if line["logger"] == "otp_gateway.credit_watch"]
+    return [line for line in lines if line["logger"] == "otp_gateway.credit"]
 
 
 def asked(emulator: KavenegarEmulator) -> int:
