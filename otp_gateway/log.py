@@ -74,19 +74,24 @@ def configuration(level: str) -> dict[str, Any]:
             }
         },
         "root": {"level": level, "handlers": ["stderr"]},
-        "loggers": {
-            "gunicorn.error": {
-                # At DEBUG it would print every path.
-                "level": max(logging.INFO, logging.getLevelName(level)),
-                "handlers": [],
-                "filters": ["discretion"],
-                "propagate": True,
-            },
-            # Flask's own, of what an after-request function raises; api/errors.py logs that too.
-            "otp_gateway.app": {"filters": ["discretion"], "propagate": True},
-            "gunicorn.access": {"level": "CRITICAL", "handlers": [], "propagate": False},
-            **{name: {"level": "CRITICAL", "propagate": True} for name in QUIET},
+        "loggers": _loggers(level),
+    }
+
+
+def _loggers(level: str) -> dict[str, Any]:
+    """What gunicorn's, Flask's and the libraries' own loggers may print."""
+    return {
+        "gunicorn.error": {
+            # At DEBUG it would print every path.
+            "level": max(logging.INFO, logging.getLevelName(level)),
+            "handlers": [],
+            "filters": ["discretion"],
+            "propagate": True,
         },
+        # Flask's own, of what an after-request function raises; api/errors.py logs that too.
+        "otp_gateway.app": {"filters": ["discretion"], "propagate": True},
+        "gunicorn.access": {"level": "CRITICAL", "handlers": [], "propagate": False},
+        **{name: {"level": "CRITICAL", "propagate": True} for name in QUIET},
     }
 
 

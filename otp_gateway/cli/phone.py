@@ -33,7 +33,12 @@ number = click.argument("number", nargs=-1, required=True)
 
 def install(otp: AppGroup, build: Callable[[], Gateway]) -> None:
     """Add the commands."""
+    _install_send(otp, build)
+    _install_status(otp, build)
+    _install_unlock(otp, build)
 
+
+def _install_send(otp: AppGroup, build: Callable[[], Gateway]) -> None:
     @otp.command("send", with_appcontext=False)
     @number
     @click.option("--channel", type=click.Choice(["sms", "call"]), default="sms", show_default=True)
@@ -55,6 +60,8 @@ def install(otp: AppGroup, build: Callable[[], Gateway]) -> None:
             raise click.ClickException(f"{sent}. {explain(error)}") from None
         click.echo(f"Handed over for {phone.masked}, with the code {code}, which signs nobody in.")
 
+
+def _install_status(otp: AppGroup, build: Callable[[], Gateway]) -> None:
     @otp.command("status", with_appcontext=False)
     @number
     def status(number: tuple[str, ...]) -> None:
@@ -72,6 +79,8 @@ def install(otp: AppGroup, build: Callable[[], Gateway]) -> None:
         for line in _describe(gateway, phone, state, locked):
             click.echo(line)
 
+
+def _install_unlock(otp: AppGroup, build: Callable[[], Gateway]) -> None:
     @otp.command("unlock", with_appcontext=False)
     @number
     def unlock(number: tuple[str, ...]) -> None:
