@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.api.support import Recorder, make_api
 
-LIMITS = {"OTP_IP_LIMITS": "7/minute", "TOKEN_IP_LIMITS": "11/minute"}
+LIMITS: dict[str, Any] = {"OTP_IP_LIMITS": "7/minute", "TOKEN_IP_LIMITS": "11/minute"}
 EXPECTED = {
     "/api/v1/usr/otp": 7,
     "/api/v1/usr/otp/verify": 7,
