@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 from otp_gateway.checks.finding import Finding, fault, ok, warning
 from otp_gateway.errors import SendFailed
-from otp_gateway.senders.kavenegar.reports import ADVICE, DELIVERY, KavenegarReports
+from otp_gateway.senders.kavenegar.codes import result_code, state_words
+from otp_gateway.senders.kavenegar.reports import KavenegarReports
 from otp_gateway.settings import Settings
 from otp_gateway.store.provider_account import Account
 
@@ -40,11 +41,10 @@ def look(settings: Settings, reports: KavenegarReports | None) -> Iterator[Findi
 def explain(error: SendFailed) -> str:
     """What the provider's refusal means, and what to do."""
     if error.reason == "entry":
-        state = DELIVERY.get(error.provider_code or 0, f"State {error.label}")
+        state = state_words(error.provider_code, error.label)
         return f"Kavenegar has taken the message, and says of it: {state}"
     if error.provider_code is not None:
-        advice = ADVICE.get(error.provider_code, "see its list of codes")
-        return f"Kavenegar answers {error.label}: {advice}"
+        return f"Kavenegar answers {error.label}: {result_code(error.provider_code).advice}"
     return {
         "unreachable": "Kavenegar cannot be reached: look at KAVENEGAR_BASE_URL, DNS and the firewall",
         "tls": "Kavenegar's certificate is not accepted: look at KAVENEGAR_BASE_URL and the system's clock",

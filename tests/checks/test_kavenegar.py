@@ -11,7 +11,7 @@ import pytest
 from otp_gateway.checks.kavenegar import explain
 from otp_gateway.errors import SmsFailed, SmsUnconfirmed
 from otp_gateway.senders.kavenegar import reports
-from otp_gateway.senders.kavenegar.reports import ADVICE
+from otp_gateway.senders.kavenegar.codes import OTHER_ADVICE, RESULT_CODES
 from tests.checks.support import checked, provider
 from tests.support import kavenegar_faults as faults
 from tests.support.kavenegar import Call, Fault, KavenegarEmulator, Reply, envelope
@@ -46,11 +46,13 @@ def test_no_key_and_a_console_are_faults(emulator: KavenegarEmulator) -> None:
     assert emulator.requests == []
 
 
-@pytest.mark.parametrize("code", sorted(ADVICE))
+@pytest.mark.parametrize(
+    "code", sorted(code for code, row in RESULT_CODES.items() if row.advice != OTHER_ADVICE)
+)
 def test_each_refusal_comes_with_its_number_and_advice(emulator: KavenegarEmulator, code: int) -> None:
     emulator.fault = faults.code(code)
     report = checked(**provider(emulator))
-    assert report["sms"] == ("fault", f"Kavenegar answers {code}: {ADVICE[code]}")
+    assert report["sms"] == ("fault", f"Kavenegar answers {code}: {RESULT_CODES[code].advice}")
     assert report.exit_code == 1
 
 
@@ -160,4 +162,4 @@ def test_every_failure_says_what_to_do(reason: str) -> None:
 def test_the_state_of_a_message_is_told_in_words() -> None:
     assert "Blocked" in explain(SmsFailed("entry", provider_code=14))
     # A state is no result code, whatever its number.
-    assert ADVICE[418] not in explain(SmsUnconfirmed("entry", provider_code=418))
+    assert RESULT_CODES[418].advice not in explain(SmsUnconfirmed("entry", provider_code=418))

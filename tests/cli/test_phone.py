@@ -12,7 +12,7 @@ from click.testing import Result
 from flask import Flask
 
 from otp_gateway.codes import Codes
-from otp_gateway.senders.kavenegar.reports import ADVICE
+from otp_gateway.senders.kavenegar.codes import RESULT_CODES
 from otp_gateway.store.connect import connect
 from tests.admin.support import everything
 from tests.api.support import AWAY, HOME, OTHER, PHONE, Api, keys_of, make_api, wrong
@@ -171,8 +171,8 @@ def test_without_a_key_nothing_is_sent() -> None:
 @pytest.mark.parametrize(
     ("fault", "words"),
     [
-        (faults.code(418), f"Nothing was sent. Kavenegar answers 418: {ADVICE[418]}"),
-        (faults.code(412), f"Nothing was sent. Kavenegar answers 412: {ADVICE[412]}"),
+        (faults.code(418), f"Nothing was sent. Kavenegar answers 418: {RESULT_CODES[418].advice}"),
+        (faults.code(412), f"Nothing was sent. Kavenegar answers 412: {RESULT_CODES[412].advice}"),
         (
             faults.entry_status(14),
             "Nothing was sent. Kavenegar has taken the message, and says of it: Blocked",

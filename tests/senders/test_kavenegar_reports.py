@@ -8,7 +8,8 @@ import time
 import pytest
 
 from otp_gateway.errors import SendFailed, SmsFailed, SmsUnconfirmed
-from otp_gateway.senders.kavenegar.reports import ANSWER_SECONDS, DELIVERY, KavenegarReports
+from otp_gateway.senders.kavenegar.codes import DELIVERY_STATES
+from otp_gateway.senders.kavenegar.reports import ANSWER_SECONDS, KavenegarReports
 from otp_gateway.senders.kavenegar.sender import KavenegarSender
 from tests.conftest import make_settings
 from tests.senders.support import CODE, KEY, PHONE, REFERENCE, TEMPLATE, bounded, refusing, reply, silent
@@ -47,15 +48,16 @@ def test_the_account_is_as_the_provider_tells_it(emulator: KavenegarEmulator) ->
 def test_a_message_is_found_by_the_number_that_it_was_sent_with(emulator: KavenegarEmulator) -> None:
     reports = reports_at(emulator.base_url)
     sender_at(emulator.base_url).send(PHONE, CODE, "sms", REFERENCE)
-    assert reports.deliveries([REFERENCE, 7]) == {REFERENCE: "Queued", 7: DELIVERY[100]}
+    assert reports.deliveries([REFERENCE, 7]) == {REFERENCE: "Queued", 7: DELIVERY_STATES[100].words}
 
 
-@pytest.mark.parametrize("status", [*DELIVERY, 3, 0, -1, 999])
+@pytest.mark.parametrize("status", [*DELIVERY_STATES, 3, 0, -1, 999])
 def test_every_state_has_words(emulator: KavenegarEmulator, status: int) -> None:
     sender_at(emulator.base_url).send(PHONE, CODE, "sms", REFERENCE)
     emulator._by_localid[str(REFERENCE)][0]["status"] = status
     (words,) = reports_at(emulator.base_url).deliveries([REFERENCE]).values()
-    assert words == DELIVERY.get(status, f"State {status}")
+    row = DELIVERY_STATES.get(status)
+    assert words == (row.words if row else f"State {status}")
 
 
 @pytest.mark.parametrize(

@@ -12,28 +12,10 @@ from urllib.parse import quote
 
 from kavenegar import KavenegarAPI
 
-from otp_gateway.errors import SendFailed, SmsFailed, SmsUnconfirmed
+from otp_gateway.errors import SendFailed, SmsUnconfirmed
 from otp_gateway.observer import UNOBSERVED, Observer
 from otp_gateway.senders.exchange import Exchanger
-
-CALLER = frozenset({411})
-CONFIGURATION = frozenset({401, 403, 407, 412, 416, 418, 420, 424, 426, 427, 430, 432, 501, 607})
-BUG = frozenset({400, 404, 405, 406, 413, 414, 415, 417, 419, 422, 428, 431})
-TEMPORARY = frozenset({409, 429, 451})
-
-
-def classify(code: int) -> SendFailed:
-    """The error for a result code: whose fault it is, and whether surely nothing was sent."""
-    for fault, codes in (
-        ("caller", CALLER),
-        ("configuration", CONFIGURATION),
-        ("bug", BUG),
-        ("temporary", TEMPORARY),
-    ):
-        if code in codes:
-            return SmsFailed("refused", fault=fault, provider_code=code)
-    fault = "temporary" if 500 <= code <= 599 else "unknown"
-    return SmsUnconfirmed("refused", fault=fault, provider_code=code)
+from otp_gateway.senders.kavenegar.codes import refusal
 
 
 class Kavenegar(KavenegarAPI):  # type: ignore[misc]  # the SDK ships no types
@@ -88,7 +70,7 @@ class Kavenegar(KavenegarAPI):  # type: ignore[misc]  # the SDK ships no types
         if code is None:
             raise SmsUnconfirmed("unreadable", fault="temporary" if status >= 500 else "unknown")
         if code != 200:
-            raise classify(code)
+            raise refusal(code)
         return entries
 
 

@@ -10,15 +10,13 @@ from otp_gateway.errors import SendFailed, SmsFailed, SmsNotConfigured, SmsUncon
 from otp_gateway.model import Channel, PhoneNumber
 from otp_gateway.observer import UNOBSERVED, Observer
 from otp_gateway.senders.kavenegar.api import Kavenegar, first_entry, number
+from otp_gateway.senders.kavenegar.codes import outcome
 from otp_gateway.senders.message import compose
 from otp_gateway.settings import Settings
 
 # Of SMS_TIMEOUT, what the first attempt of a repeatable send may use.
 FIRST_SHARE = 0.75
 IRAN = "+98"
-# Entry states (section "delivery"): queued, scheduled, handed to the carrier, delivered; failed, blocked.
-ACCEPTED = frozenset({1, 2, 4, 5, 10})
-REFUSED = frozenset({6, 14})
 
 
 class KavenegarSender:
@@ -152,9 +150,10 @@ def _confirm(entries: Any, phone: PhoneNumber, *, deduplicated: bool) -> dict[st
     if not _names(entry.get("receptor"), phone):
         raise SmsFailed("localid_taken") if deduplicated else SmsUnconfirmed("receptor")
     status = number(entry.get("status"))
-    if status in REFUSED:
+    found = outcome(status)
+    if found == "not sent":
         raise SmsFailed("entry", provider_code=status)
-    if status not in ACCEPTED:
+    if found == "uncertain":
         raise SmsUnconfirmed("entry", provider_code=status)
     return entry
 
