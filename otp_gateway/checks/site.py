@@ -13,6 +13,8 @@ from urllib.parse import unquote, urlsplit
 
 import requests
 
+from otp_gateway.senders.http import PlainSession
+
 MAX_BODY = 64 * 1024
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -89,12 +91,6 @@ class Site:
         return found
 
 
-class _Session(requests.Session):
-    def get_redirect_target(self, resp: requests.Response) -> None:  # noqa: ARG002
-        """Asked for a redirect, requests would read the whole body and parse the target."""
-        return
-
-
 def is_loopback(host: str) -> bool:
     """Whether the host, a name or an address, is this machine as it calls itself."""
     try:
@@ -105,13 +101,10 @@ def is_loopback(host: str) -> bool:
 
 def _get(url: str, headers: Mapping[str, str], seconds: float, auth: tuple[str, str] | None) -> Answer:
     ends = time.monotonic() + seconds
-    with _Session() as session:
-        # Neither ~/.netrc nor a proxy of the environment: its hop would count as one of the gateway's.
-        session.trust_env = False
+    # A proxy of the environment would add a hop, which would count as a proxy of the gateway.
+    with PlainSession() as session:
         session.verify = os.environ.get("REQUESTS_CA_BUNDLE") or True
-        with session.get(
-            url, headers=headers, auth=auth, timeout=seconds, allow_redirects=False, stream=True
-        ) as reply:
+        with session.get(url, headers=headers, auth=auth, timeout=seconds, stream=True) as reply:
             body = b""
             for chunk in reply.iter_content(8192):
                 body += chunk

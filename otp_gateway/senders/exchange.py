@@ -1,4 +1,4 @@
-"""One HTTP exchange that ends in time, and of which one knows whether the request left."""
+"""One HTTP exchange with a deadline, which reports whether the request was sent."""
 
 from __future__ import annotations
 
@@ -15,26 +15,27 @@ from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from otp_gateway.errors import SendFailed, SmsFailed, SmsUnconfirmed
+from otp_gateway.senders.http import PlainSession
 
 MAX_BODY = 256 * 1024
-# Of the time, how much the connection may take: what is left tells a refusal from a lost reply.
+# The share of the time that connecting may take. The rest is for the reply: if connecting took all the time,
+# a lost reply would look like a refused connection.
 CONNECT_SHARE = 0.5
 CONNECTIONS = 64
 
 
 class Exchanger:
-    """Posts forms over kept connections, each exchange bounded as a whole.
+    """Posts forms over connections that are kept open. Each exchange has one deadline for everything.
 
-    ``requests`` bounds single reads; name resolution and a provider that drips bytes have no bound at all. So
-    each exchange runs in a thread of its own, and is given up at its deadline: the line is hung up, and a
-    request that had not left by then never leaves.
+    ``requests`` limits only single reads. It does not limit name resolution, or a provider that sends data
+    slowly. So each exchange runs in its own thread. At the deadline the exchange is given up: its connection
+    is closed, and a request that was not sent by then is never sent.
     """
 
     def __init__(self, prefix: str) -> None:
-        """``prefix``: what all addresses begin with."""
-        self._session = _Session()
-        # Neither ~/.netrc nor a proxy of the environment: KAVENEGAR_BASE_URL says where to go.
-        self._session.trust_env = False
+        """``prefix``: the beginning of every URL."""
+        # KAVENEGAR_BASE_URL names the server, so the session must use no proxy of the environment.
+        self._session = PlainSession()
         self._session.mount(prefix, _Adapter(pool_connections=1, pool_maxsize=CONNECTIONS))
 
     def post(
@@ -42,8 +43,8 @@ class Exchanger:
     ) -> tuple[int, bytes]:
         """The HTTP status and the body, by ``deadline`` (``time.monotonic()`` seconds).
 
-        Raises ``SmsFailed`` where the request surely never left, ``SmsUnconfirmed`` otherwise. Neither holds
-        the address, the form or the error that they come from: those hold the key, the code and the phone.
+        Raises ``SmsFailed`` if the request was definitely not sent, ``SmsUnconfirmed`` otherwise. The errors
+        hold no URL, no form and no original error, because those hold the key, the code and the phone.
         """
         attempt = _Attempt()
         outcome: list[tuple[int, bytes] | SendFailed] = []
@@ -56,12 +57,12 @@ class Exchanger:
 
         try:
             threading.Thread(target=run, name="sms", daemon=True).start()
-        except RuntimeError:  # the machine has no thread left
+        except RuntimeError:  # the machine can start no more threads
             raise SmsFailed("unreachable", fault="temporary") from None
         done.wait(max(0.0, deadline - time.monotonic()))
-        result = outcome[0] if outcome else attempt.failure(timed_out=True)
+        result = outcome[0] if outcome else attempt.give_up(timed_out=True)
         if not outcome:
-            attempt.hang_up()
+            attempt.close()
         if isinstance(result, SendFailed):
             raise result
         return result
@@ -74,14 +75,13 @@ class Exchanger:
         deadline: float,
         attempt: _Attempt,
     ) -> tuple[int, bytes] | SendFailed:
-        left = max(0.05, deadline - time.monotonic())
+        remaining = max(0.05, deadline - time.monotonic())
         try:
             with self._session.post(
                 url,
                 data=form,
                 headers=headers,
-                timeout=(left * CONNECT_SHARE, left),
-                allow_redirects=False,
+                timeout=(remaining * CONNECT_SHARE, remaining),
                 stream=True,
             ) as response:
                 body = b""
@@ -90,41 +90,41 @@ class Exchanger:
                     if len(body) > MAX_BODY or time.monotonic() > deadline:
                         return SmsUnconfirmed("unreadable")
                 return response.status_code, body
-        except Exception as error:  # noqa: BLE001  # whatever a hostile reply makes the library raise
-            failure = attempt.failure(timed_out=isinstance(error, requests.Timeout))
+        except Exception as error:  # noqa: BLE001  # a malformed reply can make the library raise any error
+            failure = attempt.give_up(timed_out=isinstance(error, requests.Timeout))
             if failure.definite and isinstance(error, requests.exceptions.SSLError):
                 return SmsFailed("tls", fault="configuration")
             return failure
 
 
 class _Attempt:
-    """Whether the request's first byte has left, settled once between the two threads."""
+    """Whether the first byte of a request was sent. A lock makes two threads agree on it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._left = False
-        self._over = False
-        self._line: socket.socket | None = None
+        self._sent = False
+        self._given_up = False
+        self._connection: socket.socket | None = None
 
-    def leave(self, line: socket.socket) -> None:
-        """Called before the first byte; raises where the attempt has been given up."""
+    def mark_sent(self, connection: socket.socket) -> None:
+        """Must be called before the first byte is sent. Raises if the attempt was given up."""
         with self._lock:
-            if self._over:
+            if self._given_up:
                 raise TimeoutError
-            self._left = True
-            self._line = line
+            self._sent = True
+            self._connection = connection
 
-    def hang_up(self) -> None:
-        """End the exchange's thread where it waits for a reply, however slowly that drips."""
+    def close(self) -> None:
+        """Close the connection, so that the exchange's thread stops waiting for a reply."""
         with self._lock, suppress(OSError):
-            if self._line is not None:
-                self._line.shutdown(socket.SHUT_RDWR)
+            if self._connection is not None:
+                self._connection.shutdown(socket.SHUT_RDWR)
 
-    def failure(self, *, timed_out: bool) -> SendFailed:
-        """Give the attempt up; nothing leaves from now on."""
+    def give_up(self, *, timed_out: bool) -> SendFailed:
+        """The error to report. From now on, nothing is sent any more."""
         with self._lock:
-            self._over = True
-            if not self._left:
+            self._given_up = True
+            if not self._sent:
                 return SmsFailed("unreachable", fault="temporary")
         return SmsUnconfirmed("timeout" if timed_out else "dropped", fault="temporary")
 
@@ -132,35 +132,29 @@ class _Attempt:
 _thread = threading.local()
 
 
-class _Telling(HTTPConnection):
-    """A connection that says when a request leaves: after the connection stands, TLS and all."""
+class _Connection(HTTPConnection):
+    """A connection that marks the attempt as sent: after the TLS handshake, before the first byte."""
 
     def send(self, data: Any) -> None:
         if self.sock is None:
             self.connect()
-        _thread.attempt.leave(self.sock)
+        _thread.attempt.mark_sent(self.sock)
         super().send(data)
 
 
-class _TellingTLS(_Telling, HTTPSConnection):
+class _TLSConnection(_Connection, HTTPSConnection):
     """The same over TLS."""
 
 
 class _Pool(HTTPConnectionPool):
-    ConnectionCls = _Telling
+    ConnectionCls = _Connection
 
 
 class _TLSPool(HTTPSConnectionPool):
-    ConnectionCls = _TellingTLS
+    ConnectionCls = _TLSConnection
 
 
 class _Adapter(HTTPAdapter):
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
         self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}
-
-
-class _Session(requests.Session):
-    def get_redirect_target(self, resp: requests.Response) -> None:  # noqa: ARG002
-        """No redirect is followed; asked for one, requests would read the whole body and parse the target."""
-        return
