@@ -12,6 +12,7 @@ from flask.cli import AppGroup
 
 from otp_gateway.checks.kavenegar import explain
 from otp_gateway.checks.redis import explain as explain_store
+from otp_gateway.checks.sms_backend import unset_variables
 from otp_gateway.errors import InvalidPhoneNumber, SendFailed, StoreUnavailable, UnsupportedDestination
 from otp_gateway.gateway import Gateway
 from otp_gateway.model import Channel, PhoneNumber
@@ -51,7 +52,8 @@ def _install_send(otp: AppGroup, build: Callable[[], Gateway]) -> None:
         if channel not in gateway.settings.channels:
             raise click.ClickException("Calls need KAVENEGAR_TEMPLATE.")
         if not gateway.sender.configured:
-            raise click.ClickException("KAVENEGAR_API_KEY is not set.")
+            unset = unset_variables(gateway.settings)
+            raise click.ClickException(f"{', '.join(unset)} is not set.")
         code = gateway.codes.derive(phone, gateway.codes.propose(phone).nonce)
         try:
             gateway.sender.send(phone, code, channel, secrets.randbits(62))

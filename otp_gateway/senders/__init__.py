@@ -1,4 +1,4 @@
-"""How a code reaches a phone: the Sender protocol, and the backends by name."""
+"""How a code reaches a phone: the Sender protocol, and the sender of each backend."""
 
 from __future__ import annotations
 
@@ -23,12 +23,13 @@ class Sender(Protocol):
     def send(self, phone: PhoneNumber, code: str, channel: Channel, reference: int) -> None:
         """Deliver the code, within ``SMS_TIMEOUT``.
 
-        ``reference`` names the send to the provider (62 bits): a repeat under it delivers nothing twice.
-        Raises ``SmsFailed`` where surely nothing was sent, ``SmsUnconfirmed`` where something may have been.
+        ``reference`` identifies the send at the provider (62 bits): a repeat with it delivers nothing twice.
+        Raises ``SmsFailed`` if the message was definitely not sent, ``SmsUnconfirmed`` if it may have been.
         """
         ...
 
 
+# The names are those of otp_gateway.sms_backends.SMS_BACKENDS, which holds the facts about each backend.
 BACKENDS: dict[str, Callable[[Settings, Observer], Sender]] = {
     "kavenegar": KavenegarSender.from_settings,
     "console": ConsoleSender.from_settings,
@@ -36,5 +37,5 @@ BACKENDS: dict[str, Callable[[Settings, Observer], Sender]] = {
 
 
 def sender_for(settings: Settings, observer: Observer = UNOBSERVED) -> Sender:
-    """The backend that ``SMS_BACKEND`` names."""
+    """The sender of the backend that ``SMS_BACKEND`` names."""
     return BACKENDS[settings.sms_backend](settings, observer)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from otp_gateway.settings.parsers import NEW_SECRET
 from otp_gateway.signing import ASYMMETRIC, algorithm_of
+from otp_gateway.sms_backends import SMS_BACKENDS
 
 if TYPE_CHECKING:
     from otp_gateway.settings import Settings
@@ -28,8 +29,9 @@ def warnings(settings: Settings) -> list[str]:
         found.append("REDIS_URL is not set: all state lives in this one process and ends with it")
     if settings.otp_login_redirect and not settings.auth_cookies:
         found.append("OTP_LOGIN_REDIRECT without AUTH_COOKIES: the tokens stay behind in the login page")
-    if settings.sms_backend == "console" and not settings.embedded:
-        found.append("SMS_BACKEND=console prints codes to the log instead of sending them")
+    no_delivery = SMS_BACKENDS[settings.sms_backend].no_delivery
+    if no_delivery and not settings.embedded:
+        found.append(f"SMS_BACKEND={settings.sms_backend} {no_delivery.at_start}")
     return found
 
 

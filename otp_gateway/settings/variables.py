@@ -8,7 +8,6 @@ import os
 import secrets
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Literal
 
 from otp_gateway.model import Window
 from otp_gateway.settings.declaration import optional, variable
@@ -33,6 +32,7 @@ from otp_gateway.settings.parsers import (
 )
 from otp_gateway.settings.urls import base_url, domain, dsn, origins, redis_url, urls
 from otp_gateway.signing import ASYMMETRIC, SYMMETRIC, PrivateKey, PublicKey
+from otp_gateway.sms_backends import SMS_BACKENDS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,8 +87,8 @@ class Variables:
     kavenegar_min_credit: int = variable(
         integer(0, 10**12), "500000", help="Rial. Below it the log warns, and an alert can fire. 0: never."
     )
-    sms_backend: Literal["kavenegar", "console"] = variable(
-        choice("kavenegar", "console"), "kavenegar", help="console: messages are printed, not sent."
+    sms_backend: str = variable(
+        choice(*SMS_BACKENDS), "kavenegar", help="console: messages are printed, not sent."
     )
     sms_timeout: float = variable(
         number(0.1, 120), "10", help="Seconds for one send, including connect and retries."

@@ -1,0 +1,45 @@
+"""The values of ``SMS_BACKEND``, with the facts that settings, senders and checks need about each.
+
+A new backend needs an entry here, its sender in ``otp_gateway.senders.BACKENDS`` and a new ``.env.example``,
+which is made from the settings. The checklist says that its provider is not checked, until
+``otp_gateway.checks`` checks it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoDelivery:
+    """What a backend does instead of delivering messages. Each text continues ``SMS_BACKEND=name``.
+
+    ``at_start``: the warning when a production gateway starts. ``in_check``: the fault in the checklist.
+    """
+
+    at_start: str
+    in_check: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SmsBackend:
+    """Facts about a backend. ``required``: the variables without which it can send no message."""
+
+    required: tuple[str, ...] = ()
+    no_delivery: NoDelivery | None = None
+
+    @property
+    def delivers(self) -> bool:
+        """Whether its messages reach phones."""
+        return self.no_delivery is None
+
+
+SMS_BACKENDS: dict[str, SmsBackend] = {
+    "kavenegar": SmsBackend(required=("KAVENEGAR_API_KEY",)),
+    "console": SmsBackend(
+        no_delivery=NoDelivery(
+            at_start="prints codes to the log instead of sending them",
+            in_check="prints codes instead of sending them: unset it in production",
+        )
+    ),
+}
