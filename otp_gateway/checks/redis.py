@@ -1,4 +1,4 @@
-"""Redis: a primary, new enough, that runs scripts, evicts nothing, is private, near, and knows the time."""
+"""Redis: role, version, scripts, eviction, round trip, clock and TLS."""
 
 from __future__ import annotations
 
@@ -9,32 +9,30 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from redis.exceptions import RedisError
-
 from otp_gateway.checks.finding import Finding, fault, ok, quote, warning
 from otp_gateway.checks.site import is_loopback
 from otp_gateway.errors import StoreUnavailable
 from otp_gateway.settings import Settings
 from otp_gateway.store import keys, scan
 from otp_gateway.store.client import RedisClient
-from otp_gateway.store.error_labels import reason
 from otp_gateway.store.scripts import Scripts, available
 
 OLDEST = (6, 2)
 PINGS = 20
-# Seconds that they may take together: a far Redis is known by its first few.
+# Seconds for all pings together. A few of them are enough to find that Redis is too far away.
 PING_SECONDS = 1.0
-# Of maxmemory, what leaves no room for a busy day.
+# The used share of maxmemory that leaves too little room for a busy day.
 NEARLY_FULL = 0.8
-# A write that changes nothing: replicas, full disks and narrow ACLs refuse it all the same.
+# A write that changes nothing. A replica, a full disk or a narrow ACL refuses it like any other write.
 TRY = "return redis.call('DEL', KEYS[1])"
-# Milliseconds of a round trip: two of them stand in every request, and each gives up after some hundred.
+# Milliseconds of a round trip. A request makes two of them, and each call has a timeout of some hundred.
 FAR, TOO_FAR = 10.0, 100.0
-# Seconds between Redis's clock and this machine's: tokens carry Redis's, and are checked by a local one.
+# Seconds between Redis's clock and this machine's. Tokens have Redis's time; local clocks check them.
 DRIFT, TOO_MUCH_DRIFT = 1.0, 5.0
-# Seconds between the nodes of a cluster: a request takes its clock from one, and has its deadline at another.
+# Seconds between the clocks of a cluster's nodes. A request reads one node's clock to make a deadline that
+# another node checks.
 NODE_DRIFT = 0.5
-# As connect.py reads ssl, and redis-py ssl_check_hostname.
+# The values that connect.py reads for ssl, and redis-py for ssl_check_hostname.
 TRUE, FALSE = frozenset({"1", "true", "yes"}), frozenset({"0", "f", "false", "n", "no"})
 REMEDY = {
     "unreachable": "look at REDIS_URL, and whether Redis runs there",
@@ -49,7 +47,7 @@ REMEDY = {
 
 
 def look(settings: Settings, client: RedisClient) -> Iterator[Finding]:
-    """One line for each question; nothing is written to Redis."""
+    """One finding for each property. Nothing is written to Redis."""
     if settings.embedded:
         yield fault(
             "redis", "REDIS_URL is not set: all state ends with the one process; set it in production"
@@ -64,33 +62,35 @@ def look(settings: Settings, client: RedisClient) -> Iterator[Finding]:
     except StoreUnavailable as error:
         yield fault("redis", explain(error))
         return
-    questions: tuple[tuple[str, Callable[[list[_Node]], Finding]], ...] = (
+    checks: tuple[tuple[str, Callable[[list[_Node]], Finding]], ...] = (
         ("redis", _version),
         ("eviction", _memory),
         ("round_trip", _round_trip),
         ("clock", _clock),
     )
-    for name, question in questions:
+    for name, check in checks:
         try:
-            yield question(nodes)
-        except (RedisError, OSError) as error:
-            yield _untold(name, reason(error))
+            with available():
+                finding = check(nodes)
+        except StoreUnavailable as error:
+            finding = _unknown(name, error.reason)
+        yield finding
     yield _privacy(settings.redis_url or "")
 
 
 def explain(error: StoreUnavailable) -> str:
-    """What the failure of a call to Redis means, and what to do."""
+    """The reason of a failed call to Redis, and what to do about it."""
     return f"{error.reason}: {REMEDY.get(error.reason, 'look at its log')}"
 
 
-def _untold(name: str, label: str) -> Finding:
+def _unknown(name: str, label: str) -> Finding:
     if label == "permission":
         return warning(name, "not looked at: the user may not ask; allow it INFO and TIME, or look yourself")
     return warning(name, f"Redis does not tell ({label}): look yourself")
 
 
 class _Node:
-    """One server: the only one, or a primary of a cluster."""
+    """One server: the only one, or one primary of a cluster."""
 
     def __init__(self, client: RedisClient, target: Any) -> None:
         self._client = client
@@ -115,7 +115,7 @@ def _version(nodes: list[_Node]) -> Finding:
     if roles != {"master"}:
         return fault("redis", "it is a replica, which takes no writes: point REDIS_URL at the primary")
     if not _numbers(versions[0]):
-        return _untold("redis", "no version")
+        return _unknown("redis", "no version")
     if _numbers(versions[0])[:2] < OLDEST:
         return fault("redis", f"Redis {quote(versions[0])} is too old: install 6.2 or newer")
     where = f"{len(nodes)} primaries" if len(nodes) > 1 else "primary"
@@ -129,7 +129,7 @@ def _numbers(version: str) -> tuple[int, ...]:
 def _memory(nodes: list[_Node]) -> Finding:
     found = [node.info("memory") for node in nodes]
     if any("maxmemory_policy" not in info for info in found):
-        return _untold("eviction", "no maxmemory_policy")
+        return _unknown("eviction", "no maxmemory_policy")
     policies = {quote(info["maxmemory_policy"]) for info in found}
     limits = [(_whole(info, "used_memory"), _whole(info, "maxmemory")) for info in found]
     limited = any(limit for _, limit in limits)
@@ -194,7 +194,7 @@ def _clock(nodes: list[_Node]) -> Finding:
 
 
 def _ahead(node: _Node) -> float:
-    """Seconds that the node's clock is ahead of ours; the least delayed of three readings."""
+    """Seconds that the node's clock is ahead of ours, by the fastest of three readings."""
     readings = []
     for _ in range(3):
         before = time.time()
