@@ -1,4 +1,4 @@
-"""The production checklist: what an operator would otherwise find out at night."""
+"""The production checklist: it finds faults before they become incidents."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from otp_gateway.settings import SettingsError
 
 __all__ = ["Finding", "Site", "run", "unreadable"]
 
-# Seconds for each part, whatever hangs.
+# Seconds for each part. A part that hangs does not stop the next one.
 PROVIDER_SECONDS = 5.5
 REDIS_SECONDS = 4.0
 OUTSIDE_SECONDS = 5.0
 
 
 def run(gateway: Gateway, site: Site | None) -> Iterator[Finding]:
-    """Every check's findings, as they are made; ``site``: the gateway's public address, where it is known.
+    """The findings of every check, as they are made. ``site``: the gateway's public URL, if it is known.
 
-    Nothing is changed and no SMS is sent. None of the messages holds a secret.
+    The checks change no data and send no SMS. No message holds a secret.
     """
     settings = gateway.settings
     yield from settings_checks.look(settings)
@@ -32,7 +32,7 @@ def run(gateway: Gateway, site: Site | None) -> Iterator[Finding]:
 
 
 def unreadable(error: SettingsError) -> Iterator[Finding]:
-    """The findings where the settings themselves are wrong, so that nothing else can be looked at."""
+    """The findings for invalid settings, with which no other check can run."""
     for name, texts in sorted(error.faults.items()):
         for text in texts:
             yield fault("settings", f"{name}: {text}")

@@ -15,7 +15,7 @@ LONGEST_QUOTE = 80
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What was looked at, how it stands, and in words what was found and what to do."""
+    """The name of the checked part, its status, and a text: the result and what to do."""
 
     name: str
     status: Status
@@ -23,32 +23,32 @@ class Finding:
 
 
 def ok(name: str, message: str) -> Finding:
-    """All is well."""
+    """The part works."""
     return Finding(name, "ok", message)
 
 
 def warning(name: str, message: str) -> Finding:
-    """It works, and somebody should look at it."""
+    """The part works, but an operator should look at it."""
     return Finding(name, "warning", message)
 
 
 def fault(name: str, message: str) -> Finding:
-    """It does not work, or does not protect."""
+    """The part does not work, or does not protect."""
     return Finding(name, "fault", message)
 
 
 def quote(text: object) -> str:
-    """What others say, safe in one line of a terminal: short, and nothing that moves the cursor."""
+    """Text from outside, made safe for one line of a terminal: short, without control characters."""
     whole = str(text)
     plain = "".join(c if c.isprintable() else "?" for c in whole[:LONGEST_QUOTE])
     return plain if len(whole) <= LONGEST_QUOTE else f"{plain}..."
 
 
 def within(seconds: float, name: str, findings: Iterator[Finding]) -> Iterator[Finding]:
-    """The findings as they are made, and a fault of this name for what is missing after ``seconds``.
+    """The findings as they are made; after ``seconds``, one fault of this name for all that are missing.
 
-    They are made in a thread that is left behind then: names that do not resolve and replies that drip have
-    no bound of their own.
+    A thread makes them, and it is abandoned then: name resolution and a server that sends data slowly have no
+    time limit of their own.
     """
     made: SimpleQueue[Finding | None] = SimpleQueue()
 

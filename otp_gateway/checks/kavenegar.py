@@ -1,4 +1,4 @@
-"""Whether Kavenegar takes the key and has credit. Of line and template it tells nothing without a send."""
+"""Kavenegar's key, credit and account. Without a send, the API reports nothing about line and template."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from otp_gateway.store.provider_account import Account
 
 PROVE = "the API tells no more without a send; prove it with: flask otp send NUMBER"
 WEEK = 7 * 86_400
-# What lies before this, in 2001, is no date of an account's end.
+# An earlier date (before 2001-09-09) is not the expiry of an account.
 OLDEST_DATE = 1_000_000_000
 
 
 def look(settings: Settings, reports: KavenegarReports) -> Iterator[Finding]:
-    """Key, credit, expiry, line or template; one question to the provider."""
+    """Key, credit, expiry, line or template; one call to the provider."""
     try:
         account = Account.read(reports.account(), now=int(time.time()))
     except SendFailed as error:
@@ -29,11 +29,11 @@ def look(settings: Settings, reports: KavenegarReports) -> Iterator[Finding]:
     yield _credit(account, settings.kavenegar_min_credit)
     if account.expires is not None and account.expires > OLDEST_DATE:
         yield _expiry(account.expires - account.asked_at)
-    yield _way(settings)
+    yield _method(settings)
 
 
 def explain(error: SendFailed) -> str:
-    """What the provider's refusal means, and what to do."""
+    """The meaning of the provider's refusal, and what to do about it."""
     if error.reason == "entry":
         state = state_words(error.provider_code, error.label)
         return f"Kavenegar has taken the message, and says of it: {state}"
@@ -63,7 +63,7 @@ def _expiry(left: int) -> Finding:
     return ok("account", f"expires in {days} days")
 
 
-def _way(settings: Settings) -> Finding:
+def _method(settings: Settings) -> Finding:
     if settings.kavenegar_template:
         return ok("template", f"verify/lookup with {settings.kavenegar_template}; {PROVE}")
     line = settings.kavenegar_sender

@@ -1,4 +1,4 @@
-"""The way from outside: TLS, the host's name, and the proxies against what the gateway sees of a request."""
+"""The public URL: TLS, Host, and TRUSTED_PROXIES compared with the proxies that a request really passes."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ import requests
 
 from otp_gateway import check_token
 from otp_gateway.checks.finding import Finding, fault, ok, quote, warning
-from otp_gateway.checks.site import Answer, Site
+from otp_gateway.checks.site import Reply, Site
 from otp_gateway.codes import Codes
 from otp_gateway.settings import Settings
 
-ANSWER_SECONDS = 3.0
+REPLY_SECONDS = 3.0
 PLAIN_SECONDS = 1.0
-# An address for documentation (RFC 5737): nobody's, so whoever is counted under it has made it up.
+# An address for documentation (RFC 5737). No client has it, so a request can have it only in a forged header.
 MADE_UP = "203.0.113.77"
-GIVE = "not looked at: give --url https://..., the public address"
-ADD = (
+GIVE_URL = "not looked at: give --url https://..., the public address"
+ADD_HOP = (
     "let each proxy add to X-Forwarded-For "
     "(nginx: proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for)"
 )
@@ -31,8 +31,8 @@ HSTS_AGE = re.compile(r"max-age\s*=\s*\"?0*[1-9]", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
-class _Arrived:
-    """What the gateway says of our own request; see ``otp_gateway.api.proxy_echo``."""
+class _Echo:
+    """The gateway's report about our own request; see ``otp_gateway.api.proxy_echo``."""
 
     trusted_proxies: int
     client: str
@@ -41,16 +41,16 @@ class _Arrived:
     host: str
 
     @classmethod
-    def read(cls, body: bytes) -> _Arrived | None:
-        """From the reply; None where it is none of a gateway that has taken our pass."""
+    def read(cls, body: bytes) -> _Echo | None:
+        """The report in a reply; None if no gateway has accepted our check token and replied."""
         try:
-            told = json.loads(body)["arrival"]
+            report = json.loads(body)["arrival"]
             found = cls(
-                told["trusted_proxies"],
-                told["client"],
-                told["forwarded_for"],
-                told["forwarding"],
-                told["host"],
+                report["trusted_proxies"],
+                report["client"],
+                report["forwarded_for"],
+                report["forwarding"],
+                report["host"],
             )
         except (ValueError, KeyError, TypeError, RecursionError):
             return None
@@ -64,11 +64,11 @@ def _texts(value: object) -> list[object]:
 
 
 def look(settings: Settings, codes: Codes, site: Site | None) -> Iterator[Finding]:
-    """A few requests to the site, none of which counts for a limit; without it, what the settings tell."""
+    """A few requests to the site, which count for no limit. Without a site, only the settings are checked."""
     yield _cookies(settings, site)
     if site is None:
-        yield warning("https", GIVE)
-        yield warning("proxies", f"TRUSTED_PROXIES={settings.trusted_proxies}, {GIVE}")
+        yield warning("https", GIVE_URL)
+        yield warning("proxies", f"TRUSTED_PROXIES={settings.trusted_proxies}, {GIVE_URL}")
         return
     headers = {
         check_token.HEADER: check_token.make(codes.check_key),
@@ -76,25 +76,25 @@ def look(settings: Settings, codes: Codes, site: Site | None) -> Iterator[Findin
         "Cache-Control": "no-cache",
     }
     try:
-        answer = site.ask("/healthz", headers, ANSWER_SECONDS)
+        reply = site.get("/healthz", headers, REPLY_SECONDS)
     except OSError as error:
-        yield fault("https", _why(site, error))
+        yield fault("https", _no_reply(site, error))
         yield warning("proxies", f"TRUSTED_PROXIES={settings.trusted_proxies}, not looked at: see https")
         return
-    yield _https(site, answer)
-    arrived = _Arrived.read(answer.body)
-    if arrived is None:
-        yield fault("proxies", _who(site, answer))
+    yield _https(site, reply)
+    echo = _Echo.read(reply.body)
+    if echo is None:
+        yield fault("proxies", _not_this_gateway(site, reply))
         return
-    yield _host(settings, site, arrived)
-    yield _proxies(site, arrived)
+    yield _host(settings, site, echo)
+    yield _proxies(site, echo)
     yield _exposed(site)
 
 
-def _why(site: Site, error: OSError) -> str:
+def _no_reply(site: Site, error: OSError) -> str:
     reason: BaseException | None = error
     while reason is not None and not isinstance(reason, ssl.SSLError):
-        # urllib3 keeps the cause in .reason, or as the argument.
+        # urllib3 keeps the cause in .reason, or as the first argument.
         inner = getattr(reason, "reason", None) or next(iter(reason.args), None)
         reason = inner if isinstance(inner, BaseException) else None
     if isinstance(reason, ssl.SSLCertVerificationError):
@@ -106,47 +106,47 @@ def _why(site: Site, error: OSError) -> str:
     return f"{site.url} does not answer ({type(error).__name__}): look at DNS, firewall and proxy"
 
 
-def _who(site: Site, answer: Answer) -> str:
-    """What to do where the answer is none of this gateway's."""
-    if 300 <= answer.status < 400:
-        return f"{site.url} sends us on to {_target(answer)}: give that address"
-    if answer.status >= 500:
-        return f"{site.url} answers {answer.status}: look whether the proxy reaches the gateway"
+def _not_this_gateway(site: Site, reply: Reply) -> str:
+    """What to do if the reply does not come from this gateway."""
+    if 300 <= reply.status < 400:
+        return f"{site.url} sends us on to {_target(reply)}: give that address"
+    if reply.status >= 500:
+        return f"{site.url} answers {reply.status}: look whether the proxy reaches the gateway"
     return (
-        f"{site.url} answers {answer.status}, but is no gateway with this SECRET_KEY: "
+        f"{site.url} answers {reply.status}, but is no gateway with this SECRET_KEY: "
         "compare the keys, the versions, and the clocks of both"
     )
 
 
-def _target(answer: Answer) -> str:
+def _target(reply: Reply) -> str:
     try:
-        netloc = urlsplit(answer.headers.get("Location", "")).netloc
+        netloc = urlsplit(reply.headers.get("Location", "")).netloc
     except ValueError:
         netloc = ""
     # A redirect may repeat user and password.
     return quote(netloc.rpartition("@")[2]) or "elsewhere"
 
 
-def _https(site: Site, answer: Answer) -> Finding:
+def _https(site: Site, reply: Reply) -> Finding:
     if site.scheme != "https":
         if site.is_here:
             return warning("https", "this is the address on this machine: give the public one")
         return fault("https", "codes and tokens cross the network in the clear: serve https:// alone")
     if site.on_usual_port and _serves_plainly(site):
         return fault("https", "http:// is served as well: let it redirect to https://")
-    if not HSTS_AGE.search(answer.headers.get("Strict-Transport-Security", "")):
+    if not HSTS_AGE.search(reply.headers.get("Strict-Transport-Security", "")):
         return warning("https", "TLS; let the proxy add Strict-Transport-Security")
     return ok("https", "TLS, with Strict-Transport-Security")
 
 
 def _serves_plainly(site: Site) -> bool:
-    """Whether the port of http:// gives anything but a refusal or the way to https://."""
+    """Whether the port of http:// does more than refuse, or redirect to https://."""
     try:
-        answer = site.ask_plainly("/healthz", PLAIN_SECONDS)
+        reply = site.get_without_tls("/healthz", PLAIN_SECONDS)
     except OSError:
         return False
-    location = answer.headers.get("Location", "").lower()
-    return answer.status < 400 and not (answer.status >= 300 and location.startswith("https://"))
+    location = reply.headers.get("Location", "").lower()
+    return reply.status < 400 and not (reply.status >= 300 and location.startswith("https://"))
 
 
 def _cookies(settings: Settings, site: Site | None) -> Finding:
@@ -157,45 +157,45 @@ def _cookies(settings: Settings, site: Site | None) -> Finding:
     return ok("cookies", "tokens travel in Secure, HttpOnly, SameSite=Strict cookies")
 
 
-def _host(settings: Settings, site: Site, arrived: _Arrived) -> Finding:
-    if arrived.host.lower() == site.netloc.lower():
+def _host(settings: Settings, site: Site, echo: _Echo) -> Finding:
+    if echo.host.lower() == site.netloc.lower():
         return ok("host", "the proxy passes Host on")
-    words = f"Host arrives as {quote(arrived.host)}: let the proxy pass it on (nginx: Host $http_host)"
+    words = f"Host arrives as {quote(echo.host)}: let the proxy pass it on (nginx: Host $http_host)"
     return (
         fault("host", f"{words}, AUTH_COOKIES needs it") if settings.auth_cookies else warning("host", words)
     )
 
 
-def _proxies(site: Site, arrived: _Arrived) -> Finding:
-    """Each proxy adds its peer to X-Forwarded-For: behind the made-up hop stand as many as there are."""
-    trusted, hops = arrived.trusted_proxies, arrived.hops
-    # An outermost proxy that starts the list anew has dropped ours.
+def _proxies(site: Site, echo: _Echo) -> Finding:
+    """Compare the setting with the hops after the made-up one: each proxy adds one to X-Forwarded-For."""
+    trusted, hops = echo.trusted_proxies, echo.hops
+    # If the outermost proxy starts a new list, the made-up hop is missing.
     kept = MADE_UP in hops
     actual = len(hops) - 1 - hops.index(MADE_UP) if kept else len(hops)
-    # Whoever took our hop away stands in front, as does whoever left other headers.
-    mute = not actual and (arrived.traces or not kept)
-    remedy = f"{ADD}, and set 1" if mute else f"set {actual}"
+    # A missing hop of ours, or another forwarding header, proves that there is a proxy. It must add a hop.
+    adds_none = not actual and (echo.traces or not kept)
+    remedy = f"{ADD_HOP}, and set 1" if adds_none else f"set {actual}"
     here = f"TRUSTED_PROXIES={trusted}"
     if trusted > actual and kept:
         words = f"{actual} add to X-Forwarded-For: clients choose their own address, and pass every limit"
         return fault("proxies", f"{here}, but {words}; {remedy}")
-    if trusted != actual or mute:
+    if trusted != actual or adds_none:
         words = (
             f"{actual} add to X-Forwarded-For: all clients count as a proxy of yours, and share its limits"
         )
         return fault("proxies", f"{here}, and {words}; {remedy}")
-    client = quote(arrived.client)
-    if not _is_ours(site, arrived.client):
+    client = quote(echo.client)
+    if not _is_ours(site, echo.client):
         return warning(
             "proxies",
             f"{here}, and this machine counts as {client}: if that is a proxy of yours, all clients share "
-            f"its limits; {ADD}",
+            f"its limits; {ADD_HOP}",
         )
     return ok("proxies", f"{here}, as many as add to X-Forwarded-For; this machine counts as {client}")
 
 
 def _is_ours(site: Site, client: str) -> bool:
-    """Whether the client's network can be this machine's: one of the internet, or its own address."""
+    """Whether the client's network can be this machine's: a public one, or one with its own address."""
     try:
         network = ipaddress.ip_network(client)
     except ValueError:
@@ -204,9 +204,9 @@ def _is_ours(site: Site, client: str) -> bool:
 
 
 def _exposed(site: Site) -> Finding:
-    """Asked as a stranger asks, without a forwarding header."""
+    """Call /metrics as an unknown client does: without a forwarding header."""
     try:
-        status = site.ask("/metrics", {}, ANSWER_SECONDS).status
+        status = site.get("/metrics", {}, REPLY_SECONDS).status
     except OSError as error:
         return warning("exposed", f"/metrics does not answer ({type(error).__name__}): look at the proxy")
     if status != 200:

@@ -1,4 +1,4 @@
-"""What the settings alone tell."""
+"""The settings by themselves, without a call to any server."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from otp_gateway.checks.finding import Finding, fault, ok, warning
 from otp_gateway.settings import Settings
 from otp_gateway.settings.parsers import NEW_SECRET
 
-# A random secret of 32 characters has more different ones than this, be they but decimal digits.
+# A random secret of 32 characters has more different characters than this, even if all are decimal digits.
 FEW_CHARACTERS = 5
-# Above this, the odds are no longer those that the defaults promise.
-USUAL_ODDS = Decimal("1e-4")
+# The guess probability of the default settings.
+USUAL_PROBABILITY = Decimal("1e-4")
 SHORT_TOKEN = 16
 LONG_ACCESS = 3600
 
 
 def look(settings: Settings) -> Iterator[Finding]:
-    """Secret, guess odds, destinations, tokens, panel, metrics."""
+    """Secret, guess probability, destinations, tokens, panel, metrics."""
     yield _secret(settings)
-    yield _odds(settings)
+    yield _probability(settings)
     yield _destinations(settings)
     yield _tokens(settings)
     yield _panel(settings)
@@ -39,14 +39,14 @@ def _secret(settings: Settings) -> Finding:
 
 
 def _repeats(text: str) -> bool:
-    """Whether the text is a shorter one, over and over."""
+    """Whether the text is a shorter text, repeated."""
     return any(text.startswith(text[period:]) for period in range(1, len(text) // 2 + 1))
 
 
-def _odds(settings: Settings) -> Finding:
-    odds = settings.guess_probability
-    words = f"at most {odds:f} per phone in any 24 h"
-    if odds > USUAL_ODDS:
+def _probability(settings: Settings) -> Finding:
+    probability = settings.guess_probability
+    words = f"at most {probability:f} per phone in any 24 h"
+    if probability > USUAL_PROBABILITY:
         return warning("guess_odds", f"{words}: lengthen OTP_LENGTH or lower OTP_MAX_FAILURES_PER_PHONE")
     return ok("guess_odds", words)
 

@@ -1,4 +1,4 @@
-"""The gateway from outside: its public address, and short, bounded questions to whatever answers there."""
+"""The gateway's public URL, and short requests to it, limited in time and size."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """Status, headers and at most the beginning of a body."""
+class Reply:
+    """Status, headers and the beginning of the body."""
 
     status: int
     headers: Mapping[str, str]
@@ -29,17 +29,17 @@ class Answer:
 
 
 class Site:
-    """A public address, as browsers write it. User and password are sent along, and shown nowhere."""
+    """A public URL, as browsers write it. Its user and password are sent, and never shown."""
 
     def __init__(self, text: str) -> None:
-        """Raises ``ValueError`` for what is no address with http:// or https://."""
+        """Raises ``ValueError`` if the text is not a URL with http:// or https://."""
         parts = urlsplit(text.strip())
         self.scheme = parts.scheme
         if self.scheme not in DEFAULT_PORTS or not parts.hostname or parts.query or parts.fragment:
             raise ValueError("no address")
         self.port = parts.port or DEFAULT_PORTS[self.scheme]
         self._auth = (unquote(parts.username), unquote(parts.password or "")) if parts.username else None
-        # Letters beyond ASCII as they stand in Host; raises for what cannot be a name.
+        # The form that the header Host has, in ASCII; raises if this cannot be a host name.
         prepared = requests.models.PreparedRequest()
         prepared.prepare_url(f"http://{_bracketed(parts.hostname)}/", None)
         self.host = urlsplit(str(prepared.url)).hostname or ""
@@ -48,39 +48,39 @@ class Site:
 
     @property
     def netloc(self) -> str:
-        """Host and port, as they stand in the header Host."""
+        """Host and port, in the form of the header Host."""
         host = _bracketed(self.host)
         return host if self.on_usual_port else f"{host}:{self.port}"
 
     @property
     def url(self) -> str:
-        """The address without a slash at the end, and without user and password."""
+        """The URL without a slash at the end, and without user and password."""
         return f"{self.scheme}://{self.netloc}{self.path}"
 
     @property
     def on_usual_port(self) -> bool:
-        """Whether browsers find it without a port."""
+        """Whether browsers leave the port out."""
         return self.port == DEFAULT_PORTS[self.scheme]
 
     @property
     def is_here(self) -> bool:
-        """Whether this is a machine's address for itself."""
+        """Whether the host is a loopback address."""
         return is_loopback(self.host)
 
-    def ask(self, path: str, headers: Mapping[str, str], seconds: float) -> Answer:
-        """What a GET of ``path`` answers, redirects not followed. Raises ``OSError``, as requests does."""
+    def get(self, path: str, headers: Mapping[str, str], seconds: float) -> Reply:
+        """The reply to a GET of ``path``. Follows no redirect. Raises ``OSError``, as requests does."""
         return self._get(self.scheme, self.port, path, headers, seconds)
 
-    def ask_plainly(self, path: str, seconds: float) -> Answer:
-        """The same over http:// and its usual port."""
+    def get_without_tls(self, path: str, seconds: float) -> Reply:
+        """The same over http:// and its default port."""
         return self._get("http", DEFAULT_PORTS["http"], path, {}, seconds)
 
-    def _get(self, scheme: str, port: int, path: str, headers: Mapping[str, str], seconds: float) -> Answer:
+    def _get(self, scheme: str, port: int, path: str, headers: Mapping[str, str], seconds: float) -> Reply:
         url = f"{scheme}://{_bracketed(self.host)}:{port}{self.path}{path}"
         return _get(url, headers, seconds, self._auth)
 
     def own_addresses(self) -> set[ipaddress.IPv4Address | ipaddress.IPv6Address]:
-        """Where this machine's own connections to the site come from, before anybody translates them."""
+        """The source addresses of this machine's connections to the site, before any address translation."""
         found = set()
         with suppress(OSError, ValueError):
             for family, _, _, _, address in socket.getaddrinfo(self.host, self.port, type=socket.SOCK_DGRAM):
@@ -92,27 +92,27 @@ class Site:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether the host, a name or an address, is this machine as it calls itself."""
+    """Whether the host is localhost or a loopback address."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
 
 
-def _get(url: str, headers: Mapping[str, str], seconds: float, auth: tuple[str, str] | None) -> Answer:
-    ends = time.monotonic() + seconds
+def _get(url: str, headers: Mapping[str, str], seconds: float, auth: tuple[str, str] | None) -> Reply:
+    deadline = time.monotonic() + seconds
     # A proxy of the environment would add a hop, which would count as a proxy of the gateway.
     with PlainSession() as session:
         session.verify = os.environ.get("REQUESTS_CA_BUNDLE") or True
-        with session.get(url, headers=headers, auth=auth, timeout=seconds, stream=True) as reply:
+        with session.get(url, headers=headers, auth=auth, timeout=seconds, stream=True) as response:
             body = b""
-            for chunk in reply.iter_content(8192):
+            for chunk in response.iter_content(8192):
                 body += chunk
                 if len(body) > MAX_BODY:
                     break
-                if time.monotonic() > ends:
+                if time.monotonic() > deadline:
                     raise requests.Timeout
-            return Answer(reply.status_code, reply.headers, body[:MAX_BODY])
+            return Reply(response.status_code, response.headers, body[:MAX_BODY])
 
 
 def _bracketed(host: str) -> str:

@@ -12,7 +12,7 @@ from otp_gateway.settings import Settings
 
 
 class ConsoleSender:
-    """Writes each message to a stream, the phone masked."""
+    """Writes each message to a stream, with the phone masked."""
 
     configured = True
 
@@ -25,16 +25,16 @@ class ConsoleSender:
     @classmethod
     def from_settings(cls, settings: Settings, observer: Observer = UNOBSERVED) -> Self:
         """The sender with the operator's message."""
-        del observer  # no provider, nothing to hear of
+        del observer  # there is no call to a provider to observe
         return cls(settings.otp_message, settings.otp_web_domain)
 
     def send(self, phone: PhoneNumber, code: str, channel: Channel, reference: int) -> None:
         """Print the message."""
-        del reference  # nothing to name it to
+        del reference  # there is no provider that could use it
         text = compose(self._template, code, self._web_domain)
         kind = "SMS" if channel == "sms" else "Call"
         lines = "".join(f"  | {line}\n" for line in text.splitlines())
         stream = self._stream or sys.stdout
-        # One write: messages of parallel requests do not mingle.
+        # One write, so that messages of parallel requests do not mix.
         stream.write(f"\n  {kind} to {phone.masked}\n{lines}\n")
         stream.flush()

@@ -1,4 +1,4 @@
-"""The words of an SMS."""
+"""The text of an SMS."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from __future__ import annotations
 def compose(template: str, code: str, web_domain: str | None = None) -> str:
     """The text with ``{code}`` filled in.
 
-    With a domain, the origin-bound last line follows (WICG "Origin-bound one-time codes delivered via SMS"),
-    by which a browser offers the code to that origin's page only.
+    With a domain, the origin-bound last line follows (WICG "Origin-bound one-time codes delivered via SMS").
+    With this line, a browser offers the code only to pages of that origin.
     """
     text = template.replace("{code}", code)
     return f"{text}\n\n@{web_domain} #{code}" if web_domain else text

@@ -97,7 +97,7 @@ def test_whatever_answers_the_rest_is_still_looked_at(
 def test_a_provider_that_hangs_or_drips_is_given_up(
     emulator: KavenegarEmulator, monkeypatch: pytest.MonkeyPatch, fault: Fault
 ) -> None:
-    monkeypatch.setattr(reports, "ANSWER_SECONDS", 1.0)
+    monkeypatch.setattr(reports, "REPLY_SECONDS", 1.0)
     emulator.fault = fault
     began = time.monotonic()
     status, message = checked(**provider(emulator))["sms"]

@@ -174,8 +174,8 @@ def test_an_address_that_may_be_a_proxys_is_a_warning_that_names_it(
     ],
 )
 def test_an_address_of_the_internet_or_our_own_can_be_ours(client: str, status: str) -> None:
-    arrived = proxies._Arrived(0, client, [proxies.MADE_UP], [], "x")
-    assert proxies._proxies(Site("http://127.0.0.1:1"), arrived).status == status
+    echo = proxies._Echo(0, client, [proxies.MADE_UP], [], "x")
+    assert proxies._proxies(Site("http://127.0.0.1:1"), echo).status == status
 
 
 def test_a_look_from_outside_counts_for_no_limit(
@@ -442,7 +442,7 @@ def test_an_answer_that_hangs_drips_or_swells_is_given_up(
     answering: Callable[..., int], monkeypatch: pytest.MonkeyPatch, pieces: tuple[bytes, ...], pause: float
 ) -> None:
     monkeypatch.setattr("otp_gateway.checks.OUTSIDE_SECONDS", 1.5)
-    monkeypatch.setattr(proxies, "ANSWER_SECONDS", 1.0)
+    monkeypatch.setattr(proxies, "REPLY_SECONDS", 1.0)
     began = time.monotonic()
     report = checked(f"http://127.0.0.1:{answering(*pieces, pause=pause)}")
     # Not a measurement: what drips here does so for a minute and more.

@@ -9,7 +9,7 @@ import pytest
 
 from otp_gateway.errors import SendFailed, SmsFailed, SmsUnconfirmed
 from otp_gateway.senders.kavenegar.codes import DELIVERY_STATES
-from otp_gateway.senders.kavenegar.reports import ANSWER_SECONDS, KavenegarReports
+from otp_gateway.senders.kavenegar.reports import REPLY_SECONDS, KavenegarReports
 from otp_gateway.senders.kavenegar.sender import KavenegarSender
 from tests.conftest import make_settings
 from tests.senders.support import CODE, KEY, PHONE, REFERENCE, TEMPLATE, bounded, refusing, reply, silent
@@ -98,11 +98,11 @@ def test_a_refusal_is_an_error_without_the_key(emulator: KavenegarEmulator, code
 
 
 def test_a_silent_provider_is_given_up_after_five_seconds() -> None:
-    with silent() as url, bounded(ANSWER_SECONDS):
+    with silent() as url, bounded(REPLY_SECONDS):
         started = time.monotonic()
         with pytest.raises(SendFailed):
             reports_at(url).deliveries([1, 2, 3])
-        assert time.monotonic() - started >= ANSWER_SECONDS - 1
+        assert time.monotonic() - started >= REPLY_SECONDS - 1
 
 
 def test_a_provider_that_is_gone_is_known_at_once() -> None:

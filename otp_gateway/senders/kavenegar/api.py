@@ -1,4 +1,4 @@
-"""Kavenegar's SDK with a transport that ends in time, reads the body first and keeps the key to itself."""
+"""Kavenegar's SDK over our own transport: with a deadline, and without the key in any error."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from otp_gateway.senders.kavenegar.codes import refusal
 class Kavenegar(KavenegarAPI):  # type: ignore[misc]  # the SDK ships no types
     """The SDK's methods (``sms_send``, ``verify_lookup``, …) over our own ``_request``.
 
-    They return the reply's ``entries`` and raise ``SmsFailed`` or ``SmsUnconfirmed``. Calls must stand in
-    ``with api.until(deadline)``. No error, log line or repr holds the API key.
+    They return the reply's ``entries`` and raise ``SmsFailed`` or ``SmsUnconfirmed``. Calls must be made
+    inside ``with api.until(deadline)``. No error, log line or repr holds the API key.
     """
 
     def __init__(self, apikey: str, base_url: str, observer: Observer = UNOBSERVED) -> None:
@@ -39,7 +39,7 @@ class Kavenegar(KavenegarAPI):  # type: ignore[misc]  # the SDK ships no types
 
     @contextmanager
     def until(self, deadline: float) -> Iterator[None]:
-        """Calls of this thread in the block end by ``deadline`` (``time.monotonic()`` seconds)."""
+        """Calls of the current thread in the block end by ``deadline`` (``time.monotonic()`` seconds)."""
         self._local.deadline = deadline
         try:
             yield
@@ -56,7 +56,7 @@ class Kavenegar(KavenegarAPI):  # type: ignore[misc]  # the SDK ships no types
 
     @contextmanager
     def watched(self, call: str) -> Iterator[None]:
-        """Tells the observer of a ``SendFailed`` that the block raises."""
+        """Report a ``SendFailed`` that the block raises to the observer."""
         try:
             yield
         except SendFailed as error:
@@ -75,7 +75,7 @@ class Kavenegar(KavenegarAPI):  # type: ignore[misc]  # the SDK ships no types
 
 
 def number(value: Any) -> int | None:
-    """A whole number that stands as such or as text; None for anything else."""
+    """A whole number, given as a number or as text; None for anything else."""
     try:
         return int(value)
     except (ValueError, TypeError, OverflowError):
@@ -83,7 +83,7 @@ def number(value: Any) -> int | None:
 
 
 def first_entry(entries: Any) -> dict[str, Any]:
-    """The first of a reply's entries, or the one that stands alone. Raises ``SmsUnconfirmed``."""
+    """The first entry of a list, or the only entry without a list. Raises ``SmsUnconfirmed``."""
     entry = entries[0] if isinstance(entries, list) and entries else entries
     if not isinstance(entry, dict):
         raise SmsUnconfirmed("unreadable")
@@ -91,7 +91,7 @@ def first_entry(entries: Any) -> dict[str, Any]:
 
 
 def _envelope(body: bytes) -> tuple[int | None, Any]:
-    """Result code and entries. The body's code counts: some report HTTP 200 with every one."""
+    """Result code and entries, from the body: the HTTP status may be 200 for every result code."""
     try:
         envelope = json.loads(body)
         return number(envelope["return"]["status"]), envelope.get("entries")

@@ -1,4 +1,4 @@
-"""Questions to Kavenegar that are no sends: the account, and what became of a message."""
+"""Kavenegar reports: the account, and the delivery status of messages."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from otp_gateway.senders.kavenegar.api import Kavenegar, first_entry, number
 from otp_gateway.senders.kavenegar.codes import state_words
 from otp_gateway.settings import Settings
 
-ANSWER_SECONDS = 5.0
+REPLY_SECONDS = 5.0
 
 
 class KavenegarReports:
-    """Asks within five seconds; every method raises ``SendFailed`` where no answer comes."""
+    """Calls with a deadline of five seconds. A method raises ``SendFailed`` if there is no usable reply."""
 
     def __init__(self, api: Kavenegar) -> None:
         self._api = api
 
     @classmethod
     def from_settings(cls, settings: Settings, observer: Observer = UNOBSERVED) -> Self | None:
-        """The reports of the operator's account; None where messages do not go through Kavenegar."""
+        """The reports of the operator's account; None if messages do not go through Kavenegar."""
         key = settings.kavenegar_api_key
         if settings.sms_backend != "kavenegar" or not key:
             return None
@@ -32,18 +32,18 @@ class KavenegarReports:
 
     def account(self) -> dict[str, Any]:
         """``remaincredit`` in Rial, ``expiredate`` in seconds since 1970, ``type``."""
-        with self._api.until(time.monotonic() + ANSWER_SECONDS):
+        with self._api.until(time.monotonic() + REPLY_SECONDS):
             return first_entry(self._api.account_info())
 
-    def deliveries_of(self, requests: Sequence[str], codes: Codes) -> dict[str, str]:
-        """The same by the request ids of the sends."""
-        references = {request: codes.reference(request) for request in requests}
+    def deliveries_of(self, send_ids: Sequence[str], codes: Codes) -> dict[str, str]:
+        """The delivery status, in words, by send id."""
+        references = {send_id: codes.reference(send_id) for send_id in send_ids}
         found = self.deliveries(list(references.values()))
-        return {request: found[reference] for request, reference in references.items() if reference in found}
+        return {send_id: found[reference] for send_id, reference in references.items() if reference in found}
 
     def deliveries(self, references: Sequence[int]) -> dict[int, str]:
-        """What became of the messages that were sent with these localids, in words; one question for all."""
-        with self._api.until(time.monotonic() + ANSWER_SECONDS):
+        """The delivery status, in words, of the messages with these localids; one call for all of them."""
+        with self._api.until(time.monotonic() + REPLY_SECONDS):
             entries = self._api.sms_statuslocalmessageid({"localid": ",".join(map(str, references))})
         if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
             raise SmsUnconfirmed("unreadable")

@@ -14,32 +14,32 @@ from otp_gateway.senders.kavenegar.codes import outcome
 from otp_gateway.senders.message import compose
 from otp_gateway.settings import Settings
 
-# Of SMS_TIMEOUT, what the first attempt of a repeatable send may use.
+# The share of SMS_TIMEOUT that the first attempt of a repeatable send may use.
 FIRST_SHARE = 0.75
 IRAN = "+98"
 
 
 class KavenegarSender:
-    """``verify/lookup`` where a template is set, ``sms/send`` otherwise."""
+    """Sends by ``verify/lookup`` if a template is set, by ``sms/send`` otherwise."""
 
     def __init__(
         self,
         api: Kavenegar | None,
         *,
         message: str,
-        line: str = "",
+        sender: str = "",
         template: str | None = None,
         web_domain: str | None = None,
         timeout: float = 10.0,
     ) -> None:
-        """``line``: the sender's number, empty for the account's own; ``timeout``: seconds, for all."""
+        """``sender``: the number that sends, empty for the account's default; ``timeout``: seconds."""
         self._api = api
         self._message = message
-        self._line = line
+        self._sender = sender
         self._template = template
         self._web_domain = web_domain
         self._timeout = timeout
-        self._spent = 0
+        self._cost = 0
         self._lock = threading.Lock()
 
     @classmethod
@@ -49,7 +49,7 @@ class KavenegarSender:
         return cls(
             Kavenegar(key, settings.kavenegar_base_url, observer) if key else None,
             message=settings.otp_message,
-            line=settings.kavenegar_sender,
+            sender=settings.kavenegar_sender,
             template=settings.kavenegar_template,
             web_domain=settings.otp_web_domain,
             timeout=settings.sms_timeout,
@@ -58,8 +58,8 @@ class KavenegarSender:
     def take_cost(self) -> int:
         """What the messages since the last call have cost, in Rial."""
         with self._lock:
-            spent, self._spent = self._spent, 0
-        return spent
+            cost, self._cost = self._cost, 0
+        return cost
 
     @property
     def configured(self) -> bool:
@@ -87,13 +87,13 @@ class KavenegarSender:
         }
         try:
             with api.until(deadline):
-                self._settle(api, "verify/lookup", api.verify_lookup(form), phone)
+                self._confirm(api, "verify/lookup", api.verify_lookup(form), phone)
         except SmsFailed as error:
             if error.reason != "unreachable" or time.monotonic() >= deadline:
                 raise
-            # Only a connection that never stood is safe to repeat: a lookup cannot be de-duplicated.
+            # A lookup cannot be de-duplicated, so it is repeated only if the connection failed.
             with api.until(deadline):
-                self._settle(api, "verify/lookup", api.verify_lookup(form), phone)
+                self._confirm(api, "verify/lookup", api.verify_lookup(form), phone)
 
     def _sms(self, api: Kavenegar, phone: PhoneNumber, code: str, reference: int, deadline: float) -> None:
         form = {
@@ -101,31 +101,31 @@ class KavenegarSender:
             "message": compose(self._message, code, self._web_domain),
             "localid": reference,
         }
-        if self._line:
-            form["sender"] = self._line
+        if self._sender:
+            form["sender"] = self._sender
         first = deadline - self._timeout * (1 - FIRST_SHARE)
         try:
             with api.until(first):
-                self._settle(api, "sms/send", api.sms_send(form), phone)
+                self._confirm(api, "sms/send", api.sms_send(form), phone)
         except SendFailed as error:
             if not _worth_repeating(error):
                 raise
-            # The localid makes the repeat safe: Kavenegar answers it with the first record, if there is one.
+            # The localid makes the repeat safe: Kavenegar returns its record of the first attempt, if any.
             try:
                 with api.until(deadline):
-                    self._settle(api, "sms/send", api.sms_send(form), phone)
+                    self._confirm(api, "sms/send", api.sms_send(form), phone)
             except SmsFailed as second:
-                # A refusal of the repeat says nothing of the first, unless it is the record's own state.
+                # A refused repeat does not mean a refused first attempt, except if the record says so.
                 if error.definite or second.reason == "entry":
                     raise
                 raise error from None
 
-    def _settle(self, api: Kavenegar, call: str, entries: Any, phone: PhoneNumber) -> None:
+    def _confirm(self, api: Kavenegar, call: str, entries: Any, phone: PhoneNumber) -> None:
         with api.watched(call):
             # Only sms/send knows a localid.
-            entry = _confirm(entries, phone, deduplicated=call == "sms/send")
+            entry = _confirmed(entries, phone, deduplicated=call == "sms/send")
         with self._lock:
-            self._spent += max(0, number(entry.get("cost")) or 0)
+            self._cost += max(0, number(entry.get("cost")) or 0)
 
 
 def _worth_repeating(error: SendFailed) -> bool:
@@ -135,16 +135,17 @@ def _worth_repeating(error: SendFailed) -> bool:
 
 
 def _receptor(phone: PhoneNumber) -> str:
-    """Kavenegar's documented spellings: 09… in Iran, 00 and the country code elsewhere."""
+    """The number in Kavenegar's documented formats: 09… in Iran, 00 and the country code elsewhere."""
     if phone.e164.startswith(IRAN):
         return f"0{phone.e164.removeprefix(IRAN)}"
     return f"00{phone.e164[1:]}"
 
 
-def _confirm(entries: Any, phone: PhoneNumber, *, deduplicated: bool) -> dict[str, Any]:
-    """The entry; raises unless it says that this phone's message is on its way.
+def _confirmed(entries: Any, phone: PhoneNumber, *, deduplicated: bool) -> dict[str, Any]:
+    """The entry, if its state says that the message to this phone is sent. Raises otherwise.
 
-    ``deduplicated``: a record of another phone under our localid means that nothing was sent.
+    ``deduplicated``: the call has a localid. Then a record of another phone means that our message was not
+    sent.
     """
     entry = first_entry(entries)
     if not _names(entry.get("receptor"), phone):
@@ -159,6 +160,6 @@ def _confirm(entries: Any, phone: PhoneNumber, *, deduplicated: bool) -> dict[st
 
 
 def _names(receptor: Any, phone: PhoneNumber) -> bool:
-    """Whether the receptor is the phone in one of Kavenegar's spellings; one that is missing may be."""
+    """Whether the receptor is the phone, in one of Kavenegar's formats. A missing receptor is accepted."""
     digits = "".join(c for c in str(receptor or "") if c.isdigit()).lstrip("0")
     return digits in ("", phone.e164[1:], phone.e164.removeprefix(IRAN))
