@@ -20,7 +20,8 @@ def install(app: Flask, service: OtpService, arrivals: ProxyEcho) -> None:
     def healthz() -> Response:
         arrival = arrivals.tell()
         response = jsonify(
-            response_schemas.Healthy().dump({"status": "ok"}) | ({"arrival": arrival} if arrival else {})
+            response_schemas.HealthySchema().dump({"status": "ok"})
+            | ({"arrival": arrival} if arrival else {})
         )
         # A cache in front would answer for a process that is gone, or tell one arrival to another caller.
         response.headers["Cache-Control"] = "no-store"
@@ -33,7 +34,7 @@ def install(app: Flask, service: OtpService, arrivals: ProxyEcho) -> None:
         states = {name: error.code if error else "ok" for name, error in parts.items()}
         if failed:
             return _unready(states, next(iter(failed.values())))
-        return jsonify(response_schemas.Ready().dump({"status": "ready", "parts": states}))
+        return jsonify(response_schemas.ReadySchema().dump({"status": "ready", "parts": states}))
 
 
 def _unready(states: dict[str, str], error: GatewayError) -> Response:

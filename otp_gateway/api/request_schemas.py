@@ -1,4 +1,4 @@
-"""The shapes of requests and replies (marshmallow)."""
+"""The schemas of requests (marshmallow)."""
 
 from __future__ import annotations
 
@@ -69,30 +69,30 @@ class ChannelField(fields.String):
         )
 
 
-def send_request(channels: Sequence[str]) -> Schema:
+def send_request_schema(channels: Sequence[str]) -> Schema:
     """``{"phone_number": "…", "channel": "sms" | "call"}``, the channel optional."""
     return RequestSchema.from_dict(
-        {"phone_number": PhoneField(), "channel": ChannelField(channels)}, name="SendRequest"
+        {"phone_number": PhoneField(), "channel": ChannelField(channels)}, name="SendRequestSchema"
     )()
 
 
-def verify_request(length: int) -> Schema:
+def verify_request_schema(length: int) -> Schema:
     """``{"phone_number": "…", "code": "…"}``."""
     return RequestSchema.from_dict(
-        {"phone_number": PhoneField(), "code": CodeField(length)}, name="VerifyRequest"
+        {"phone_number": PhoneField(), "code": CodeField(length)}, name="VerifyRequestSchema"
     )()
 
 
-def empty_request() -> Schema:
+def empty_request_schema() -> Schema:
     """``{}``."""
-    return RequestSchema.from_dict({}, name="EmptyRequest")()
+    return RequestSchema.from_dict({}, name="EmptyRequestSchema")()
 
 
-def token_request() -> Schema:
+def token_request_schema() -> Schema:
     """``{"refresh_token": "…"}``."""
     about = {
         "description": "The refresh token of the last pair",
         "examples": ["eyJhbGciOiJIUzI1NiIsInR5cCI6InJ0K2p3dCJ9.eyJ…"],
     }
     token = fields.String(required=True, metadata=about)
-    return RequestSchema.from_dict({"refresh_token": token}, name="TokenRequest")()
+    return RequestSchema.from_dict({"refresh_token": token}, name="TokenRequestSchema")()

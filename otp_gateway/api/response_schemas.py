@@ -1,4 +1,7 @@
-"""The shapes of replies (marshmallow); routes dump by them, and the OpenAPI document is made from them."""
+"""The schemas of replies (marshmallow). Routes dump replies by them, and the OpenAPI document describes them.
+
+The document calls a schema by the name of its class, without ``Schema``.
+"""
 
 from __future__ import annotations
 
@@ -29,14 +32,14 @@ def _one_of(description: str, *values: str) -> fields.String:
     return _text(description, values[0], enum=list(values))
 
 
-class Reply(Schema):
+class ReplySchema(Schema):
     """A JSON object to which later versions may add members."""
 
     class Meta:
         unknown = EXCLUDE
 
 
-class Sent(Reply):
+class SentSchema(ReplySchema):
     """A code is on its way."""
 
     message = _text("For people", "OTP sent successfully")
@@ -45,7 +48,7 @@ class Sent(Reply):
     resend_in = _seconds("Seconds until this phone may ask again; 0: now", 0)
 
 
-class User(Reply):
+class UserSchema(ReplySchema):
     """Who is signed in."""
 
     id = _text(
@@ -56,16 +59,16 @@ class User(Reply):
     phone_number = _e164()
 
 
-class Session(Reply):
+class SessionSchema(ReplySchema):
     """A session whose tokens travel in cookies."""
 
     token_type = _one_of("Always Bearer", "Bearer")
     expires_in = _seconds("Seconds that the access token lives", 900)
     refresh_expires_in = _seconds("Seconds that the session lives", 2_592_000)
-    user = fields.Nested(User, required=True)
+    user = fields.Nested(UserSchema, required=True)
 
 
-class TokenPair(Session):
+class TokenPairSchema(SessionSchema):
     """A session with its tokens."""
 
     access_token = _text("A JWT with `typ` `at+jwt`", "eyJhbGciOiJIUzI1NiIsInR5cCI6ImF0K2p3dCJ9.eyJ…")
@@ -74,27 +77,27 @@ class TokenPair(Session):
     )
 
 
-class Healthy(Reply):
+class HealthySchema(ReplySchema):
     """The process answers."""
 
     status = _one_of("Always ok", "ok")
 
 
-class Parts(Reply):
+class PartsSchema(ReplySchema):
     """What a login needs: `ok`, or the code of what is wrong with it."""
 
     redis = _one_of("Where codes, limits and sessions live", "ok", errors.StoreUnavailable.code)
     sms = _one_of("What sends the codes", "ok", errors.SmsNotConfigured.code)
 
 
-class Ready(Reply):
+class ReadySchema(ReplySchema):
     """All that a login needs is there."""
 
     status = _one_of("Always ready", "ready")
-    parts = fields.Nested(Parts, required=True)
+    parts = fields.Nested(PartsSchema, required=True)
 
 
-class Key(Reply):
+class KeySchema(ReplySchema):
     """A public key (RFC 7517); the members beside these depend on `kty`."""
 
     kty = _text("The kind of key", "OKP")
@@ -105,13 +108,13 @@ class Key(Reply):
     use = _one_of("Always sig", "sig")
 
 
-class KeySet(Reply):
+class KeySetSchema(ReplySchema):
     """Public keys (RFC 7517); empty where a secret is shared."""
 
-    keys = fields.List(fields.Nested(Key), required=True)
+    keys = fields.List(fields.Nested(KeySchema), required=True)
 
 
-class Problem(Reply):
+class ProblemSchema(ReplySchema):
     """An error (RFC 9457)."""
 
     type = _text("A URI for the kind of problem", "urn:otp-gateway:problem:invalid_code", format="uri")
@@ -127,4 +130,6 @@ class Problem(Reply):
     attempts_remaining = fields.Integer(
         metadata={"description": "With invalid_code: tries left", "minimum": 0}
     )
-    parts = fields.Nested(Parts, metadata={"description": "With /readyz: `ok`, or what is wrong, by part"})
+    parts = fields.Nested(
+        PartsSchema, metadata={"description": "With /readyz: `ok`, or what is wrong, by part"}
+    )

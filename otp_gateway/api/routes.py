@@ -23,8 +23,8 @@ def install(
     """Serve the API's routes from the app."""
     routes = Blueprint("usr", __name__, url_prefix=PREFIX)
     settings, service, phones = gateway.settings, gateway.service, gateway.phones
-    send_schema = request_schemas.send_request(settings.channels)
-    verify_schema = request_schemas.verify_request(settings.otp_length)
+    send_schema = request_schemas.send_request_schema(settings.channels)
+    verify_schema = request_schemas.verify_request_schema(settings.otp_length)
 
     routes.before_request(identify)
 
@@ -43,7 +43,7 @@ def install(
             # Rounded up: waiting that long is enough.
             "resend_in": -(-sent.resend_in // 1000),
         }
-        return jsonify(response_schemas.Sent().dump(answer))
+        return jsonify(response_schemas.SentSchema().dump(answer))
 
     @routes.post("/otp/verify")
     @VERIFIES.of_route
@@ -73,7 +73,7 @@ def install(
     @routes.get("/me")
     def me() -> Response:
         user = service.user(transport.access_token())
-        return jsonify(response_schemas.User().dump({"id": user.id, "phone_number": user.phone.e164}))
+        return jsonify(response_schemas.UserSchema().dump({"id": user.id, "phone_number": user.phone.e164}))
 
     @routes.after_request
     def private(response: Response) -> Response:

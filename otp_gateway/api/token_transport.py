@@ -43,14 +43,14 @@ class InBody:
     """Tokens as members of the JSON bodies, and as bearer: for apps and single-page apps."""
 
     def __init__(self) -> None:
-        self._schema = request_schemas.token_request()
+        self._schema = request_schemas.token_request_schema()
 
     def guard(self) -> None:
         """Nothing here rides on a cookie."""
 
     def give(self, pair: TokenPair) -> Response:
         tokens = {"access_token": pair.access_token, "refresh_token": pair.refresh_token}
-        return jsonify(response_schemas.TokenPair().dump(_facts(pair) | tokens))
+        return jsonify(response_schemas.TokenPairSchema().dump(_facts(pair) | tokens))
 
     def refresh_token(self) -> str:
         token: str = body.load(self._schema)["refresh_token"]
@@ -77,7 +77,7 @@ class InCookies:
         """``refresh_path``: the only path to which browsers send the refresh cookie."""
         self._tokens = tokens
         self._path = refresh_path
-        self._schema = request_schemas.empty_request()
+        self._schema = request_schemas.empty_request_schema()
 
     def guard(self) -> None:
         site = request.headers.get("Sec-Fetch-Site")
@@ -92,7 +92,7 @@ class InCookies:
             raise CrossOrigin
 
     def give(self, pair: TokenPair) -> Response:
-        response = jsonify(response_schemas.Session().dump(_facts(pair)))
+        response = jsonify(response_schemas.SessionSchema().dump(_facts(pair)))
         for name, value, path in (
             (ACCESS_COOKIE, pair.access_token, "/"),
             (REFRESH_COOKIE, pair.refresh_token, self._path),

@@ -108,7 +108,7 @@ def describe(
     )
     for name, scheme in _schemes(cookies=cookies, metrics_token=metrics_token).items():
         spec.components.security_scheme(name, scheme)
-    spec.components.schema("Problem", schema=response_schemas.Problem)
+    spec.components.schema("Problem", schema=response_schemas.ProblemSchema)
     for kind in kinds:
         spec.components.schema(kind.name, kind.schema)
     for name, header in headers.components().items():

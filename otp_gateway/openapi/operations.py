@@ -67,7 +67,7 @@ def _json(schema: type[Schema]) -> dict[str, Any]:
 def _pair(*, cookies: bool) -> dict[str, Any]:
     """What a login and a refresh have in common: the reply, and where one goes from there."""
     return {
-        "content": _json(response_schemas.Session if cookies else response_schemas.TokenPair),
+        "content": _json(response_schemas.SessionSchema if cookies else response_schemas.TokenPairSchema),
         "done": "The session; its tokens are in the cookies" if cookies else "The session and its tokens",
         "headers": ("Set-Cookie",) if cookies else (),
         "links": {
@@ -111,9 +111,9 @@ def _login(channels: Sequence[str], code_length: int, *, cookies: bool) -> list[
             summary="Send a code",
             description="Texts a code to the phone. Asked again, it repeats the live code while at least "
             "half of its life is left and a try remains; after that a new code takes its place.",
-            request=request_schemas.send_request(channels),
+            request=request_schemas.send_request_schema(channels),
             examples=spellings | (call if "call" in channels else {}),
-            content=_json(response_schemas.Sent),
+            content=_json(response_schemas.SentSchema),
             done="The code is on its way",
             links={
                 "verify": {
@@ -134,7 +134,7 @@ def _login(channels: Sequence[str], code_length: int, *, cookies: bool) -> list[
             summary="Exchange a code for a session",
             description="A right code is good once. A phone that has no code is answered like one whose code "
             "is another." + _own_pages(cookies=cookies),
-            request=request_schemas.verify_request(code_length),
+            request=request_schemas.verify_request_schema(code_length),
             examples={
                 "code": {"summary": "As texted", "value": {"phone_number": "+989123456789", "code": sample}}
             },
@@ -158,7 +158,7 @@ def _own_pages(*, cookies: bool) -> str:
 
 def _session(*, cookies: bool) -> list[Operation]:
     # With cookies nothing stands in the body; that it is JSON keeps the pages of other sites out.
-    request = request_schemas.empty_request() if cookies else request_schemas.token_request()
+    request = request_schemas.empty_request_schema() if cookies else request_schemas.token_request_schema()
     examples = {"cookies": {"summary": "The token is in the cookie", "value": {}}} if cookies else {}
     presented: Security = {"access": [], "refresh": []}
     return [
@@ -209,7 +209,7 @@ def _session(*, cookies: bool) -> list[Operation]:
             summary="Who is signed in",
             description="By the access token alone: nobody asks Redis whether its session has ended."
             + (" With the cookie, only pages of this origin are answered." if cookies else ""),
-            content=_json(response_schemas.User),
+            content=_json(response_schemas.UserSchema),
             done="The user",
             problems=(errors.InvalidToken.code, *_origin(cookies=cookies)),
             always=("NoStore",),
@@ -222,7 +222,7 @@ def _session(*, cookies: bool) -> list[Operation]:
             summary="The public keys of tokens",
             description="For backends that check access tokens. Ask again for a `kid` that you do not know. "
             "Empty where tokens are signed with a shared secret.",
-            content=_json(response_schemas.KeySet),
+            content=_json(response_schemas.KeySetSchema),
             done="The keys",
             headers=("Cacheable",),
             conditional=True,
@@ -238,7 +238,7 @@ def _probes(*, metrics_token: bool) -> list[Operation]:
             tag="Operations",
             summary="Whether the process answers",
             description="Asks nobody else.",
-            content=_json(response_schemas.Healthy),
+            content=_json(response_schemas.HealthySchema),
             done="It does",
             headers=("NoStore",),
         ),
@@ -248,7 +248,7 @@ def _probes(*, metrics_token: bool) -> list[Operation]:
             tag="Operations",
             summary="Whether the gateway can do its work",
             description="Redis answers, and the SMS service is configured.",
-            content=_json(response_schemas.Ready),
+            content=_json(response_schemas.ReadySchema),
             done="It can",
             problems=(errors.StoreUnavailable.code, errors.SmsNotConfigured.code),
             members={
