@@ -1,24 +1,43 @@
-"""The domain's error tree: a stable code, words for people, data. Never an HTTP status.
+"""The tree of errors that the gateway raises on purpose.
 
-``otp_gateway.api.problems`` holds the one table that turns these into HTTP.
+    GatewayError
+    ├── InvalidRequest             invalid_request
+    ├── InvalidPhoneNumber         invalid_phone_number
+    ├── UnsupportedDestination     unsupported_destination
+    ├── InvalidCode                invalid_code
+    ├── Refused                    · waiting for `retry_after` is enough
+    │   ├── TooManyAttempts        too_many_attempts
+    │   ├── TooManyOtpRequests     too_many_otp_requests
+    │   └── RateLimited            rate_limited
+    ├── InvalidToken               invalid_token
+    ├── CrossOrigin                cross_origin
+    ├── StoreUnavailable           store_unavailable
+    ├── SmsNotConfigured           sms_not_configured
+    └── SendFailed                 · the provider did not confirm the message
+        ├── SmsFailed              sms_failed
+        └── SmsUnconfirmed         sms_unconfirmed
+
+An error has a code, a text for people and data, but no HTTP status: the table ``STATUS`` in
+``otp_gateway.api.problems`` maps each class to its status. A class without a code is never raised itself.
 """
 
 from __future__ import annotations
 
 from typing import Any, ClassVar
 
-# Kavenegar's codes have three digits; what is beyond makes no label.
+# Kavenegar's codes have three digits. A larger number is no label, so that the labels stay few.
 LARGEST_CODE = 999
 
 
 class GatewayError(Exception):
     """Root of every error that the gateway raises on purpose.
 
-    ``code`` is stable and for machines, ``detail`` is for people. Neither ever holds a secret, a phone
-    number or an address.
+    ``code`` is stable and for machines. ``detail`` is for people. ``meaning`` is the text that the OpenAPI
+    document publishes about the code. None of them ever contains a secret, a phone number or an IP address.
     """
 
     code: ClassVar[str]
+    meaning: ClassVar[str]
     detail: str
 
     def __init__(self, detail: str | None = None) -> None:
@@ -28,14 +47,14 @@ class GatewayError(Exception):
 
     @property
     def data(self) -> dict[str, Any]:
-        """What the caller may know beside code and detail, by member name of the problem document."""
+        """Further members of the problem document, which the client may see, by name."""
         return {}
 
 
 class Refused(GatewayError):
-    """A refusal that time heals. ``retry_after`` is in milliseconds; waiting that long is enough.
+    """A limit is reached. ``retry_after`` is in milliseconds; waiting that long is enough.
 
-    ``limit`` names the limit that was hit, for logs and metrics; clients are not told.
+    ``limit`` names the limit for logs and metrics. The client does not see it.
     """
 
     limit: str
@@ -46,9 +65,10 @@ class Refused(GatewayError):
 
 
 class InvalidRequest(GatewayError):
-    """The request is not what the interface expects. ``errors`` lists messages by field."""
+    """The body, or a field of it, is not valid. ``errors`` has the messages by field."""
 
     code = "invalid_request"
+    meaning = "The request is not what the interface expects. `errors` lists messages by field."
     detail = "The request is not valid"
 
     def __init__(self, detail: str, errors: dict[str, list[str]] | None = None) -> None:
@@ -61,23 +81,26 @@ class InvalidRequest(GatewayError):
 
 
 class InvalidPhoneNumber(GatewayError):
-    """The text cannot be one mobile number."""
+    """The text is not one mobile number."""
 
     code = "invalid_phone_number"
+    meaning = "The text cannot be one mobile number."
     detail = "Invalid phone number"
 
 
 class UnsupportedDestination(GatewayError):
-    """A valid mobile number of a region that the operator has not allowed."""
+    """The region of the number is not in ``OTP_REGIONS``."""
 
     code = "unsupported_destination"
+    meaning = "A valid mobile number of a region that the operator has not allowed."
     detail = "Phone numbers of this region are not supported"
 
 
 class InvalidCode(GatewayError):
-    """A wrong, expired, used or never-sent code: the four are not told apart."""
+    """The code does not match. The error does not show whether another code is stored for the phone."""
 
     code = "invalid_code"
+    meaning = "A wrong, expired, used or never-sent code: the four are not told apart."
     detail = "Invalid OTP code"
 
     def __init__(self, attempts_remaining: int) -> None:
@@ -90,12 +113,13 @@ class InvalidCode(GatewayError):
 
 
 class TooManyAttempts(Refused):
-    """No try is left for this code, or a failure budget of the phone is spent.
+    """No attempt is left for the code, or a budget of failures is used up.
 
-    ``limit``: ``tries``, ``client_failures`` or ``phone_failures``, the widest of those that were hit.
+    ``limit``: ``tries``, ``client_failures`` or ``phone_failures``. If several are reached, the widest.
     """
 
     code = "too_many_attempts"
+    meaning = "No try is left for this code, or a failure budget of the phone is spent."
     detail = "Too many failed attempts"
 
     def __init__(self, retry_after: int, limit: str) -> None:
@@ -104,42 +128,49 @@ class TooManyAttempts(Refused):
 
 
 class TooManyOtpRequests(Refused):
-    """One of the phone's sliding windows is full."""
+    """The phone has reached a limit for sends."""
 
     code = "too_many_otp_requests"
+    meaning = "One of the phone's sliding windows is full."
     detail = "Too many OTP requests"
     limit = "phone"
 
 
 class RateLimited(Refused):
-    """One of the address's sliding windows is full."""
+    """The client's IP address has reached a limit for requests."""
 
     code = "rate_limited"
+    meaning = "One of the address's sliding windows is full."
     detail = "Too many requests"
     limit = "ip"
 
 
 class InvalidToken(GatewayError):
-    """A token that is not ours, not of this kind, expired, spent or of an ended session."""
+    """The access or refresh token cannot be used. The error does not show why."""
 
     code = "invalid_token"
+    meaning = "A token that is not ours, not of this kind, expired, spent or of an ended session."
     detail = "The token is invalid or has expired"
 
 
 class CrossOrigin(GatewayError):
-    """With cookies, a request that does not come from a page of our own origin."""
+    """Tokens travel in cookies, and a page of another origin may have made the request."""
 
     code = "cross_origin"
+    meaning = "With cookies, a request that does not come from a page of our own origin."
     detail = "The request does not come from this site's own pages"
 
 
 class StoreUnavailable(GatewayError):
-    """Redis could not be reached in time or answered with an error. Nothing runs later on its account.
+    """Redis did not reply in time, or replied with an error. The command has no effect at a later time.
 
     ``reason`` is a short label for logs: ``unreachable``, ``timeout``, ``late``, ``out_of_memory``, …
     """
 
     code = "store_unavailable"
+    meaning = (
+        "Redis could not be reached in time or answered with an error. Nothing runs later on its account."
+    )
     detail = "The service is temporarily unavailable"
 
     def __init__(self, reason: str) -> None:
@@ -148,18 +179,19 @@ class StoreUnavailable(GatewayError):
 
 
 class SmsNotConfigured(GatewayError):
-    """No provider key is configured."""
+    """The gateway cannot send, because it has no key of the provider."""
 
     code = "sms_not_configured"
+    meaning = "No provider key is configured."
     detail = "SMS service is not configured"
 
 
 class SendFailed(GatewayError):
     """The provider did not confirm the message.
 
-    ``definite`` says that surely nothing was sent. ``reason`` is a short label for logs (never text of the
-    provider, never a secret), ``provider_code`` the provider's own number where it gave one, ``fault`` whose
-    fault it is: ``caller``, ``configuration``, ``bug``, ``temporary`` or ``unknown``.
+    ``definite``: nothing was sent. ``reason`` is a short label for logs, never text of the provider or a
+    secret. ``provider_code`` is the number in the provider's reply, if there is one. ``fault`` is the kind of
+    cause: ``caller``, ``configuration``, ``bug``, ``temporary`` or ``unknown``.
     """
 
     detail = "Failed to send OTP"
@@ -173,21 +205,23 @@ class SendFailed(GatewayError):
 
     @property
     def label(self) -> str:
-        """The provider's code, or the reason where there is none: one of a bounded number of words."""
+        """The provider's code, or the reason if there is no code: one of a bounded number of labels."""
         if self.provider_code is None or not 0 <= self.provider_code <= LARGEST_CODE:
             return self.reason
         return f"entry_{self.provider_code}" if self.reason == "entry" else str(self.provider_code)
 
 
 class SmsFailed(SendFailed):
-    """The message was surely not sent."""
+    """The message was definitely not sent."""
 
     code = "sms_failed"
+    meaning = "The message was surely not sent."
     definite = True
 
 
 class SmsUnconfirmed(SendFailed):
-    """The message may have been sent: the reply never came, or nobody can tell what it means."""
+    """The message may have been sent. The provider's reply is missing or has no known meaning."""
 
     code = "sms_unconfirmed"
+    meaning = "The message may have been sent: the reply never came, or nobody can tell what it means."
     definite = False

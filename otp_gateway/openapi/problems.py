@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -61,8 +60,7 @@ class Kind:
 
 
 def _of_gateway(error: type[errors.GatewayError], status: HTTPStatus) -> Kind:
-    meaning = (inspect.getdoc(error) or "").partition("\n\n")[0].replace("\n", " ").replace("``", "`")
-    return Kind(error.code, status, meaning, error.detail, MEMBERS.get(error.code, {}))
+    return Kind(error.code, status, error.meaning, error.detail, MEMBERS.get(error.code, {}))
 
 
 def _of_framework(status: HTTPStatus, meaning: str) -> Kind:
