@@ -9,7 +9,7 @@ from otp_gateway.api import client_address, cors, health, jwks, problems, reques
 from otp_gateway.api.body import MAX_BODY
 from otp_gateway.api.proxy_echo import ProxyEcho
 from otp_gateway.api.rate_limit import RateLimiter
-from otp_gateway.api.token_transport import InBody, InCookies
+from otp_gateway.api.token_transport import BodyTransport, CookieTransport
 from otp_gateway.credit_watch import CreditWatch
 from otp_gateway.gateway import Gateway
 from otp_gateway.metrics import endpoint
@@ -46,7 +46,9 @@ def create_app(
     limiter = RateLimiter(gateway.address_limits)
     limiter.install(app)
     identify = client_address.identifier(gateway.codes, settings.trusted_proxies)
-    transport = InCookies(gateway.tokens, routes.TOKEN_PATH) if settings.auth_cookies else InBody()
+    transport = (
+        CookieTransport(gateway.tokens, routes.TOKEN_PATH) if settings.auth_cookies else BodyTransport()
+    )
     routes.install(app, gateway, limiter=limiter, identify=identify, transport=transport)
     if settings.admin_password_hash:
         admin.install(app, gateway, settings.admin_password_hash, limiter=limiter, identify=identify)

@@ -9,7 +9,7 @@ from flask import Blueprint, Flask, Response, jsonify
 from otp_gateway.api import body, request_schemas, response_schemas
 from otp_gateway.api.outcomes import REFRESHES, SENDS, VERIFIES
 from otp_gateway.api.rate_limit import RateLimiter
-from otp_gateway.api.token_transport import Delivery
+from otp_gateway.api.token_transport import TokenTransport
 from otp_gateway.gateway import Gateway
 from otp_gateway.model import Caller
 
@@ -18,7 +18,12 @@ TOKEN_PATH = f"{PREFIX}/token"
 
 
 def install(
-    app: Flask, gateway: Gateway, *, limiter: RateLimiter, identify: Callable[[], None], transport: Delivery
+    app: Flask,
+    gateway: Gateway,
+    *,
+    limiter: RateLimiter,
+    identify: Callable[[], None],
+    transport: TokenTransport,
 ) -> None:
     """Serve the API's routes from the app."""
     routes = Blueprint("usr", __name__, url_prefix=PREFIX)

@@ -15,7 +15,7 @@ REFRESH_COOKIE = "__Secure-refresh"
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 
 
-class Delivery(Protocol):
+class TokenTransport(Protocol):
     """Gives tokens to a client and takes them back."""
 
     def guard(self) -> None:
@@ -39,7 +39,7 @@ class Delivery(Protocol):
         ...
 
 
-class InBody:
+class BodyTransport:
     """Tokens as members of the JSON bodies, and as bearer: for apps and single-page apps."""
 
     def __init__(self) -> None:
@@ -63,7 +63,7 @@ class InBody:
         return response
 
 
-class InCookies:
+class CookieTransport:
     """Tokens in cookies that scripts cannot read, for pages of our own origin alone.
 
     A sibling subdomain is the same site, so SameSite does not keep it out: it can post, and it can plant a
