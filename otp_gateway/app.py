@@ -15,7 +15,7 @@ from otp_gateway.gateway import Gateway
 from otp_gateway.metrics import endpoint
 from otp_gateway.metrics.gauges import Gauges
 from otp_gateway.metrics.metrics import Metrics
-from otp_gateway.openapi import document, operations
+from otp_gateway.openapi import document
 from otp_gateway.pages import docs
 from otp_gateway.senders import Sender
 from otp_gateway.settings import Settings
@@ -54,15 +54,8 @@ def create_app(
         admin.install(app, gateway, settings.admin_password_hash, limiter=limiter, identify=identify)
     jwks.install(app, gateway.tokens)
     pages.install(app, settings, api=routes.PREFIX)
-    docs.install(app, document=operations.DOCUMENT)
-    document.install(
-        app,
-        channels=settings.channels,
-        code_length=settings.otp_length,
-        cookies=settings.auth_cookies,
-        cross_origin=bool(settings.cors_origins),
-        metrics_token=bool(settings.metrics_token),
-    )
+    docs.install(app, document=document.PATH)
+    document.install(app, settings, transport.description)
     health.install(app, gateway.service, ProxyEcho(gateway.codes, settings.trusted_proxies))
     endpoint.install(app, metrics, Gauges(settings, gateway.provider_account.last), settings.metrics_token)
     if gateway.reports:

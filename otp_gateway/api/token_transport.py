@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol
 
 from flask import Response, jsonify, request
+from marshmallow import Schema
 
 from otp_gateway.api import bearer, body, request_schemas, response_schemas
 from otp_gateway.errors import CrossOrigin, InvalidToken
@@ -13,10 +16,50 @@ from otp_gateway.tokens import TokenPair, Tokens
 ACCESS_COOKIE = "__Host-access"
 REFRESH_COOKIE = "__Secure-refresh"
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
+# OpenAPI's terms: a security scheme, and the scopes by the names of the schemes that are needed together.
+SecurityScheme = Mapping[str, Any]
+SecurityRequirement = Mapping[str, list[str]]
+BEARER: SecurityScheme = {"type": "http", "scheme": "bearer"}
+ACCESS_BEARER: SecurityScheme = {**BEARER, "bearerFormat": "JWT", "description": "An access token"}
+BOTH_COOKIES: SecurityRequirement = {"access": [], "refresh": []}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransportDescription:
+    """Everything in the OpenAPI document that depends on how tokens travel."""
+
+    # A paragraph about the whole API.
+    about: str = ""
+    # The reply of a login and of a refresh.
+    session_schema: type[Schema]
+    session_text: str
+    # The body with which a client presents its refresh token.
+    token_request: Schema
+    token_request_examples: Mapping[str, Any] = field(default_factory=dict)
+    # The part of an OpenAPI link that puts the refresh token of a reply into the next request.
+    token_link: Mapping[str, Any] = field(default_factory=dict)
+    security_schemes: Mapping[str, SecurityScheme]
+    refresh_security: Sequence[SecurityRequirement] = ()
+    revoke_security: Sequence[SecurityRequirement] = ()
+    user_security: Sequence[SecurityRequirement]
+    # Headers of the replies that set or remove tokens.
+    token_headers: Sequence[str] = ()
+    # Codes of the errors that ``guard`` raises, and the sentences that announce them: for an operation that
+    # always calls ``guard``, and for the user's, which calls it only if the access token is in a cookie.
+    guard_errors: Sequence[str] = ()
+    guard_sentence: str = ""
+    user_guard_sentence: str = ""
+
+
+def _cookie_scheme(token: str, name: str) -> SecurityScheme:
+    about = f"The {token} token; browsers send it by themselves"
+    return {"type": "apiKey", "in": "cookie", "name": name, "description": about}
 
 
 class TokenTransport(Protocol):
     """Gives tokens to a client and takes them back."""
+
+    description: ClassVar[TransportDescription]
 
     def guard(self) -> None:
         """Refuse a request that another site's page may have made. Raises ``CrossOrigin``."""
@@ -27,33 +70,39 @@ class TokenTransport(Protocol):
         ...
 
     def refresh_token(self) -> str:
-        """The presented refresh token, empty where there is none. Raises ``InvalidRequest``."""
+        """The presented refresh token; empty if there is no token. Raises ``InvalidRequest``."""
         ...
 
     def access_token(self) -> str:
-        """The presented access token. Raises ``InvalidToken`` where there is none, and ``CrossOrigin``."""
+        """The presented access token. Raises ``InvalidToken`` if there is no token, and ``CrossOrigin``."""
         ...
 
     def forget(self, response: Response) -> Response:
-        """Take the client's tokens away, as far as they are ours to take."""
+        """Remove the client's tokens, if the transport can."""
         ...
 
 
 class BodyTransport:
     """Tokens as members of the JSON bodies, and as bearer: for apps and single-page apps."""
 
-    def __init__(self) -> None:
-        self._schema = request_schemas.token_request_schema()
+    description: ClassVar = TransportDescription(
+        session_schema=response_schemas.TokenPairSchema,
+        session_text="The session and its tokens",
+        token_request=request_schemas.token_request_schema(),
+        token_link={"requestBody": {"refresh_token": "$response.body#/refresh_token"}},
+        security_schemes={"bearer": ACCESS_BEARER},
+        user_security=[{"bearer": []}],
+    )
 
     def guard(self) -> None:
-        """Nothing here rides on a cookie."""
+        """Accept every request: browsers do not send these tokens by themselves."""
 
     def give(self, pair: TokenPair) -> Response:
         tokens = {"access_token": pair.access_token, "refresh_token": pair.refresh_token}
-        return jsonify(response_schemas.TokenPairSchema().dump(_facts(pair) | tokens))
+        return jsonify(self.description.session_schema().dump(_session(pair) | tokens))
 
     def refresh_token(self) -> str:
-        token: str = body.load(self._schema)["refresh_token"]
+        token: str = body.load(self.description.token_request)["refresh_token"]
         return token
 
     def access_token(self) -> str:
@@ -64,35 +113,60 @@ class BodyTransport:
 
 
 class CookieTransport:
-    """Tokens in cookies that scripts cannot read, for pages of our own origin alone.
+    """Tokens in cookies that scripts cannot read, only for pages of our own origin.
 
-    A sibling subdomain is the same site, so SameSite does not keep it out: it can post, and it can plant a
-    cookie for the whole domain. So posts must come from our own origin. ``__Host-access`` cannot be planted;
-    ``__Secure-refresh`` can, for its path keeps it from being a ``__Host-`` cookie, so one counts only if it
-    is of the same session as the access cookie. That is why the access cookie stays for the session's life,
-    when the token in it has long expired.
+    A sibling subdomain is the same site, so SameSite does not block it: it can post, and it can set a cookie
+    for the whole domain. So posts must come from our own origin. A sibling cannot set ``__Host-access``. It
+    can set ``__Secure-refresh``, which cannot be a ``__Host-`` cookie because it has a path. So a refresh
+    cookie is used only if it is of the same session as the access cookie. For this reason the access cookie
+    has the lifetime of the session, although the token in it expires earlier.
     """
+
+    description: ClassVar = TransportDescription(
+        about="""
+**Tokens** travel in cookies that scripts cannot read. Verify, refresh, revoke and, by cookie, `me` answer
+pages of this origin alone; browsers say where a page is from (`Sec-Fetch-Site`, or `Origin`) by themselves.
+""",
+        session_schema=response_schemas.SessionSchema,
+        session_text="The session; its tokens are in the cookies",
+        # The body has no member. It must be JSON, because a page of another site cannot post JSON
+        # without a preflight.
+        token_request=request_schemas.empty_request_schema(),
+        token_request_examples={"cookies": {"summary": "The token is in the cookie", "value": {}}},
+        security_schemes={
+            "bearer": ACCESS_BEARER,
+            "access": _cookie_scheme("access", ACCESS_COOKIE),
+            "refresh": _cookie_scheme("refresh", REFRESH_COOKIE),
+        },
+        refresh_security=[BOTH_COOKIES],
+        # A revoke without cookies is accepted as well.
+        revoke_security=[BOTH_COOKIES, {}],
+        user_security=[{"bearer": []}, {"access": []}],
+        token_headers=("Set-Cookie",),
+        guard_errors=(CrossOrigin.code,),
+        guard_sentence=" Only pages of this origin are answered.",
+        user_guard_sentence=" With the cookie, only pages of this origin are answered.",
+    )
 
     def __init__(self, tokens: Tokens, refresh_path: str) -> None:
         """``refresh_path``: the only path to which browsers send the refresh cookie."""
         self._tokens = tokens
         self._path = refresh_path
-        self._schema = request_schemas.empty_request_schema()
 
     def guard(self) -> None:
         site = request.headers.get("Sec-Fetch-Site")
         if site is not None:
             same = site == "same-origin"
         else:
-            # A browser too old for Sec-Fetch-Site sends Origin with every post. TLS ends at a proxy, so the
-            # scheme that we see says nothing.
+            # A browser that is too old for Sec-Fetch-Site sends Origin with every post. A proxy terminates
+            # TLS, so the gateway does not see the scheme of the page.
             schemes = ("https", "http") if _is_loopback(request.host) else ("https",)
             same = request.headers.get("Origin") in [f"{scheme}://{request.host}" for scheme in schemes]
         if not same:
             raise CrossOrigin
 
     def give(self, pair: TokenPair) -> Response:
-        response = jsonify(response_schemas.SessionSchema().dump(_facts(pair)))
+        response = jsonify(self.description.session_schema().dump(_session(pair)))
         for name, value, path in (
             (ACCESS_COOKIE, pair.access_token, "/"),
             (REFRESH_COOKIE, pair.refresh_token, self._path),
@@ -101,7 +175,7 @@ class CookieTransport:
         return response
 
     def refresh_token(self) -> str:
-        body.load(self._schema)
+        body.load(self.description.token_request)
         access = request.cookies.get(ACCESS_COOKIE, "")
         candidates = request.cookies.getlist(REFRESH_COOKIE)
         return next((c for c in candidates if self._tokens.of_one_session(access, c)), "")
@@ -121,7 +195,7 @@ class CookieTransport:
         return response
 
 
-def _facts(pair: TokenPair) -> dict[str, Any]:
+def _session(pair: TokenPair) -> dict[str, Any]:
     return {
         "token_type": "Bearer",
         "expires_in": pair.expires_in,

@@ -1,0 +1,77 @@
+"""The operations of load balancers, monitoring and tools."""
+
+from __future__ import annotations
+
+from otp_gateway import errors
+from otp_gateway.api import response_schemas
+from otp_gateway.openapi import problems
+from otp_gateway.openapi.operation import JSON, Operation, json_content
+
+
+def operations(*, metrics_token: bool, document_path: str) -> list[Operation]:
+    """All of them. ``metrics_token``: a scraper needs a token, and may be on another machine."""
+    return [_get_health(), _get_readiness(), _get_metrics(token=metrics_token), _get_openapi(document_path)]
+
+
+def _get_health() -> Operation:
+    return Operation(
+        path="/healthz",
+        id="getHealth",
+        tag="Operations",
+        summary="Whether the process answers",
+        description="Asks nobody else.",
+        content=json_content(response_schemas.HealthySchema),
+        done="It does",
+        headers=("NoStore",),
+    )
+
+
+def _get_readiness() -> Operation:
+    return Operation(
+        path="/readyz",
+        id="getReadiness",
+        tag="Operations",
+        summary="Whether the gateway can do its work",
+        description="Redis answers, and the SMS service is configured.",
+        content=json_content(response_schemas.ReadySchema),
+        done="It can",
+        problems=(errors.StoreUnavailable.code, errors.SmsNotConfigured.code),
+        members={
+            errors.StoreUnavailable.code: {"parts": {"redis": errors.StoreUnavailable.code, "sms": "ok"}},
+            errors.SmsNotConfigured.code: {"parts": {"redis": "ok", "sms": errors.SmsNotConfigured.code}},
+        },
+    )
+
+
+def _get_metrics(*, token: bool) -> Operation:
+    return Operation(
+        path="/metrics",
+        id="getMetrics",
+        tag="Operations",
+        summary="Counters and timings for Prometheus",
+        description="Summed over the workers."
+        if token
+        else "Summed over the workers. Without `METRICS_TOKEN` only this machine itself may ask, and not "
+        "by way of a proxy.",
+        content={
+            kind: {"schema": {"type": "string"}} for kind in ("text/plain", "application/openmetrics-text")
+        },
+        done="The metrics, in the format that `Accept` prefers",
+        headers=("NoStore",),
+        problems=(errors.InvalidToken.code,) if token else (problems.FORBIDDEN,),
+        security=[{"metrics": []}] if token else (),
+    )
+
+
+def _get_openapi(path: str) -> Operation:
+    return Operation(
+        path=path,
+        id="getOpenapi",
+        tag="Operations",
+        summary="This document",
+        description="The interface as this gateway is configured.",
+        content={JSON: {"schema": {"type": "object"}}},
+        done="OpenAPI 3.1",
+        headers=("Revalidate",),
+        conditional=True,
+    )
