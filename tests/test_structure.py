@@ -98,6 +98,9 @@ def test_only_one_module_uses_flasks_g(path: Path) -> None:
 
 @each_module
 def test_no_module_compares_with_the_name_of_an_sms_backend(path: Path) -> None:
+    if path.parent == PACKAGE / "senders" / "kavenegar":
+        # It may find out whether it is the chosen one itself.
+        return
     compared = [
         constant.value
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
