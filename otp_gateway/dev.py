@@ -5,24 +5,23 @@ from __future__ import annotations
 import os
 import secrets
 import signal
-import sys
 from pathlib import Path
 
 from werkzeug.security import generate_password_hash
 
+from otp_gateway.cli import serve
 from otp_gateway.settings import read_variables
 
 
 def main() -> None:
-    """Replace this process by gunicorn, with what development wants where nothing else is set.
+    """Serve as ``otp-gateway serve`` does, with development's values for the settings that are not set.
 
-    Serves on 127.0.0.1 only. Without a Kavenegar key, messages are printed to the terminal; without a hash
-    of its own, the admin panel gets a password made anew, and shows codes.
+    Serves on 127.0.0.1 only. Without a Kavenegar key, messages are printed to the terminal. Without a
+    password hash, the admin panel gets a random password, and shows codes.
     """
     variables = read_variables(os.environ, Path(".env"))
-    # gunicorn itself reads WEB_CONCURRENCY, and takes an empty one for a number.
-    environ = {n: v for n, v in os.environ.items() if v or n != "WEB_CONCURRENCY"}
-    # Whatever .env says, which may be the example as it is: without a key, Kavenegar sends nothing.
+    environ = dict(os.environ)
+    # Also if .env names another backend, as the example does: without a key, Kavenegar sends nothing.
     if not variables.get("KAVENEGAR_API_KEY") and not os.environ.get("SMS_BACKEND"):
         environ["SMS_BACKEND"] = "console"
     password = secrets.token_urlsafe(9)
@@ -39,9 +38,7 @@ def main() -> None:
     # Ctrl-C before gunicorn listens for it would print a traceback of half-done imports.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # No SMS is under way here that a stop should wait for.
-    options = ["--bind", f"127.0.0.1:{port}", "--graceful-timeout", "2"]
-    command = [sys.executable, "-m", "gunicorn", *options, "wsgi:app"]
-    os.execve(sys.executable, command, environ)  # noqa: S606  # our own interpreter, no shell
+    serve.start(("--bind", f"127.0.0.1:{port}", "--graceful-timeout", "2"), environ)
 
 
 if __name__ == "__main__":

@@ -5,17 +5,22 @@ from __future__ import annotations
 import itertools
 import re
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from tests.support.gateway import ROOT
 
-PIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(\[[a-z,]+\])?==[0-9][A-Za-z0-9.]*")
-CODE = sorted(
-    path
-    for path in (ROOT / "otp_gateway").rglob("*")
-    if path.suffix in {".py", ".lua", ".html", ".css", ".js"}
+PIN = re.compile(
+    r"(?P<name>[a-z0-9][a-z0-9-]*)==(?P<version>[0-9][A-Za-z0-9.]*)"
+    r"(?: ; [^;]+?)?(?: --hash=sha256:[0-9a-f]{64})+"
+)
+# tests/test_structure.py has a rule for the Python modules.
+FILES = sorted(
+    path for path in (ROOT / "otp_gateway").rglob("*") if path.suffix in {".lua", ".html", ".css", ".js"}
 )
 
 
@@ -32,7 +37,7 @@ CODE = sorted(
 def test_the_procfile_trusts_one_proxy_unless_told_otherwise(
     tmp_path: Path, given: dict[str, str], seen: str
 ) -> None:
-    stub = tmp_path / "gunicorn"
+    stub = tmp_path / "python"
     stub.write_text('#!/bin/sh\necho "$TRUSTED_PROXIES" "$@"\n')
     stub.chmod(0o755)
     (command,) = re.findall(r"^web: (.+)$", (ROOT / "Procfile").read_text(), re.MULTILINE)
@@ -45,41 +50,81 @@ def test_the_procfile_trusts_one_proxy_unless_told_otherwise(
         check=True,
         timeout=10,
     )
-    assert done.stdout == f"{seen} wsgi:app\n"
+    assert done.stdout == f"{seen} -m otp_gateway serve\n"
 
 
 REQUIREMENTS = ["requirements.txt", "requirements-sentry.txt", "requirements-dev.txt"]
 
 
-def requirements(name: str) -> list[str]:
-    """The lines of a file of requirements, without remarks."""
-    lines = [line.split("#")[0].strip() for line in (ROOT / name).read_text().splitlines()]
-    return [line for line in lines if line]
+def pins(name: str) -> dict[str, str]:
+    """The version of each project in a compiled file. Each requirement must be pinned once, with hashes."""
+    text = (ROOT / name).read_text(encoding="utf-8")
+    # A requirement is one line, which goes on in the next one after a backslash.
+    lines = re.sub(r" *\\\n *", " ", re.sub(r"^ *#.*\n", "", text, flags=re.MULTILINE)).splitlines()
+    found = [PIN.fullmatch(line) for line in lines]
+    assert None not in found
+    versions = {pin["name"]: pin["version"] for pin in found if pin}
+    assert len(versions) == len(lines)
+    return versions
 
 
-def test_every_requirement_is_pinned_once() -> None:
-    pins = [pin for name in REQUIREMENTS for pin in requirements(name) if not pin.startswith("-r ")]
-    assert len(pins) > 50
-    assert [pin for pin in pins if not PIN.fullmatch(pin)] == []
-    names = [re.split(r"[\[=]", pin)[0].lower() for pin in pins]
-    assert len(set(names)) == len(names)
+def declared() -> dict[str, list[Requirement]]:
+    """Our direct dependencies in pyproject.toml, by the file that begins to hold them."""
+    document = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    groups = (
+        document["project"]["dependencies"],
+        document["project"]["optional-dependencies"]["sentry"],
+        document["dependency-groups"]["dev"],
+    )
+    return {name: list(map(Requirement, group)) for name, group in zip(REQUIREMENTS, groups, strict=True)}
 
 
-def test_each_file_of_requirements_begins_with_the_one_that_it_extends() -> None:
-    for extended, name in itertools.pairwise(REQUIREMENTS):
-        assert [line for line in requirements(name) if line.startswith("-r ")] == [f"-r {extended}"]
-    assert not any(line.startswith("-r ") for line in requirements(REQUIREMENTS[0]))
-    # make installs again what any of them changes.
-    [needs] = re.findall(r"^\$\(VENV\)/\.dev: (.+?) \|", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    assert set(needs.split()) == set(REQUIREMENTS)
+@pytest.mark.parametrize("name", REQUIREMENTS)
+def test_every_requirement_is_pinned_once_and_with_hashes(name: str) -> None:
+    assert len(pins(name)) > 30
 
 
-def test_error_monitoring_is_optional() -> None:
-    assert not any("sentry" in line for line in requirements("requirements.txt"))
-    assert any(line.startswith("sentry-sdk==") for line in requirements("requirements-sentry.txt"))
+@pytest.mark.parametrize("name", REQUIREMENTS)
+def test_each_dependency_of_pyproject_is_pinned_within_its_range(name: str) -> None:
+    pinned = pins(name)
+    assert [
+        str(requirement)
+        for requirement in declared()[name]
+        if not requirement.specifier.contains(pinned.get(canonicalize_name(requirement.name), "0"))
+    ] == []
 
 
-@pytest.mark.parametrize("path", CODE, ids=lambda path: str(path.relative_to(ROOT)))
+def test_each_file_of_requirements_holds_the_one_before_it() -> None:
+    for smaller, larger in itertools.pairwise(REQUIREMENTS):
+        assert pins(smaller).items() < pins(larger).items()
+
+
+def test_the_requirements_are_for_every_python_that_we_support() -> None:
+    # redis needs it before Python 3.11.3; Debian 12 has 3.11.2.
+    text = (ROOT / "requirements.txt").read_text(encoding="utf-8")
+    assert re.search(r"^async-timeout==\S+ ; python_full_version < '3\.11\.3' ", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", REQUIREMENTS)
+def test_the_requirements_name_no_registry_and_no_machine(name: str) -> None:
+    text = (ROOT / name).read_text(encoding="utf-8")
+    assert text.startswith(
+        "# This file was autogenerated by uv via the following command:\n#    make update\n"
+    )
+    assert not re.search(r"://|^ *-[^-]|^ *--(?!hash=)|[ =](?:~|/)", text, re.MULTILINE)
+
+
+def test_make_installs_again_what_a_file_of_requirements_changes() -> None:
+    needs = dict(re.findall(r"^\$\(VENV\)/\.(\w+): (\S+) \|", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert needs == {"run": "requirements.txt", "dev": "requirements-dev.txt"}
+
+
+def test_error_reports_are_optional() -> None:
+    assert "sentry-sdk" not in pins("requirements.txt")
+    assert "sentry-sdk" in pins("requirements-sentry.txt")
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_no_file_of_the_package_is_too_long_to_read(path: Path) -> None:
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 400
 

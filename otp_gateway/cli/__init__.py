@@ -1,4 +1,4 @@
-"""``flask otp …``: the operator's commands."""
+"""The operator's commands: ``otp-gateway …`` of the installed package, ``flask otp …`` in a checkout."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from flask import Flask
 from flask.cli import AppGroup
 
 from otp_gateway import log
-from otp_gateway.cli import check, password, phone
+from otp_gateway.cli import check, password, phone, serve
 from otp_gateway.gateway import Gateway
 from otp_gateway.settings import Settings
+from otp_gateway.version import __version__
 
-__all__ = ["application", "install", "is_wanted"]
+__all__ = ["application", "install", "is_wanted", "main"]
 
 
 def install(app: Flask, build: Callable[[], Gateway]) -> None:
     """Add the commands to ``flask``. ``build`` may raise ``SettingsError``."""
     otp = AppGroup("otp", help="Operate the gateway.")
-    for module in (check, phone, password):
-        module.install(otp, build)
+    _add_commands(otp, build)
     app.cli.add_command(otp)
 
 
@@ -34,5 +34,26 @@ def application() -> Flask:
     """The commands alone: they work, each as far as it can, also with settings that the gateway refuses."""
     log.configure("ERROR")
     app = Flask("otp_gateway")
-    install(app, lambda: Gateway.build(Settings.load()))
+    install(app, _from_environment)
     return app
+
+
+def main() -> None:
+    """``otp-gateway``: the commands without ``flask``, and the one that serves."""
+    log.configure("ERROR")
+    group = AppGroup(
+        "otp-gateway", help="Serve and operate the gateway. Settings come from the environment and .env."
+    )
+    click.version_option(__version__)(group)
+    _add_commands(group, _from_environment)
+    serve.install(group)
+    group(prog_name="otp-gateway")
+
+
+def _add_commands(group: AppGroup, build: Callable[[], Gateway]) -> None:
+    for module in (check, phone, password):
+        module.install(group, build)
+
+
+def _from_environment() -> Gateway:
+    return Gateway.build(Settings.load())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from functools import partial
 from typing import Any
 
@@ -11,10 +10,10 @@ import pytest
 from openapi_spec_validator import validate
 
 from otp_gateway.api.request_schemas import BLANKS, CODE_DIGITS
+from otp_gateway.version import __version__
 from tests.openapi.provoke import JWKS, METRICS_TOKEN, OTP, PROVOKE
 from tests.openapi.site import Site
 from tests.sessions.forging import variables_of
-from tests.support.gateway import ROOT
 
 BODY: dict[str, str] = {}
 COOKIES = {"AUTH_COOKIES": "true"}
@@ -49,8 +48,7 @@ def test_the_document_is_sound_and_carries_the_projects_version(variables: dict[
     document = Site(**variables).document.whole
     validate(document)
     assert document["openapi"].startswith("3.1.")
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    assert document["info"]["version"] == project["version"]
+    assert document["info"]["version"] == __version__
 
 
 def test_every_route_of_the_api_is_described_and_no_other() -> None:

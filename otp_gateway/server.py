@@ -1,0 +1,109 @@
+"""The gateway under gunicorn: the configuration, the hooks, and the application that a worker loads."""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+import sys
+import tempfile
+from typing import Any
+
+from flask import Flask
+
+from otp_gateway import log
+from otp_gateway.app import create_app
+from otp_gateway.metrics import multiprocess
+from otp_gateway.settings import Settings, SettingsError
+
+
+def application() -> Flask:
+    """The WSGI application. Invalid settings end the process, with the reason as its last line."""
+    try:
+        return create_app()
+    except SettingsError as error:
+        sys.exit(str(error))
+
+
+def configuration() -> dict[str, Any]:
+    """Make gunicorn's settings from ours. Invalid settings end the process before it opens the port.
+
+    gunicorn.conf.py calls this. gunicorn must not import this module as its configuration ("python:…"):
+    at a reload it runs a file again, but it does not import a module again.
+    """
+    try:
+        settings = Settings.load()
+    except SettingsError as error:
+        sys.exit(str(error))
+
+    def on_starting(server: Any) -> None:
+        """Log the warnings in the master: once, and not once for each worker."""
+        for warning in settings.warnings():
+            server.log.warning(warning)
+        server.log.info("Odds of a guess into one phone within 24 h: at most %s", settings.guess_probability)
+
+    return {
+        # Without an application on gunicorn's command line.
+        "wsgi_app": "otp_gateway.server:application()",
+        "bind": f"0.0.0.0:{settings.port}",
+        "worker_class": "gthread",
+        # The embedded store is in one process.
+        "workers": 1 if settings.embedded else settings.web_concurrency,
+        # Many, because a send holds a thread while the SMS provider is slow.
+        "threads": 32,
+        # A stopping worker finishes the sends that are under way.
+        "graceful_timeout": math.ceil(settings.sms_timeout) + 10,
+        "timeout": 60,
+        "keepalive": 5,
+        "logconfig_dict": log.configuration(settings.log_level),
+        # No control socket in the home directory: no tool of ours uses it, and two gateways would share it.
+        "control_socket_disable": True,
+        "on_starting": on_starting,
+        "when_ready": when_ready,
+        "pre_fork": pre_fork,
+        "post_fork": post_fork,
+        "post_worker_init": post_worker_init,
+        "child_exit": child_exit,
+        "on_exit": on_exit,
+    }
+
+
+# gunicorn passes its Arbiter and its Worker, which have no types.
+
+
+def when_ready(server: Any) -> None:
+    """Make the directory of the workers' metrics, now that the port is ours: the start has succeeded."""
+    directory = os.environ[multiprocess.DIRECTORY] = tempfile.mkdtemp(prefix="otp-gateway-")
+    # With gunicorn's --user, the workers are another user than this process.
+    os.chown(directory, server.cfg.uid, server.cfg.gid)
+
+
+def pre_fork(server: Any, worker: Any) -> None:
+    """Give the new worker a slot among the metrics that no running worker has."""
+    worker.slot = multiprocess.free_slot(other.slot for other in server.WORKERS.values())
+
+
+def post_fork(server: Any, worker: Any) -> None:  # noqa: ARG001  # gunicorn counts the parameters
+    """Count in the worker's own slot."""
+    multiprocess.join(os.environ[multiprocess.DIRECTORY], worker.slot)
+
+
+def post_worker_init(worker: Any) -> None:
+    """Give the metrics the number of threads. Start the work that no request waits for."""
+    # A WSGI module of the operator's own can wrap the app.
+    extensions = getattr(worker.wsgi, "extensions", {})
+    if "metrics" in extensions:
+        extensions["metrics"].tell_threads(worker.cfg.threads)
+    watch = extensions.get("credit_watch")
+    if watch:
+        watch.start()
+
+
+def child_exit(server: Any, worker: Any) -> None:  # noqa: ARG001  # as above
+    """The worker has ended: its gauges no longer count."""
+    multiprocess.leave(os.environ[multiprocess.DIRECTORY], worker.slot)
+
+
+def on_exit(server: Any) -> None:  # noqa: ARG001  # as above
+    """Remove the workers' metrics."""
+    shutil.rmtree(os.environ.get(multiprocess.DIRECTORY, ""), ignore_errors=True)
