@@ -3,13 +3,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format update clean
+.PHONY: help run check test lint format update clean
 
 help: ## Show what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(VENV)/.run ## Serve on http://127.0.0.1:8000, with the embedded store unless REDIS_URL is set
 	@exec $(BIN)/python -m otp_gateway.dev
+
+check: lint ## Check all that needs no server and no browser, within a minute
+	$(BIN)/python -m pytest -q -n 3 --dist worksteal -m "not program"
 
 test: $(VENV)/.dev ## Run every test
 	$(BIN)/python -m pytest -n 3 --dist loadfile

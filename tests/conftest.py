@@ -9,10 +9,16 @@ import pytest
 from otp_gateway.settings import Settings
 from otp_gateway.store import connect
 from otp_gateway.store.client import RedisClient
+from tests.support import needs_program
 from tests.support.kavenegar import KavenegarEmulator
 from tests.support.redis_server import RedisServer
 
 SECRET_KEY = "tests-only-secret-key-of-forty-characters"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that ``make check`` leaves out."""
+    needs_program.mark(items)
 
 
 def make_settings(**variables: object) -> Settings:
