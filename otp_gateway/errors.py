@@ -137,12 +137,15 @@ class TooManyOtpRequests(Refused):
 
 
 class RateLimited(Refused):
-    """The client's IP address has reached a limit for requests."""
+    """A limit for requests is reached. ``limit``: ``ip`` or ``session``."""
 
     code = "rate_limited"
-    meaning = "One of the address's sliding windows is full."
+    meaning = "One of the address's sliding windows is full, or the session was refreshed too often."
     detail = "Too many requests"
-    limit = "ip"
+
+    def __init__(self, retry_after: int, limit: str = "ip") -> None:
+        super().__init__(retry_after)
+        self.limit = limit
 
 
 class InvalidToken(GatewayError):

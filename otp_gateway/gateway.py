@@ -89,7 +89,7 @@ class Gateway:
             ),
             address_limits=AddressLimits(scripts),
             phone_states=PhoneStateStore(redis, codes, settings.policy),
-            operator_actions=OperatorActions(redis),
+            operator_actions=OperatorActions(redis, scripts),
             usage=UsageStore(redis),
             provider_account=ProviderAccountStore(redis, reports.account if reports else None),
             admin_sessions=AdminSessions(redis),

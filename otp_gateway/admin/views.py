@@ -217,7 +217,6 @@ class Views:
         return page(
             "phone.html",
             state=state,
-            locked=self._states.locked_clients(state.pid),
             reveal=self._reveal,
             askable=self._reports is not None,
             **more,

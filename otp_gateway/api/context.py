@@ -37,8 +37,8 @@ class RequestContext:
 
     @property
     def client(self) -> str:
-        """The network that a limit counts as one client: an IPv4 address or a /64."""
-        return self.networks[-1]
+        """The network that failure budgets and the log count as one client: an IPv4 address or a /48."""
+        return self.networks[0]
 
     @property
     def elapsed(self) -> float:

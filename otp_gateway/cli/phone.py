@@ -74,11 +74,7 @@ def _install_status(otp: AppGroup, build: Callable[[], Gateway]) -> None:
             state = gateway.phone_states.phone(gateway.codes.pid(phone))
         except StoreUnavailable as error:
             raise _store_trouble(error) from None
-        locked = None
-        # A user that may not SCAN is told the rest.
-        with suppress(StoreUnavailable):
-            locked = gateway.phone_states.locked_clients(state.pid)
-        for line in _describe(gateway, phone, state, locked):
+        for line in _describe(gateway, phone, state):
             click.echo(line)
 
 
@@ -120,7 +116,7 @@ def _demand_shared_store(gateway: Gateway) -> None:
         )
 
 
-def _describe(gateway: Gateway, phone: PhoneNumber, state: PhoneState, locked: int | None) -> list[str]:
+def _describe(gateway: Gateway, phone: PhoneNumber, state: PhoneState) -> list[str]:
     policy = gateway.settings.policy
     left = f", for {state.code_left:.0f} s more" if state.code_left else ""
     lines = [
@@ -128,7 +124,7 @@ def _describe(gateway: Gateway, phone: PhoneNumber, state: PhoneState, locked: i
         f"  wrong tries      {state.tries} of {policy.max_attempts}",
         f"  failures, 24 h   {state.failures} of {policy.max_failures_per_phone}"
         + (f", for {state.failures_left / 3600:.1f} h more" if state.failures else "")
-        + ("" if locked is None else f"; networks locked out: {locked}"),
+        + f"; networks locked out: {state.locked_clients}",
         f"  live sessions    {state.sessions}",
     ]
     lines += [

@@ -36,7 +36,7 @@ class CodeStore:
         send_id = random_id()
         reply = self._scripts.run(
             "issue",
-            [name.code, name.attempts, name.sends, name.failures, name.failures_of(caller.client)],
+            [name.code, name.tries, name.sends],
             [
                 deadline(caller.clock),
                 send_id,
@@ -49,6 +49,8 @@ class CodeStore:
                 policy.max_failures_per_client,
                 policy.max_failures_per_phone,
                 self._horizon,
+                1000 * policy.failure_period,
+                caller.client,
                 *flat(policy.windows),
             ],
             CALL_TIMEOUT,
@@ -69,11 +71,11 @@ class CodeStore:
         """Take a send back that definitely sent nothing: Redis is then as it was before it."""
         # A lost attempt of the send that ran after the withdrawal would charge it again.
         wait_until(issued.settled_at)
-        name = self._keys(phone)
+        name, policy = self._keys(phone), self._policy
         tag, *_ = self._scripts.run(
             "withdraw",
-            [name.code, name.attempts, name.sends],
-            [deadline(caller.clock), issued.send_id, self._horizon, REPLAY_MS],
+            [name.code, name.tries, name.sends],
+            [deadline(caller.clock), issued.send_id, max(self._horizon, 1000 * policy.failure_period)],
             CALL_TIMEOUT,
         )
         if tag != "withdrawn":
@@ -91,15 +93,15 @@ class CodeStore:
             "verify",
             [
                 name.code,
-                name.attempts,
-                name.failures,
-                name.failures_of(caller.client),
+                name.tries,
+                name.sends,
+                name.call(call_id),
                 name.session(session),
                 name.sessions,
             ],
             [
                 deadline(caller.clock),
-                call_id,
+                caller.client,
                 self._codes.digest(phone, code),
                 1000 * policy.lifetime,
                 policy.max_attempts,

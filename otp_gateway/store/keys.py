@@ -27,23 +27,18 @@ class PhoneKeys:
         return f"otp:{{{self.pid}}}:code"
 
     @property
-    def attempts(self) -> str:
-        """Hash: wrong tries, and the answers that a repeated request gets again."""
-        return f"otp:{{{self.pid}}}:attempts"
+    def tries(self) -> str:
+        """Hash: the wrong tries, and the failure budgets of the phone and of its clients."""
+        return f"otp:{{{self.pid}}}:tries"
+
+    def call(self, call_id: str) -> str:
+        """String: the answer to one call, for a repeated attempt of it."""
+        return f"otp:{{{self.pid}}}:call:{call_id}"
 
     @property
     def sends(self) -> str:
         """List: the log of sends from which every window of the phone is computed."""
         return f"otp:{{{self.pid}}}:sends"
-
-    @property
-    def failures(self) -> str:
-        """Integer: failed verifies of the phone in its current period."""
-        return f"otp:{{{self.pid}}}:failures"
-
-    def failures_of(self, client: str) -> str:
-        """Integer: failed verifies of the phone from one client's network."""
-        return f"{self.failures}:{client}"
 
     def session(self, session_id: str) -> str:
         """Hash: the session's current refresh token id, its login time and channel."""
@@ -55,12 +50,12 @@ class PhoneKeys:
         return f"otp:{{{self.pid}}}:sessions"
 
     def undo(self, undo_id: str) -> str:
-        """Hash: what an operator's action has removed, for five minutes."""
+        """Hash: the code or the tries that an operator's action has set aside, for five minutes."""
         return f"otp:{{{self.pid}}}:undo:{undo_id}"
 
 
 def address(network: str, endpoint: str, subnet: str | None = None) -> str:
-    """Sorted set: recent requests of a network (or of one subnet in it) to an endpoint."""
+    """Sorted set: recent requests of a network (or of one subnet in it) to an endpoint, or their counts."""
     name = f"ip:{{{network}}}:{endpoint}"
     return f"{name}:{subnet}" if subnet else name
 

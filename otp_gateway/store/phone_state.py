@@ -16,8 +16,6 @@ from otp_gateway.store.scripts import available
 # Phones that a page should have at least, and seconds that the search for them may take.
 PAGE = 25
 PAGE_SECONDS = 1.0
-# Seconds that a look through all keys may take if a page waits for one number of it.
-LOOK_SECONDS = 1.0
 
 State = Literal["active", "exhausted", "locked", "verified", "idle"]
 
@@ -33,7 +31,10 @@ class Send:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class PhoneState:
-    """All that is known of a phone now. Times left are in seconds."""
+    """All that is known of a phone now. Times left are in seconds.
+
+    ``locked_clients``: client networks that have used up their failure budget for this phone.
+    """
 
     pid: str
     masked: str | None
@@ -45,6 +46,7 @@ class PhoneState:
     in_windows: tuple[int, ...]
     failures: int
     failures_left: float
+    locked_clients: int
     sessions: int
 
     @property
@@ -94,18 +96,6 @@ class PhoneStateStore:
             return None
         return self._codes.derive_for(state.pid, state.nonce)
 
-    def locked_clients(self, pid: str) -> int | None:
-        """Client networks that have used up their failure budget for this phone.
-
-        It looks through all keys; None if those are too many for a second.
-        """
-        with available():
-            names = scan.all_names(self._redis, f"{PhoneKeys(pid).failures}:*", LOOK_SECONDS)
-            if names is None:
-                return None
-            used = [int(self._redis.get(name) or 0) for name in names]
-            return sum(count >= self._policy.max_failures_per_client for count in used)
-
     def _states(self, pids: Sequence[str]) -> list[PhoneState]:
         seconds, micros = self._redis.time()
         now = int(seconds) * 1000 + int(micros) // 1000
@@ -114,29 +104,24 @@ class PhoneStateStore:
             names = PhoneKeys(pid)
             pipeline.hmget(names.code, "phone", "nonce", "verified")
             pipeline.pttl(names.code)
-            pipeline.hmget(names.attempts, "tries", "tries_end")
+            pipeline.hgetall(names.tries)
             pipeline.lrange(names.sends, 0, -1)
-            pipeline.get(names.failures)
-            pipeline.pttl(names.failures)
             # Sessions that have expired leave the set only at the next login.
             pipeline.zcount(names.sessions, f"({now - 1000 * self._policy.session_lifetime}", "+inf")
         replies = pipeline.execute()
-        return [self._state(pid, replies[7 * i : 7 * i + 7], now / 1000) for i, pid in enumerate(pids)]
+        return [self._state(pid, replies[5 * i : 5 * i + 5], now / 1000) for i, pid in enumerate(pids)]
 
     def _state(self, pid: str, reply: Sequence[Any], now: float) -> PhoneState:
-        (
-            (masked, nonce, verified),
-            code_left,
-            (tries, tries_end),
-            entries,
-            failures,
-            failures_left,
-            sessions,
-        ) = reply
-        sends = tuple(_send(entry.decode()) for entry in entries)
-        # The hash may outlive the tries because of the answers in it.
-        used = int(tries or 0) if int(tries_end or 0) > 1000 * now else 0
-        failed = int(failures or 0)
+        (masked, nonce, verified), code_left, kept, entries, sessions = reply
+        # Sends that no longer count may be in the list, for verify.lua.
+        horizon = max(self._policy.failure_period, *(w.seconds for w in self._policy.windows))
+        sends = tuple(send for send in map(_send, entries) if send.at > now - horizon)
+        # The hash may outlive the tries because of the budgets in it.
+        used = int(kept.get(b"tries", 0)) if int(kept.get(b"tries_end", 0)) > 1000 * now else 0
+        failed, failures_end = _budget(kept.get(b"failures"), now)
+        by_client = [
+            _budget(value, now)[0] for field, value in kept.items() if field.startswith(b"failures:")
+        ]
         state: State = "idle"
         if failed >= self._policy.max_failures_per_phone:
             state = "locked"
@@ -154,11 +139,20 @@ class PhoneStateStore:
             sends=sends,
             in_windows=tuple(sum(s.at > now - w.seconds for s in sends) for w in self._policy.windows),
             failures=failed,
-            failures_left=max(0, failures_left) / 1000,
+            failures_left=max(0.0, failures_end - now),
+            locked_clients=sum(count >= self._policy.max_failures_per_client for count in by_client),
             sessions=int(sessions),
         )
 
 
-def _send(entry: str) -> Send:
-    at, send_id, _, channel = entry.split(":")
+def _send(entry: bytes) -> Send:
+    at, send_id, _, channel = entry.decode().split(":")
     return Send(int(at) / 1000, send_id, "call" if channel == "call" else "sms")
+
+
+def _budget(value: bytes | None, now: float) -> tuple[int, float]:
+    """Count and expiry, in seconds since 1970, of a failure budget; a budget that has expired is 0."""
+    if value is None:
+        return 0, now
+    count, ends = map(int, value.split(b":"))
+    return (count, ends / 1000) if ends / 1000 > now else (0, now)

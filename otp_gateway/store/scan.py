@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 import time
 from collections.abc import Callable
@@ -23,21 +22,6 @@ def primaries(redis: RedisClient) -> list[Any]:
 def on(node: Any) -> dict[str, Any]:
     """The keyword arguments that send a command to this primary."""
     return {} if node is None else {"target_nodes": node}
-
-
-def all_names(redis: RedisClient, pattern: str, seconds: float = math.inf) -> set[str] | None:
-    """All keys of the pattern, of which only ``*`` is special; None if ``seconds`` were not enough."""
-    escaped = re.sub(r"([\[\]?\\])", r"\\\1", pattern)
-    ends = time.monotonic() + seconds
-    found: set[str] = set()
-    for node in primaries(redis):
-        position = -1
-        while position:
-            if time.monotonic() > ends:
-                return None
-            position, names = _step(redis, node, max(0, position), escaped, LONGEST_COUNT)
-            found.update(name.decode() for name in names)
-    return found
 
 
 def page(

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from otp_gateway.codes import Codes, key_id_of, random_id
-from otp_gateway.errors import InvalidToken, StoreUnavailable
+from otp_gateway.errors import InvalidToken, RateLimited, StoreUnavailable
 from otp_gateway.model import Caller, PhoneNumber, Session
 from otp_gateway.store import keys
 from otp_gateway.store.scripts import CALL_TIMEOUT, LATE, Scripts, deadline
 
 # Milliseconds after its use in which a spent refresh token gets its successors again.
 GRACE_MS = 10_000
+# Used tokens of a session that are remembered for so long: they bound its size in Redis.
+REMEMBERED = 8
 
 
 class SessionStore:
@@ -30,7 +32,7 @@ class SessionStore:
         """Spend a refresh token; the session with its next token ids.
 
         A token spent less than 10 s ago gives the same ids again; one spent earlier ends the session. Raises
-        ``InvalidToken`` where the session is over.
+        ``InvalidToken`` if the session is over, ``RateLimited`` for a ninth refresh within 10 s.
         """
         names = self._keys(phone, session_id)
         if names is None:
@@ -38,7 +40,7 @@ class SessionStore:
         tag, *rest = self._scripts.run(
             "rotate",
             [names.session(session_id), names.sessions],
-            [deadline(caller.clock), session_id, refresh_id, random_id(), random_id(), GRACE_MS],
+            [deadline(caller.clock), session_id, refresh_id, random_id(), random_id(), GRACE_MS, REMEMBERED],
             CALL_TIMEOUT,
         )
         match tag, rest:
@@ -51,6 +53,8 @@ class SessionStore:
                     issued_at=issued // 1000,
                     channel="call" if call else "sms",
                 )
+            case "busy", [wait]:
+                raise RateLimited(wait, "session")
             case (("ended" | "unknown"), _):
                 raise InvalidToken
             case _:

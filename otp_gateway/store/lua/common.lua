@@ -6,29 +6,64 @@ local function now_ms()
   return time[1] * 1000 + math.floor(time[2] / 1000)
 end
 
--- Ms until a key is gone. Redis removes it only when its last millisecond has passed.
-local function ms_left(key)
-  return math.max(1, redis.call('PTTL', key) + 1)
+-- The wrong tries and the failure budgets of a phone, from the hash otp:{pid}:tries. Its fields:
+--   tries, tries_end         wrong tries of the present code, and when they expire
+--   failures                 'count:expiry' of the phone's failed verifies within a budget period
+--   failures:<client>        the same for one client
+--   unsent, unsent:<client>  the same, counted while the phone had no send within a period: such guesses are
+--                            worthless, so they are in no budget, and they expire together with the tries
+-- Tries expire one code's lifetime after the first of them. If the hash expires earlier than that (an operator
+-- has shortened it), the tries expire with it.
+local function read_tries(key, now)
+  local all = { used = 0, ends = 0, counts = {}, expired = {} }
+  local fields = redis.call('HGETALL', key)
+  local kept = {}
+  for i = 1, #fields, 2 do
+    kept[fields[i]] = fields[i + 1]
+  end
+  all.used = tonumber(kept['tries'] or 0)
+  if all.used > 0 then
+    all.ends = tonumber(kept['tries_end'])
+    local hash_ends = now + redis.call('PTTL', key)
+    -- A difference of one millisecond is only rounding.
+    if hash_ends < all.ends - 1 then
+      all.ends = hash_ends
+    end
+    if all.ends <= now then
+      all.used = 0
+    end
+  end
+  for field, value in pairs(kept) do
+    local count, ends = string.match(value, '^(%d+):(%d+)$')
+    if count then
+      local worthless = string.sub(field, 1, 6) == 'unsent'
+      if tonumber(ends) <= now or (worthless and all.used == 0) then
+        all.expired[#all.expired + 1] = field
+      else
+        all.counts[field] = { count = tonumber(count), ends = tonumber(ends) }
+      end
+    end
+  end
+  return all
 end
 
--- The wrong tries of a phone, and when they expire (0 without tries), from the hash otp:{pid}:attempts.
--- Tries expire one code's lifetime after the first of them. The hash may outlive them because of the answers
--- in it. If the hash expires earlier than that (an operator has shortened it), the tries expire with it.
-local function read_tries(key, now)
-  local kept = redis.call('HMGET', key, 'tries', 'tries_end')
-  local used = tonumber(kept[1] or 0)
-  if used == 0 then
-    return 0, 0
+-- Whether the phone had a send within a budget period, by the last entry of the list otp:{pid}:sends.
+local function was_sent(key, now, period)
+  local at = string.match(redis.call('LINDEX', key, -1) or '', '^(%d+)')
+  return at ~= nil and tonumber(at) > now - period
+end
+
+-- Failures in the budget of the phone (suffix '') or of one client (suffix ':<client>'), and ms until it is free.
+local function read_budget(all, suffix, sent, now)
+  local total, wait = 0, 0
+  for _, name in ipairs(sent and { 'failures' } or { 'failures', 'unsent' }) do
+    local one = all.counts[name .. suffix]
+    if one then
+      total = total + one.count
+      -- A millisecond more: the budget is free only when its last one has passed.
+      wait = math.max(wait, one.ends - now + 1)
+    end
   end
-  local expires = tonumber(kept[2])
-  local hash_expires = now + redis.call('PTTL', key)
-  -- A difference of one millisecond is only rounding.
-  if hash_expires < expires - 1 then
-    expires = hash_expires
-  end
-  if expires <= now then
-    used = 0
-  end
-  return used, expires
+  return total, wait
 end
 

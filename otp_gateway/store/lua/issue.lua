@@ -1,24 +1,24 @@
 -- issue.lua: charge one send to a phone, and settle which code it carries.
 --
--- KEYS   1  otp:{pid}:code                 hash, TTL the code's life
---        2  otp:{pid}:attempts             hash, TTL as verify.lua set it; its tries are cleared by a new code
---        3  otp:{pid}:sends                list of 'time:request:nonce:channel', TTL horizon
---        4  otp:{pid}:failures             integer, only read
---        5  otp:{pid}:failures:<client>    integer, only read
+-- KEYS   1  otp:{pid}:code    hash, TTL the code's lifetime
+--        2  otp:{pid}:tries   hash, TTL as verify.lua set it; its tries are cleared by a new code
+--        3  otp:{pid}:sends   list of 'time:send id:nonce:channel', TTL the horizon or the period, the longer one
 -- ARGV   1  deadline in ms of Redis's time
---        2  request id
+--        2  send id
 --        3  proposed nonce
 --        4  digest of the proposed code
 --        5  masked phone
 --        6  channel
---        7  a code's life, ms
+--        7  a code's lifetime, ms
 --        8  tries of a code
 --        9  failure budget of a client
 --       10  failure budget of the phone
---       11  horizon: how long a send is remembered, ms; no window and no code lives longer
---       12… per window: limit, window in ms
+--       11  horizon: how long a send counts, ms; no window and no code is longer
+--       12  period of the budgets, ms: for so long the last send is remembered even if it no longer counts
+--       13  the client
+--       14… per window: limit, window in ms
 -- REPLY  {'issued', ms of life left, ms until the next send fits, nonce}
---        {'locked', ms to wait, limit}   a failure budget is spent; limit: phone_failures or client_failures
+--        {'locked', ms to wait, limit}   a failure budget is used up; limit: phone_failures or client_failures
 --        {'limited', ms to wait}   a window is full
 --        {'late'}   the deadline has come: nothing was done
 --
@@ -31,7 +31,8 @@
 
 local now = now_ms()
 local request, nonce, channel = ARGV[2], ARGV[3], ARGV[6]
-local life, tries, horizon = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[11])
+local life, tries = tonumber(ARGV[7]), tonumber(ARGV[8])
+local horizon, period = tonumber(ARGV[11]), tonumber(ARGV[12])
 
 local sends = redis.call('LRANGE', KEYS[3], 0, -1)
 local times, mine = {}, nil
@@ -45,7 +46,7 @@ end
 
 local function wait()
   local longest = 0
-  for i = 12, #ARGV, 2 do
+  for i = 14, #ARGV, 2 do
     local limit, span = tonumber(ARGV[i]), tonumber(ARGV[i + 1])
     local nth = times[#times - limit + 1]
     if nth and nth + span - now > longest then
@@ -53,13 +54,6 @@ local function wait()
     end
   end
   return longest
-end
-
-local function spent(key, budget)
-  if tonumber(redis.call('GET', key) or 0) >= budget then
-    return ms_left(key)
-  end
-  return 0
 end
 
 local live = redis.call('HMGET', KEYS[1], 'nonce', 'digest', 'channel', 'replaced', 'verified')
@@ -76,25 +70,32 @@ if now >= tonumber(ARGV[1]) then
   return { 'late' }
 end
 
-local by_phone, by_client = spent(KEYS[4], tonumber(ARGV[10])), spent(KEYS[5], tonumber(ARGV[9]))
+local state = read_tries(KEYS[2], now)
+local used, tries_end = state.used, state.ends
+local sent = was_sent(KEYS[3], now, period)
+local by_phone, phone_wait = read_budget(state, '', sent, now)
+local by_client, client_wait = read_budget(state, ':' .. ARGV[13], sent, now)
 local limited = wait()
-if by_phone > 0 or by_client > 0 then
-  return { 'locked', math.max(by_phone, by_client, limited), by_phone > 0 and 'phone_failures' or 'client_failures' }
+if by_phone >= tonumber(ARGV[10]) then
+  return { 'locked', math.max(phone_wait, client_wait, limited), 'phone_failures' }
+end
+if by_client >= tonumber(ARGV[9]) then
+  return { 'locked', math.max(client_wait, limited), 'client_failures' }
 end
 if limited > 0 then
   return { 'limited', limited }
 end
 
-local used, tries_end = read_tries(KEYS[2], now)
 local repeated = live[1] and left * 2 >= life and used < tries and string.sub(live[1], 1, 1) == string.sub(nonce, 1, 1)
 if repeated then
   nonce = live[1]
 end
 
 redis.call('RPUSH', KEYS[3], string.format('%.0f:%s:%s:%s', now, request, nonce, channel))
-redis.call('PEXPIRE', KEYS[3], horizon)
+redis.call('PEXPIRE', KEYS[3], math.max(horizon, period))
 times[#times + 1] = now
-while times[1] <= now - horizon do
+-- One send that no longer counts stays: withdraw.lua must leave the phone as it was, with its last send.
+while times[2] and times[2] <= now - horizon do
   redis.call('LPOP', KEYS[3])
   table.remove(times, 1)
 end

@@ -7,10 +7,12 @@
 --        3  id of the presented refresh token
 --        4  id of the next refresh token
 --        5  id of the next access token
---        6  grace: for how long a spent token gets its successors again, ms
+--        6  grace: for how long a used token gets its successors again, ms
+--        7  how many used tokens of a session are remembered
 -- REPLY  {'rotated', issued at in ms, login in ms, 1 after a call or 0, refresh token id, access token id}
 --        {'ended'}     the token was spent before the grace: somebody has a copy, so the session is over now
 --        {'unknown'}   there is no such session
+--        {'busy', ms to wait}   as many refreshes within the grace as are remembered: nothing was done
 --        {'late'}      the deadline has come: nothing was done
 --
 -- A spent token is remembered as 's:<id>' with the time and its successors: a client that lost the reply, a
@@ -43,12 +45,22 @@ if not alive or session[1] ~= presented then
   return { 'unknown' }
 end
 
-redis.call('HSET', KEYS[1], 'refresh', ARGV[4], 's:' .. presented, string.format('%.0f:%s:%s', now, ARGV[4], ARGV[5]))
 local fields = redis.call('HGETALL', KEYS[1])
+local remembered, oldest, expired = 0, now, {}
 for i = 1, #fields, 2 do
-  local used = string.match(fields[i + 1], '^(%d+):')
-  if used and now - tonumber(used) >= grace then
-    redis.call('HDEL', KEYS[1], fields[i])
+  local used = tonumber(string.match(fields[i + 1], '^(%d+):') or '')
+  if used and now - used >= grace then
+    expired[#expired + 1] = fields[i]
+  elseif used then
+    remembered = remembered + 1
+    oldest = math.min(oldest, used)
   end
+end
+if remembered >= tonumber(ARGV[7]) then
+  return { 'busy', oldest + grace - now }
+end
+redis.call('HSET', KEYS[1], 'refresh', ARGV[4], 's:' .. presented, string.format('%.0f:%s:%s', now, ARGV[4], ARGV[5]))
+if #expired > 0 then
+  redis.call('HDEL', KEYS[1], unpack(expired))
 end
 return { 'rotated', now, login, call, ARGV[4], ARGV[5] }

@@ -1,12 +1,11 @@
--- withdraw.lua: take back one send that surely sent nothing, so that Redis is as it was before.
+-- withdraw.lua: take back one send that definitely sent nothing, so that Redis is as it was before.
 --
 -- KEYS   1  otp:{pid}:code       hash, TTL the end of the code that stands in it
---        2  otp:{pid}:attempts   hash, TTL the end that the tries had before the send, or ARGV 4
+--        2  otp:{pid}:tries      hash, TTL at least the expiry that the tries had before the send
 --        3  otp:{pid}:sends      list, TTL counted from the last send left in it
 -- ARGV   1  deadline in ms of Redis's time
---        2  request id of the send
---        3  horizon: how long a send is remembered, ms
---        4  how long an answer is kept for a repeated request, ms
+--        2  send id
+--        3  how long the last send is remembered, ms
 -- REPLY  {'withdrawn'}   also when an earlier attempt of this call has done it
 --        {'late'}        the deadline has come: nothing was done
 --
@@ -82,12 +81,9 @@ elseif channel == 'used' and tonumber(ends) > now then
   redis.call('PEXPIREAT', KEYS[1], ends)
 end
 if tonumber(tries) > 0 and tonumber(tries_end) > now then
-  -- Answers kept for repeated requests may stand beside the tries, and must not go with them.
-  local answers = redis.call('HLEN', KEYS[2])
+  -- The hash may hold budgets, which expire later than the tries.
+  local hash_ends = now + math.max(0, redis.call('PTTL', KEYS[2]))
   redis.call('HSET', KEYS[2], 'tries', tries, 'tries_end', tries_end)
-  if answers > 0 then
-    tries_end = string.format('%.0f', math.max(tonumber(tries_end), now + tonumber(ARGV[4])))
-  end
-  redis.call('PEXPIREAT', KEYS[2], tries_end)
+  redis.call('PEXPIREAT', KEYS[2], string.format('%.0f', math.max(tonumber(tries_end), hash_ends)))
 end
 return { 'withdrawn' }
