@@ -84,6 +84,8 @@ def test_a_client_that_is_locked_out_is_told_to_wait_for_the_window_as_well(
     redis_client: RedisClient,
 ) -> None:
     bench = Bench(redis_client, windows=(Window(1, 120),), max_failures_per_client=1)
+    bench.issue("work")
+    bench.advance(121)
     bench.fail()
     bench.advance(DAY - 10)
     bench.issue("work")

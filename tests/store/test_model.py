@@ -66,6 +66,9 @@ class Failure:
     forgiven: bool = False
 
 
+Group = tuple[list[Failure], list[Failure], int]
+
+
 @dataclass
 class Phone:
     """All that happened to one phone."""
@@ -75,6 +78,10 @@ class Phone:
     # Wrong guesses since the last new code or login.
     wrong: list[float] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
+    # Guesses while no send was younger than a day: they are forgotten together with the tries.
+    worthless: list[Failure] = field(default_factory=list)
+    # When a guess was compared with an active code.
+    compared: list[float] = field(default_factory=list)
     known: dict[str, Code] = field(default_factory=dict)
     in_flight: list[Send] = field(default_factory=list)
     sessions: list[str] = field(default_factory=list)
@@ -85,21 +92,28 @@ class Phone:
     def tries_used(self, now: float) -> int:
         return len(self.wrong) if self.wrong and now < self.wrong[0] + LIFE else 0
 
-    def budget_wait(self, now: float, client: str) -> float:
-        """Seconds until neither the client's budget nor the phone's is spent."""
+    def was_sent(self, now: float) -> bool:
+        return any(send.at > now - DAY for send in self.sends)
+
+    def groups(self, now: float, client: str) -> list[Group]:
+        """For the phone and for the client: failures that count, worthless ones that count, the budget."""
+        worthless = [] if self.was_sent(now) or not self.tries_used(now) else self.worthless
         own = [f for f in self.failures if f.client == client and not f.forgiven]
+        return [
+            (_current_period(self.failures, now), worthless, PER_PHONE),
+            (_current_period(own, now), [f for f in worthless if f.client == client], PER_CLIENT),
+        ]
+
+    def budget_wait(self, now: float, client: str) -> float:
+        """Seconds until neither the client's budget nor the phone's is used up."""
         waits = [0.0]
-        for failures, budget in ((self.failures, PER_PHONE), (own, PER_CLIENT)):
-            period = _current_period(failures, now)
-            if len(period) >= budget:
-                waits.append(period[0].at + DAY - now)
+        for failures, worthless, budget in self.groups(now, client):
+            if len(failures) + len(worthless) >= budget:
+                waits += [each[0].at + DAY - now for each in (failures, worthless) if each]
         return max(waits)
 
     def budget_left(self, now: float, client: str) -> int:
-        own = [f for f in self.failures if f.client == client and not f.forgiven]
-        return min(
-            PER_PHONE - len(_current_period(self.failures, now)), PER_CLIENT - len(_current_period(own, now))
-        )
+        return min(budget - len(one) - len(other) for one, other, budget in self.groups(now, client))
 
     def window_wait(self, now: float) -> float:
         """Seconds until one more send fits in every window."""
@@ -231,11 +245,20 @@ class Story(RuleBasedStateMachine):
         wait = told.budget_wait(now, client)
         if used >= TRIES:
             wait = max(wait, told.wrong[0] + LIFE - now)
+        # The rules of the first release, without the guesses that could not be right.
+        matters = [f for f in told.failures if f.client == client and not f.forgiven]
+        was_free = len(_current_period(told.failures, now)) < PER_PHONE
+        was_free &= len(_current_period(matters, now)) < PER_CLIENT
         outcome: Session | GatewayError
         try:
             outcome = self.bench.verify(code, client, phone=phone)
         except GatewayError as error:
             outcome = error
+        if told.live(now) and not isinstance(outcome, TooManyAttempts):
+            assert was_free
+            told.compared.append(now)
+            # The budget's period is fixed, so any 24 h may touch two of them.
+            assert sum(at > now - DAY for at in told.compared) <= 2 * PER_PHONE + len(told.sessions)
         if wait:
             assert isinstance(outcome, TooManyAttempts)
             self.about(outcome.retry_after, wait)
@@ -243,14 +266,16 @@ class Story(RuleBasedStateMachine):
             assert isinstance(outcome, Session)
             assert told.code
             assert outcome.channel == [s.channel for s in told.sends if s.code is told.code][-1]
-            told.code, told.wrong = None, []
+            told.code, told.wrong, told.worthless = None, [], []
             told.sessions.append(outcome.id)
             for failure in told.failures:
                 failure.forgiven |= failure.client == client
         else:
             assert isinstance(outcome, InvalidCode)
+            if not used:
+                told.worthless = []
             told.wrong = [*told.wrong, now] if used else [now]
-            told.failures.append(Failure(now, client))
+            (told.failures if told.was_sent(now) else told.worthless).append(Failure(now, client))
             left = min(TRIES - len(told.wrong), told.budget_left(now, client))
             assert outcome.attempts_remaining == left
 

