@@ -63,5 +63,6 @@ def create_app(
         app.extensions["credit_watch"] = CreditWatch(
             gateway.provider_account, settings.kavenegar_min_credit, report
         )
+    app.extensions["send_slots"] = gateway.slots
     cli.install(app, lambda: gateway)
     return app

@@ -13,6 +13,7 @@
     ├── CrossOrigin                cross_origin
     ├── StoreUnavailable           store_unavailable
     ├── SmsNotConfigured           sms_not_configured
+    ├── SmsBusy                    sms_busy
     └── SendFailed                 · the provider did not confirm the message
         ├── SmsFailed              sms_failed
         └── SmsUnconfirmed         sms_unconfirmed
@@ -187,6 +188,14 @@ class SmsNotConfigured(GatewayError):
     code = "sms_not_configured"
     meaning = "No provider key is configured."
     detail = "SMS service is not configured"
+
+
+class SmsBusy(GatewayError):
+    """As many sends as a worker may have in progress wait for the provider. Nothing is charged."""
+
+    code = "sms_busy"
+    meaning = "Too many sends are already waiting for the SMS provider; nothing was charged."
+    detail = "The SMS service is busy"
 
 
 class SendFailed(GatewayError):

@@ -11,7 +11,9 @@ from otp_gateway.log import get_logger
 from otp_gateway.observer import UNOBSERVED, Observer
 from otp_gateway.phones import PhoneParser
 from otp_gateway.senders import Sender, sender_for
+from otp_gateway.senders.breaker import Breaker
 from otp_gateway.senders.kavenegar.reports import KavenegarReports
+from otp_gateway.senders.slots import SendSlots
 from otp_gateway.service import OtpService
 from otp_gateway.settings import Settings
 from otp_gateway.store import connect
@@ -39,6 +41,7 @@ class Gateway:
     phones: PhoneParser
     tokens: Tokens
     sender: Sender
+    slots: SendSlots
     reports: KavenegarReports | None
     service: OtpService
     address_limits: AddressLimits
@@ -69,6 +72,7 @@ class Gateway:
         sender = sender or sender_for(settings, observer)
         scripts = Scripts(redis, observer)
         tokens = Tokens.from_settings(settings)
+        slots = SendSlots(settings.threads)
         reports = KavenegarReports.from_settings(settings, observer)
         return cls(
             settings=settings,
@@ -78,12 +82,15 @@ class Gateway:
             phones=PhoneParser(settings.otp_regions),
             tokens=tokens,
             sender=sender,
+            slots=slots,
             reports=reports,
             service=OtpService(
                 store=CodeStore(scripts, codes, settings.policy),
                 sessions=SessionStore(scripts, [codes, *former]),
                 scripts=scripts,
                 sender=sender,
+                slots=slots,
+                breaker=Breaker(settings.sms_timeout),
                 codes=codes,
                 tokens=tokens,
             ),

@@ -49,8 +49,7 @@ def configuration() -> dict[str, Any]:
         "worker_class": "gthread",
         # The embedded store is in one process.
         "workers": 1 if settings.embedded else settings.web_concurrency,
-        # Many, because a send holds a thread while the SMS provider is slow.
-        "threads": 32,
+        "threads": settings.threads,
         # A stopping worker finishes the sends that are under way.
         "graceful_timeout": math.ceil(settings.sms_timeout) + 10,
         "timeout": 60,
@@ -89,11 +88,14 @@ def post_fork(server: Any, worker: Any) -> None:  # noqa: ARG001  # gunicorn cou
 
 
 def post_worker_init(worker: Any) -> None:
-    """Give the metrics the number of threads. Start the work that no request waits for."""
+    """Report the number of threads to metrics and sends. Start the work that no request waits for."""
     # A WSGI module of the operator's own can wrap the app.
     extensions = getattr(worker.wsgi, "extensions", {})
     if "metrics" in extensions:
         extensions["metrics"].tell_threads(worker.cfg.threads)
+    if "send_slots" in extensions:
+        # An operator may have set another number than ours.
+        extensions["send_slots"].set_threads(worker.cfg.threads)
     watch = extensions.get("credit_watch")
     if watch:
         watch.start()

@@ -10,6 +10,8 @@ from otp_gateway.codes import Codes
 from otp_gateway.errors import GatewayError, InvalidToken, SendFailed, SmsNotConfigured, StoreUnavailable
 from otp_gateway.model import Caller, Channel, PhoneNumber
 from otp_gateway.senders import Sender
+from otp_gateway.senders.breaker import Breaker
+from otp_gateway.senders.slots import SendSlots
 from otp_gateway.store.codes import CodeStore
 from otp_gateway.store.scripts import Scripts
 from otp_gateway.store.sessions import SessionStore
@@ -34,6 +36,8 @@ class OtpService:
         sessions: SessionStore,
         scripts: Scripts,
         sender: Sender,
+        slots: SendSlots,
+        breaker: Breaker,
         codes: Codes,
         tokens: Tokens,
     ) -> None:
@@ -41,18 +45,24 @@ class OtpService:
         self._sessions = sessions
         self._scripts = scripts
         self._sender = sender
+        self._slots = slots
+        self._breaker = breaker
         self._codes = codes
         self._tokens = tokens
 
     def request(self, phone: PhoneNumber, channel: Channel, caller: Caller) -> Sent:
-        """Send the phone a code: the live one again while it is young, a new one otherwise.
+        """Send the phone a code: the active one again while it is young, a new one otherwise.
 
-        Raises ``TooManyAttempts``, ``TooManyOtpRequests``, ``SmsNotConfigured``, ``SmsFailed`` (Redis is
-        then as it was before), ``SmsUnconfirmed`` (the code lives, the send is charged) and
-        ``StoreUnavailable``.
+        Raises ``TooManyAttempts``, ``TooManyOtpRequests``, ``SmsNotConfigured``, ``SmsBusy`` (nothing is
+        charged), ``SmsFailed`` (Redis is then as it was before), ``SmsUnconfirmed`` (the code is active, the
+        send is charged) and ``StoreUnavailable``.
         """
         if not self._sender.configured:
             raise SmsNotConfigured
+        with self._slots.take(), self._breaker.attempt():
+            return self._send(phone, channel, caller)
+
+    def _send(self, phone: PhoneNumber, channel: Channel, caller: Caller) -> Sent:
         issued = self._store.issue(phone, channel, caller, self._codes.propose(phone))
         issued_at = time.monotonic()
         code = self._codes.derive(phone, issued.nonce)
@@ -60,7 +70,7 @@ class OtpService:
             self._sender.send(phone, code, channel, self._codes.reference(issued.send_id))
         except SendFailed as error:
             if error.definite:
-                # Where Redis is away too, the charge stays; the answer is still that nothing was sent.
+                # If Redis is unavailable too, the charge stays; the answer is still that nothing was sent.
                 with suppress(StoreUnavailable):
                     self._store.withdraw(phone, issued, caller)
             raise

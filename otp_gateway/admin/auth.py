@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import hmac
 import secrets
+import threading
 
 from flask import abort, request, session
 from werkzeug.security import check_password_hash
 
 from otp_gateway.store.admin_sessions import AdminSessions
+
+# A comparison takes about 32 MiB while it runs.
+COMPARISONS = 2
+
+
+class LoginBusy(Exception):
+    """As many passwords are being compared as a worker may compare at a time."""
 
 
 class PanelLogin:
@@ -17,16 +25,27 @@ class PanelLogin:
     def __init__(self, sessions: AdminSessions, password_hash: str) -> None:
         self._sessions = sessions
         self._password_hash = password_hash
+        self._comparisons = threading.BoundedSemaphore(COMPARISONS)
 
     def locked_for(self, network: str) -> int:
         """Seconds for which this network may not try; 0: it may."""
         return self._sessions.locked_for(network)
 
     def log_in(self, password: str, network: str) -> bool:
-        """Open a session for the right password; a wrong one counts towards the lock."""
-        # Counted before it is compared: a hundred guesses at once are five.
-        if not self._sessions.count_try(network) or not check_password_hash(self._password_hash, password):
-            return False
+        """Open a session for the right password; a wrong one counts towards the lock.
+
+        Raises ``LoginBusy`` at once, without counting anything.
+        """
+        if not self._comparisons.acquire(blocking=False):
+            raise LoginBusy
+        try:
+            # Counted before it is compared: a hundred guesses at once are five.
+            if not self._sessions.count_try(network):
+                return False
+            if not check_password_hash(self._password_hash, password):
+                return False
+        finally:
+            self._comparisons.release()
         session_id = self._sessions.open(network)
         session.clear()
         session["id"] = session_id

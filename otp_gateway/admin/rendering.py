@@ -36,6 +36,13 @@ def refused_login(wait: int, following: str) -> Response:
     return response
 
 
+def busy_login(following: str) -> Response:
+    """The login page again, because other passwords are being compared."""
+    response = page("login.html", status=429, busy=True, next=following)
+    response.headers["Retry-After"] = "1"
+    return response
+
+
 def mishap(error: HTTPException) -> Response:
     """A form that has expired, a phone that cannot be: in words, with a way back."""
     return page("mishap.html", status=error.code or 500, words=error.description)

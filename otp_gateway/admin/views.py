@@ -12,11 +12,12 @@ from flask_limiter import RateLimitExceeded
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as BaseResponse
 
-from otp_gateway.admin.auth import PanelLogin, check_csrf, csrf_token
+from otp_gateway.admin.auth import LoginBusy, PanelLogin, check_csrf, csrf_token
 from otp_gateway.admin.charts import summarise
 from otp_gateway.admin.rendering import (
     PREFIX,
     TOKENS,
+    busy_login,
     clock,
     inside,
     mishap,
@@ -126,11 +127,14 @@ class Views:
     def log_in(self, caller: Caller) -> BaseResponse:
         check_csrf()
         network, following = caller.client, inside(request.form.get("next"))
-        if not self._panel_login.locked_for(network) and self._panel_login.log_in(
-            request.form.get("password", ""), network
-        ):
-            _note("signed in")
-            return redirect(following)
+        try:
+            if not self._panel_login.locked_for(network) and self._panel_login.log_in(
+                request.form.get("password", ""), network
+            ):
+                _note("signed in")
+                return redirect(following)
+        except LoginBusy:
+            return busy_login(following)
         _note("sign-in refused")
         return refused_login(self._panel_login.locked_for(network), following)
 

@@ -26,6 +26,7 @@ STATUS: dict[type[errors.GatewayError], HTTPStatus] = {
     errors.InvalidToken: HTTPStatus.UNAUTHORIZED,
     errors.CrossOrigin: HTTPStatus.FORBIDDEN,
     errors.SmsNotConfigured: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.SmsBusy: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.SmsFailed: HTTPStatus.BAD_GATEWAY,
     errors.SmsUnconfirmed: HTTPStatus.GATEWAY_TIMEOUT,
     errors.StoreUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
@@ -49,6 +50,7 @@ UNEXPECTED = "The server met an unexpected condition"
 RETRY_HINTS: dict[type[errors.GatewayError], int] = {
     errors.StoreUnavailable: 2,
     errors.SmsNotConfigured: 60,
+    errors.SmsBusy: 2,
 }
 logger = get_logger("otp_gateway.errors")
 

@@ -94,6 +94,7 @@ PHONE = (errors.InvalidPhoneNumber.code, errors.UnsupportedDestination.code, err
 SEND = (
     errors.TooManyOtpRequests.code,
     errors.SmsNotConfigured.code,
+    errors.SmsBusy.code,
     errors.SmsFailed.code,
     errors.SmsUnconfirmed.code,
 )

@@ -49,6 +49,11 @@ class Settings(Variables):
         return self.redis_url is None
 
     @property
+    def threads(self) -> int:
+        """Threads of a worker: many, because a send holds one while the SMS provider is slow."""
+        return 32
+
+    @property
     def channels(self) -> tuple[Channel, ...]:
         """How a code may travel; a call needs a lookup template."""
         return ("sms", "call") if self.kavenegar_template else ("sms",)
