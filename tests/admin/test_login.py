@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import pytest
 import redis
 
-from otp_gateway.admin.auth import PanelLogin
+from otp_gateway.admin.auth import LoginBusy, PanelLogin
 from otp_gateway.store.admin_sessions import AdminSessions
 from otp_gateway.store.client import RedisClient
 from tests.admin.support import (
@@ -234,8 +236,16 @@ class Guess(str):
 def test_of_fifty_guesses_at_once_five_are_compared(redis_client: RedisClient) -> None:
     Guess.compared.clear()
     panel_login = PanelLogin(AdminSessions(redis_client), PASSWORD_HASH)
+
+    def guess(number: int) -> bool:
+        while True:
+            # A worker compares two at a time.
+            with suppress(LoginBusy):
+                return panel_login.log_in(Guess(f"wrong {number}"), "net")
+            time.sleep(0.01)
+
     with ThreadPoolExecutor(50) as pool:
-        let_in = list(pool.map(lambda n: panel_login.log_in(Guess(f"wrong {n}"), "net"), range(50)))
+        let_in = list(pool.map(guess, range(50)))
     assert not any(let_in)
     assert len(Guess.compared) == 5
     # Nor is the right one, until the lock ends.
@@ -327,3 +337,41 @@ def test_a_foreign_next_does_not_survive_the_lock_either() -> None:
 def test_a_password_hash_of_another_kind_opens_the_panel_too() -> None:
     slow = "scrypt:16:8:1$c2FsdA$"
     assert make_panel(ADMIN_PASSWORD_HASH=slow + "0" * 128)
+
+
+def test_a_third_password_at_a_time_is_refused_at_once_and_not_counted(redis_client: RedisClient) -> None:
+    comparing, release = threading.Semaphore(0), threading.Event()
+
+    class Slow(str):
+        """A password whose comparison waits."""
+
+        __slots__ = ()
+
+        def encode(self, encoding: str = "utf-8", errors: str = "strict") -> bytes:
+            comparing.release()
+            release.wait(10)
+            return super().encode(encoding, errors)
+
+    panel_login = PanelLogin(AdminSessions(redis_client), PASSWORD_HASH)
+    with ThreadPoolExecutor(2) as pool:
+        waiting = [pool.submit(panel_login.log_in, Slow("wrong"), f"net-{n}") for n in range(2)]
+        assert all(comparing.acquire(timeout=10) for _ in waiting)
+        with pytest.raises(LoginBusy):
+            panel_login.log_in(PASSWORD, "third")
+        release.set()
+        assert [each.result() for each in waiting] == [False, False]
+    assert AdminSessions(redis_client).count_try("third")
+    assert redis_client.get("admin:failures:third") == b"1"
+
+
+def test_a_login_while_others_are_compared_is_429_with_a_second_to_wait(
+    operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def busy(*_: object) -> bool:
+        raise LoginBusy
+
+    monkeypatch.setattr(PanelLogin, "log_in", busy)
+    reply = operator.log_in()
+    assert reply.status_code == 429
+    assert reply.headers["Retry-After"] == "1"
+    assert "Try again in a second" in reply.text

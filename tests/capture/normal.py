@@ -30,6 +30,7 @@ ALLOW = re.compile(r"^(Allow: )(.+)$", re.MULTILINE)
 USAGE_LABEL = re.compile(r"\b\d\d:\d\d\b|\b(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) \d\d\b")
 KEYS = (
     (re.compile(r"(:session:)[\w-]{12}([\w-]{4})$"), r"\1<id>\2"),
+    (re.compile(r"(:call:)[\w-]{12}"), r"\1<id>"),
     (re.compile(r"(:undo:)[\w-]{12}"), r"\1<undo>"),
     (re.compile(r"(admin:session:)[0-9a-f]{64}"), r"\1<digest>"),
     (re.compile(r"(\{usage\}:[a-z]+:)\d+"), r"\1<start>"),
