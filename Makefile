@@ -11,7 +11,7 @@ help: ## Show what there is to make
 run: $(VENV)/.run ## Serve on http://127.0.0.1:8000, with the embedded store unless REDIS_URL is set
 	@exec $(BIN)/python -m otp_gateway.dev
 
-check: lint ## Check all that needs no server and no browser, within a minute
+check: lint ## Check style, types, layers, and all tests that start no other program
 	$(BIN)/python -m pytest -q -n 3 --dist worksteal -m "not program"
 
 test: $(VENV)/.dev ## Run every test
