@@ -13,6 +13,7 @@ NONCE_BYTES = 9
 ID_BYTES = 16
 REFERENCE_BITS = 62
 KEY_ID_BYTES = 3
+FINGERPRINT_BYTES = 8
 
 
 class Codes:
@@ -33,7 +34,7 @@ class Codes:
         # One key per use (HKDF-Expand with a single block, RFC 5869), so that no output serves elsewhere.
         self._keys = {
             use: hmac.digest(root, f"otp-gateway/v1/{use}\x01".encode(), "sha256")
-            for use in ("pid", "client", "code", "digest", "reference", "id", "panel", "check")
+            for use in ("pid", "client", "code", "digest", "reference", "id", "panel", "check", "call")
         }
         self.key_id = _text(self._mac("id")[:KEY_ID_BYTES])
 
@@ -90,14 +91,28 @@ class Codes:
         mac = self._mac("reference", request)
         return int.from_bytes(mac[:8]) >> (64 - REFERENCE_BITS)
 
+    def call_id(self, route: str, phone: PhoneNumber, key: str | None) -> str:
+        """The id of one call: random, or the same for every request of the phone with this key."""
+        if key is None:
+            return random_id()
+        return _text(self._mac("call", route, self.pid(phone), key)[:NONCE_BYTES])
+
+    def id_from(self, call_id: str, use: str) -> str:
+        """An id that follows from a call's id, so that a repeated call makes the same."""
+        return _text(self._mac("call", use, call_id)[:NONCE_BYTES])
+
+    def fingerprint(self, key: str | None, *parts: str) -> str:
+        """Eight bytes that stand for a request's body; empty without an idempotency key."""
+        return _text(self._mac("call", "body", *parts)[:FINGERPRINT_BYTES]) if key else ""
+
     def _mac(self, use: str, *parts: str) -> bytes:
         # No part holds a NUL, so the joint is unambiguous.
         return hmac.digest(self._keys[use], "\0".join(parts).encode(), hashlib.sha256)
 
 
-def session_id(codes: Codes) -> str:
-    """A new session's id: random, then the id of the secret that its keys are named by."""
-    return random_id() + codes.key_id
+def session_id(codes: Codes, call_id: str) -> str:
+    """A session's id: it follows from the call's id, and ends in the id of the secret that names its keys."""
+    return codes.id_from(call_id, "session") + codes.key_id
 
 
 def key_id_of(session: str) -> str:

@@ -5,6 +5,8 @@
     ├── InvalidPhoneNumber         invalid_phone_number
     ├── UnsupportedDestination     unsupported_destination
     ├── InvalidCode                invalid_code
+    ├── IdempotencyKeyReused       idempotency_key_reused
+    ├── RequestInProgress          request_in_progress
     ├── Refused                    · waiting for `retry_after` is enough
     │   ├── TooManyAttempts        too_many_attempts
     │   ├── TooManyOtpRequests     too_many_otp_requests
@@ -26,6 +28,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+# The reason of a send that was not tried, because the provider has timed out several times in a row.
+SKIPPED = "skipped"
 # Kavenegar's codes have three digits. A larger number is no label, so that the labels stay few.
 LARGEST_CODE = 999
 
@@ -111,6 +115,22 @@ class InvalidCode(GatewayError):
     @property
     def data(self) -> dict[str, Any]:
         return {"attempts_remaining": self.attempts_remaining}
+
+
+class IdempotencyKeyReused(GatewayError):
+    """The client has used its idempotency key with another body."""
+
+    code = "idempotency_key_reused"
+    meaning = "The `Idempotency-Key` was used with another body."
+    detail = "The Idempotency-Key was used with another body"
+
+
+class RequestInProgress(GatewayError):
+    """The first request with this idempotency key still waits for the provider."""
+
+    code = "request_in_progress"
+    meaning = "The first request with this `Idempotency-Key` is still in progress."
+    detail = "The first request with this Idempotency-Key is still in progress"
 
 
 class TooManyAttempts(Refused):

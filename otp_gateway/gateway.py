@@ -85,7 +85,7 @@ class Gateway:
             slots=slots,
             reports=reports,
             service=OtpService(
-                store=CodeStore(scripts, codes, settings.policy),
+                store=CodeStore(scripts, codes, settings.policy, settings.sms_timeout),
                 sessions=SessionStore(scripts, [codes, *former]),
                 scripts=scripts,
                 sender=sender,

@@ -74,10 +74,15 @@ class Clock:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks, as far as the core may know: an opaque id of the client, and the request's clock."""
+    """Who makes the request, as far as the core may know.
+
+    ``client``: an opaque id of the client's network. ``idempotency_key``: the client's own key, by which a
+    repeated request gets the outcome of the first one.
+    """
 
     client: str
     clock: Clock
+    idempotency_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -94,7 +99,7 @@ class Issued:
 
     ``expires_in`` is what is left of the code's life, ``resend_in`` the time until the phone may ask again;
     both in milliseconds, as of the store's answer. Until ``settled_at`` (``time.monotonic()`` seconds) a lost
-    attempt of the same send may yet run.
+    attempt of the same send can still run. ``fingerprint`` is empty without an idempotency key.
     """
 
     send_id: str
@@ -102,6 +107,16 @@ class Issued:
     expires_in: int
     resend_in: int
     settled_at: float = 0.0
+    call_id: str = ""
+    fingerprint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A code is on its way. Milliseconds from now: the code's lifetime, and until a send fits again."""
+
+    expires_in: int
+    resend_in: int
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 
 from otp_gateway.codes import Codes
-from otp_gateway.errors import GatewayError, InvalidToken, SendFailed, SmsNotConfigured, StoreUnavailable
-from otp_gateway.model import Caller, Channel, PhoneNumber
+from otp_gateway.errors import (
+    SKIPPED,
+    GatewayError,
+    InvalidToken,
+    SendFailed,
+    SmsBusy,
+    SmsFailed,
+    SmsNotConfigured,
+    StoreUnavailable,
+)
+from otp_gateway.model import Caller, Channel, Issued, PhoneNumber, Sent
 from otp_gateway.senders import Sender
 from otp_gateway.senders.breaker import Breaker
 from otp_gateway.senders.slots import SendSlots
@@ -16,14 +24,6 @@ from otp_gateway.store.codes import CodeStore
 from otp_gateway.store.scripts import Scripts
 from otp_gateway.store.sessions import SessionStore
 from otp_gateway.tokens import TokenPair, Tokens, User
-
-
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """A code is on its way. Milliseconds from now: the code's life, and until the phone may ask again."""
-
-    expires_in: int
-    resend_in: int
 
 
 class OtpService:
@@ -59,11 +59,23 @@ class OtpService:
         """
         if not self._sender.configured:
             raise SmsNotConfigured
-        with self._slots.take(), self._breaker.attempt():
-            return self._send(phone, channel, caller)
+        proposal = self._codes.propose(phone)
+        try:
+            with self._slots.take(), self._breaker.attempt():
+                issued = self._store.issue(phone, channel, caller, proposal)
+                return issued if isinstance(issued, Sent) else self._send(phone, channel, caller, issued)
+        except (SmsBusy, SmsFailed) as error:
+            tried = isinstance(error, SmsFailed) and error.reason != SKIPPED
+            if tried or caller.idempotency_key is None:
+                raise
+            # A repeated request gets the outcome of the first one, for which it needs no thread.
+            with suppress(StoreUnavailable):
+                earlier = self._store.issue(phone, channel, caller, proposal, only_earlier=True)
+                if isinstance(earlier, Sent):
+                    return earlier
+            raise
 
-    def _send(self, phone: PhoneNumber, channel: Channel, caller: Caller) -> Sent:
-        issued = self._store.issue(phone, channel, caller, self._codes.propose(phone))
+    def _send(self, phone: PhoneNumber, channel: Channel, caller: Caller, issued: Issued) -> Sent:
         issued_at = time.monotonic()
         code = self._codes.derive(phone, issued.nonce)
         try:
@@ -73,9 +85,18 @@ class OtpService:
                 # If Redis is unavailable too, the charge stays; the answer is still that nothing was sent.
                 with suppress(StoreUnavailable):
                     self._store.withdraw(phone, issued, caller)
+            else:
+                self._keep_outcome(phone, issued, sent=False)
             raise
+        self._keep_outcome(phone, issued, sent=True)
         spent = int((time.monotonic() - issued_at) * 1000)
         return Sent(max(0, issued.expires_in - spent), max(0, issued.resend_in - spent))
+
+    def _keep_outcome(self, phone: PhoneNumber, issued: Issued, *, sent: bool) -> None:
+        if issued.fingerprint:
+            # If Redis is unavailable, a repeated request learns that the message may have been sent.
+            with suppress(StoreUnavailable):
+                self._store.finish(phone, issued, sent=sent)
 
     def verify(self, phone: PhoneNumber, code: str, caller: Caller) -> TokenPair:
         """Exchange a code for tokens. ``code`` is ``OTP_LENGTH`` ASCII digits.

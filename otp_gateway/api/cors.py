@@ -12,7 +12,7 @@ from otp_gateway.api.routes import PREFIX
 
 # What a page may read of a reply besides the safelisted headers.
 EXPOSED = ["RateLimit", "RateLimit-Policy", "Retry-After", "WWW-Authenticate", "X-Request-ID"]
-ALLOWED = ["Authorization", "Content-Type", "X-Request-ID"]
+ALLOWED = ["Authorization", "Content-Type", "Idempotency-Key", "X-Request-ID"]
 PREFLIGHT_SECONDS = 600
 PATHS = (rf"{PREFIX}/.*", r"/\.well-known/jwks\.json")
 

@@ -20,6 +20,8 @@ STATUS: dict[type[errors.GatewayError], HTTPStatus] = {
     errors.InvalidPhoneNumber: HTTPStatus.BAD_REQUEST,
     errors.UnsupportedDestination: HTTPStatus.BAD_REQUEST,
     errors.InvalidCode: HTTPStatus.BAD_REQUEST,
+    errors.IdempotencyKeyReused: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.RequestInProgress: HTTPStatus.CONFLICT,
     errors.TooManyAttempts: HTTPStatus.TOO_MANY_REQUESTS,
     errors.TooManyOtpRequests: HTTPStatus.TOO_MANY_REQUESTS,
     errors.RateLimited: HTTPStatus.TOO_MANY_REQUESTS,
@@ -51,6 +53,7 @@ RETRY_HINTS: dict[type[errors.GatewayError], int] = {
     errors.StoreUnavailable: 2,
     errors.SmsNotConfigured: 60,
     errors.SmsBusy: 2,
+    errors.RequestInProgress: 1,
 }
 logger = get_logger("otp_gateway.errors")
 

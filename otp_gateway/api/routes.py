@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from flask import Blueprint, Flask, Response, jsonify
 
-from otp_gateway.api import body, request_schemas, response_schemas
+from otp_gateway.api import body, idempotency, request_schemas, response_schemas
 from otp_gateway.api.outcomes import REFRESHES, SENDS, VERIFIES
 from otp_gateway.api.rate_limit import RateLimiter
 from otp_gateway.api.token_transport import TokenTransport
@@ -39,7 +39,7 @@ def install(
     def send_otp(caller: Caller) -> Response:
         fields = body.load(send_schema)
         phone = body.phone(phones, fields)
-        sent = service.request(phone, fields["channel"], caller)
+        sent = service.request(phone, fields["channel"], idempotency.keyed(caller))
         answer = {
             "message": "OTP sent successfully",
             "phone_number": phone.e164,
@@ -57,7 +57,7 @@ def install(
         fields = body.load(verify_schema)
         transport.guard()
         phone = body.phone(phones, fields)
-        return transport.give(service.verify(phone, fields["code"], caller))
+        return transport.give(service.verify(phone, fields["code"], idempotency.keyed(caller)))
 
     @routes.post("/token/refresh")
     @REFRESHES.of_route
@@ -65,7 +65,7 @@ def install(
     def refresh(caller: Caller) -> Response:
         token = transport.refresh_token()
         transport.guard()
-        return transport.give(service.refresh(token, caller))
+        return transport.give(service.refresh(token, idempotency.keyed(caller)))
 
     @routes.post("/token/revoke")
     @limiter.limit(settings.token_ip_limits)

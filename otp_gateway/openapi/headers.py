@@ -84,19 +84,28 @@ CROSS_ORIGIN = ("Access-Control-Allow-Origin", "Access-Control-Expose-Headers")
 OF_STATUS = {
     401: ("WWW-Authenticate",),
     405: ("Allow",),
+    409: ("Retry-After",),
     412: ("NoStore",),
     429: ("Retry-After",),
     503: ("Retry-After",),
 }
 REQUEST_ID = "RequestId"
 IF_NONE_MATCH = "IfNoneMatch"
-# By component: the name of a request's header, and what it is good for.
-PARAMETERS = {
+IDEMPOTENCY_KEY = "IdempotencyKey"
+TEXT = {"type": "string"}
+# By component: the name of a request's header, what it is good for, and its schema.
+PARAMETERS: dict[str, tuple[str, str, dict[str, Any]]] = {
     REQUEST_ID: (
         "X-Request-ID",
         "Your own id for the request: up to 128 letters, digits, `.`, `_` and `-`, no phone number.",
+        TEXT,
     ),
-    IF_NONE_MATCH: ("If-None-Match", "The `ETag` of what you have."),
+    IF_NONE_MATCH: ("If-None-Match", "The `ETag` of what you have.", TEXT),
+    IDEMPOTENCY_KEY: (
+        "Idempotency-Key",
+        "A random name for the request. A repeat with this key within 60 s gets the first one's outcome.",
+        TEXT | {"pattern": '^(?:[A-Za-z0-9._~-]{16,128}|"[A-Za-z0-9._~-]{16,128}")$'},
+    ),
 }
 
 
@@ -108,8 +117,8 @@ def components() -> dict[str, Any]:
 def parameters() -> dict[str, Any]:
     """Every header of a request, as it stands among the components."""
     return {
-        component: {"name": name, "in": "header", "description": about, "schema": {"type": "string"}}
-        for component, (name, about) in PARAMETERS.items()
+        component: {"name": name, "in": "header", "description": about, "schema": schema}
+        for component, (name, about, schema) in PARAMETERS.items()
     }
 
 

@@ -43,6 +43,8 @@ class Operation:
     security: Sequence[SecurityRequirement] = ()
     counted: bool = False
     conditional: bool = False
+    # Whether it takes an Idempotency-Key.
+    keyed: bool = False
     # By code: members that its problem has only in this operation, as examples.
     members: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
@@ -50,7 +52,8 @@ class Operation:
     def codes(self) -> tuple[str, ...]:
         """The codes of every error that the operation may answer."""
         unmet = (problems.PRECONDITION_FAILED,) if self.conditional else ()
-        return (*self.problems, *unmet, problems.INTERNAL_ERROR)
+        reused = (problems.KEY_REUSED,) if self.keyed else ()
+        return (*self.problems, *unmet, *reused, problems.INTERNAL_ERROR)
 
 
 def json_content(schema: type[Schema]) -> dict[str, Any]:
@@ -60,7 +63,9 @@ def json_content(schema: type[Schema]) -> dict[str, Any]:
 
 def describe_operation(operation: Operation, *, cross_origin: bool) -> dict[str, Any]:
     """The operation's entry. ``cross_origin``: pages of other origins may call."""
-    parameters = [headers.REQUEST_ID, *([headers.IF_NONE_MATCH] if operation.conditional else [])]
+    parameters = [headers.REQUEST_ID]
+    parameters += [headers.IF_NONE_MATCH] if operation.conditional else []
+    parameters += [headers.IDEMPOTENCY_KEY] if operation.keyed else []
     found: dict[str, Any] = {
         "operationId": operation.id,
         "tags": [operation.tag],

@@ -55,6 +55,7 @@ def _send_otp(channels: Sequence[str]) -> Operation:
         problems=(*problems.BODY, *problems.PHONE, *problems.SEND, *problems.LIMITER),
         always=("NoStore",),
         counted=True,
+        keyed=True,
     )
 
 
@@ -81,6 +82,7 @@ def _verify_otp(code_length: int, transport: TransportDescription) -> Operation:
         ),
         always=("NoStore",),
         counted=True,
+        keyed=True,
         **_session_reply(transport),
     )
 
@@ -126,6 +128,7 @@ def _refresh_tokens(transport: TransportDescription) -> Operation:
         ),
         always=("NoStore",),
         counted=True,
+        keyed=True,
         security=transport.refresh_security,
         **_session_reply(transport),
     )

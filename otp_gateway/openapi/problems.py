@@ -90,8 +90,11 @@ BODY = (
 LIMITER = (errors.RateLimited.code, errors.StoreUnavailable.code)
 # Of a phone, whatever is asked for it.
 PHONE = (errors.InvalidPhoneNumber.code, errors.UnsupportedDestination.code, errors.TooManyAttempts.code)
+# Of a request with an Idempotency-Key.
+KEY_REUSED = errors.IdempotencyKeyReused.code
 # Of a send.
 SEND = (
+    errors.RequestInProgress.code,
     errors.TooManyOtpRequests.code,
     errors.SmsNotConfigured.code,
     errors.SmsBusy.code,

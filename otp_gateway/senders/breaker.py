@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from otp_gateway.errors import SendFailed, SmsFailed
+from otp_gateway.errors import SKIPPED, SendFailed, SmsFailed
 
 FAILURES = 5
 PAUSE_SECONDS = 5.0
@@ -32,7 +32,7 @@ class Breaker:
 
     @contextmanager
     def attempt(self) -> Iterator[None]:
-        """Make one send in the block. Raises ``SmsFailed`` with the reason ``skipped`` while it is open.
+        """Make one send in the block. Raises ``SmsFailed`` with the reason ``SKIPPED`` while it is open.
 
         A block that ends without a result of the provider (a refusal by Redis, an error of ours) decides
         nothing.
@@ -57,7 +57,7 @@ class Breaker:
             if self._failures < FAILURES:
                 return False
             if self._probing or self._clock() < self._open_until:
-                raise SmsFailed("skipped", fault="temporary")
+                raise SmsFailed(SKIPPED, fault="temporary")
             self._probing = True
             return True
 

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from otp_gateway.codes import Codes, random_id, session_id
-from otp_gateway.errors import InvalidCode, StoreUnavailable, TooManyAttempts, TooManyOtpRequests
-from otp_gateway.model import Caller, Challenge, Channel, Issued, PhoneNumber, Policy, Session
+from otp_gateway.errors import (
+    IdempotencyKeyReused,
+    InvalidCode,
+    RequestInProgress,
+    SmsUnconfirmed,
+    StoreUnavailable,
+    TooManyAttempts,
+    TooManyOtpRequests,
+)
+from otp_gateway.model import Caller, Challenge, Channel, Issued, PhoneNumber, Policy, Sent, Session
 from otp_gateway.store.keys import PhoneKeys
 from otp_gateway.store.scripts import CALL_TIMEOUT, LATE, Scripts, deadline, flat, wait_until
 
 # Milliseconds for which a verify's answer is kept for a repeated attempt: some times the timeout.
 REPLAY_MS = 10_000
+# The same with an idempotency key, for a request that the client repeats.
+KEYED_MS = 60_000
 
 
 class CodeStore:
@@ -20,25 +30,41 @@ class CodeStore:
     can run any more: what was refused does not happen either.
     """
 
-    def __init__(self, scripts: Scripts, codes: Codes, policy: Policy) -> None:
+    def __init__(self, scripts: Scripts, codes: Codes, policy: Policy, send_timeout: float = 10.0) -> None:
+        """``send_timeout``: seconds after which no send is still in progress."""
         self._scripts = scripts
         self._codes = codes
         self._policy = policy
+        self._send_ms = int(1000 * send_timeout)
         # A send is remembered for every window, and for as long as its code may be valid.
         self._horizon = 1000 * max(policy.lifetime, *(w.seconds for w in policy.windows))
 
-    def issue(self, phone: PhoneNumber, channel: Channel, caller: Caller, proposal: Challenge) -> Issued:
+    def issue(
+        self,
+        phone: PhoneNumber,
+        channel: Channel,
+        caller: Caller,
+        proposal: Challenge,
+        *,
+        only_earlier: bool = False,
+    ) -> Issued | Sent:
         """Charge one send; the nonce in the result is the proposal's, or that of a code that is repeated.
 
-        Raises ``TooManyAttempts`` (a failure budget is used up), ``TooManyOtpRequests`` (a window is full).
+        With an idempotency key that an earlier request has used, ``Sent`` is the outcome of that request.
+        ``only_earlier``: look for that outcome, and charge nothing.
+
+        Raises ``TooManyAttempts`` (a failure budget is used up), ``TooManyOtpRequests`` (a window is full),
+        and for an earlier request ``SmsUnconfirmed``, ``RequestInProgress`` and ``IdempotencyKeyReused``.
         """
-        name, policy = self._keys(phone), self._policy
+        name, policy, key = self._keys(phone), self._policy, caller.idempotency_key
         send_id = random_id()
+        call_id = self._codes.call_id("send", phone, key)
+        fingerprint = self._codes.fingerprint(key, channel)
         reply = self._scripts.run(
             "issue",
-            [name.code, name.tries, name.sends],
+            [name.code, name.tries, name.sends, name.call(call_id)],
             [
-                deadline(caller.clock),
+                0 if only_earlier else deadline(caller.clock),
                 send_id,
                 proposal.nonce,
                 proposal.digest,
@@ -51,13 +77,32 @@ class CodeStore:
                 self._horizon,
                 1000 * policy.failure_period,
                 caller.client,
+                fingerprint,
+                max(KEYED_MS, self._send_ms + REPLAY_MS),
+                self._send_ms,
                 *flat(policy.windows),
             ],
             CALL_TIMEOUT,
         )
         match reply:
             case ["issued", left, wait, nonce]:
-                return Issued(send_id, nonce.decode(), left, wait, reply.settled_at)
+                return Issued(
+                    send_id,
+                    nonce.decode(),
+                    left,
+                    wait,
+                    reply.settled_at,
+                    call_id=call_id,
+                    fingerprint=fingerprint,
+                )
+            case ["sent", left, wait]:
+                return Sent(left, wait)
+            case ["unconfirmed"]:
+                raise SmsUnconfirmed("earlier", fault="temporary")
+            case ["in_progress"]:
+                raise RequestInProgress
+            case ["reused"]:
+                raise IdempotencyKeyReused
             case ["locked", wait, limit]:
                 reply.settle()
                 raise TooManyAttempts(wait, limit.decode())
@@ -67,6 +112,19 @@ class CodeStore:
             case _:
                 raise StoreUnavailable(LATE)
 
+    def finish(self, phone: PhoneNumber, issued: Issued, *, sent: bool) -> None:
+        """Keep the outcome of a send with an idempotency key, for the client's repeated request."""
+        mark = issued.fingerprint
+        self._scripts.run(
+            "finish",
+            [self._keys(phone).call(issued.call_id)],
+            [
+                f"{mark} sending:{issued.send_id}:",
+                f"{mark} sent:{issued.nonce}" if sent else f"{mark} unconfirmed",
+            ],
+            CALL_TIMEOUT,
+        )
+
     def withdraw(self, phone: PhoneNumber, issued: Issued, caller: Caller) -> None:
         """Take a send back that definitely sent nothing: Redis is then as it was before it."""
         # A lost attempt of the send that ran after the withdrawal would charge it again.
@@ -74,7 +132,7 @@ class CodeStore:
         name, policy = self._keys(phone), self._policy
         tag, *_ = self._scripts.run(
             "withdraw",
-            [name.code, name.tries, name.sends],
+            [name.code, name.tries, name.sends, name.call(issued.call_id)],
             [deadline(caller.clock), issued.send_id, max(self._horizon, 1000 * policy.failure_period)],
             CALL_TIMEOUT,
         )
@@ -84,11 +142,13 @@ class CodeStore:
     def verify(self, phone: PhoneNumber, code: str, caller: Caller) -> Session:
         """Compare a guess; a right one uses the code and opens a session.
 
-        Raises ``InvalidCode`` (wrong, or no code is active), ``TooManyAttempts``.
+        Raises ``InvalidCode`` (wrong, or no code is active), ``TooManyAttempts``, ``IdempotencyKeyReused``.
         """
-        name, policy = self._keys(phone), self._policy
-        call_id, refresh, access = (random_id() for _ in range(3))
-        session = session_id(self._codes)
+        name, policy, key = self._keys(phone), self._policy, caller.idempotency_key
+        digest = self._codes.digest(phone, code)
+        call_id = self._codes.call_id("verify", phone, key)
+        session = session_id(self._codes, call_id)
+        refresh, access = (self._codes.id_from(call_id, use) for use in ("refresh", "access"))
         reply = self._scripts.run(
             "verify",
             [
@@ -102,7 +162,7 @@ class CodeStore:
             [
                 deadline(caller.clock),
                 caller.client,
-                self._codes.digest(phone, code),
+                digest,
                 1000 * policy.lifetime,
                 policy.max_attempts,
                 policy.max_failures_per_client,
@@ -112,7 +172,8 @@ class CodeStore:
                 refresh,
                 1000 * policy.session_lifetime,
                 policy.max_sessions,
-                REPLAY_MS,
+                KEYED_MS if key else REPLAY_MS,
+                self._codes.fingerprint(key, digest),
             ],
             CALL_TIMEOUT,
         )
@@ -126,6 +187,8 @@ class CodeStore:
             case ["locked", wait, limit]:
                 reply.settle()
                 raise TooManyAttempts(wait, limit.decode())
+            case ["reused"]:
+                raise IdempotencyKeyReused
             case _:
                 raise StoreUnavailable(LATE)
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from otp_gateway.codes import Codes, key_id_of, random_id
-from otp_gateway.errors import InvalidToken, RateLimited, StoreUnavailable
+from otp_gateway.codes import Codes, key_id_of
+from otp_gateway.errors import IdempotencyKeyReused, InvalidToken, RateLimited, StoreUnavailable
 from otp_gateway.model import Caller, PhoneNumber, Session
 from otp_gateway.store import keys
+from otp_gateway.store.codes import KEYED_MS
 from otp_gateway.store.scripts import CALL_TIMEOUT, LATE, Scripts, deadline
 
 # Milliseconds after its use in which a spent refresh token gets its successors again.
@@ -32,15 +33,28 @@ class SessionStore:
         """Spend a refresh token; the session with its next token ids.
 
         A token spent less than 10 s ago gives the same ids again; one spent earlier ends the session. Raises
-        ``InvalidToken`` if the session is over, ``RateLimited`` for a ninth refresh within 10 s.
+        ``InvalidToken`` if the session is over, ``RateLimited`` for a ninth refresh within 10 s. With one
+        idempotency key it gives the same ids for 60 s, as long as the next refresh token is unused.
         """
-        names = self._keys(phone, session_id)
-        if names is None:
+        codes, key = self._codes.get(key_id_of(session_id)), caller.idempotency_key
+        if codes is None:
             raise InvalidToken
+        names = keys.PhoneKeys(codes.pid(phone))
+        call_id = codes.call_id("refresh", phone, key)
         tag, *rest = self._scripts.run(
             "rotate",
-            [names.session(session_id), names.sessions],
-            [deadline(caller.clock), session_id, refresh_id, random_id(), random_id(), GRACE_MS, REMEMBERED],
+            [names.session(session_id), names.sessions, names.call(call_id)],
+            [
+                deadline(caller.clock),
+                session_id,
+                refresh_id,
+                codes.id_from(call_id, "refresh"),
+                codes.id_from(call_id, "access"),
+                GRACE_MS,
+                REMEMBERED,
+                codes.fingerprint(key, refresh_id),
+                KEYED_MS,
+            ],
             CALL_TIMEOUT,
         )
         match tag, rest:
@@ -53,6 +67,8 @@ class SessionStore:
                     issued_at=issued // 1000,
                     channel="call" if call else "sms",
                 )
+            case "reused", _:
+                raise IdempotencyKeyReused
             case "busy", [wait]:
                 raise RateLimited(wait, "session")
             case (("ended" | "unknown"), _):
@@ -62,9 +78,10 @@ class SessionStore:
 
     def revoke(self, phone: PhoneNumber, session_id: str, caller: Caller) -> None:
         """End a session, if it still lives."""
-        names = self._keys(phone, session_id)
-        if names is None:
+        codes = self._codes.get(key_id_of(session_id))
+        if codes is None:
             return
+        names = keys.PhoneKeys(codes.pid(phone))
         tag, *_ = self._scripts.run(
             "revoke",
             [names.session(session_id), names.sessions],
@@ -73,7 +90,3 @@ class SessionStore:
         )
         if tag != "revoked":
             raise StoreUnavailable(LATE)
-
-    def _keys(self, phone: PhoneNumber, session_id: str) -> keys.PhoneKeys | None:
-        codes = self._codes.get(key_id_of(session_id))
-        return keys.PhoneKeys(codes.pid(phone)) if codes else None

@@ -28,6 +28,7 @@ NOWHERE = "redis://127.0.0.1:1/0"
 ABROAD = "+447400123456"
 # What another page of the same site sends: our cookies go along.
 SIBLING = {"Sec-Fetch-Site": "same-site"}
+KEY = {"Idempotency-Key": "a-key-for-the-documents-tests"}
 # Makes a gateway in the mode that is looked at, with further variables.
 Make = Callable[..., Site]
 Provoke = Callable[[Make], TestResponse]
@@ -107,6 +108,44 @@ def over_the_limit(make: Make) -> TestResponse:
     return site.send()
 
 
+def busy(make: Make) -> TestResponse:
+    site = make()
+    slots = site.app.extensions["send_slots"]
+    slots.set_threads(1)
+    with slots.take():
+        return site.send()
+
+
+def in_progress(make: Make) -> TestResponse:
+    site = make()
+    body = {"phone_number": PHONE}
+    repeats: list[TestResponse] = []
+    # The client repeats its request while the provider has not answered yet.
+    site.outbox.during = lambda: repeats.append(site.ask("POST", OTP, json=body, headers=KEY))
+    site.ask("POST", OTP, json=body, headers=KEY)
+    return repeats[0]
+
+
+def send_with_another_body(make: Make) -> TestResponse:
+    site = make(KAVENEGAR_TEMPLATE="login")
+    site.ask("POST", OTP, json={"phone_number": PHONE}, headers=KEY)
+    return site.ask("POST", OTP, json={"phone_number": PHONE, "channel": "call"}, headers=KEY)
+
+
+def verify_with_another_body(make: Make) -> TestResponse:
+    site = make()
+    site.ask("POST", VERIFY, json={"phone_number": PHONE, "code": "000000"}, headers=KEY)
+    return site.ask("POST", VERIFY, json={"phone_number": PHONE, "code": "000001"}, headers=KEY)
+
+
+def refresh_with_another_body(site: Site, body: dict[str, Any]) -> TestResponse:
+    def refresh(pair: dict[str, Any]) -> TestResponse:
+        token = {} if site.cookies else {"refresh_token": pair["refresh_token"]}
+        return site.ask("POST", REFRESH, json=token, headers=KEY)
+
+    return refresh(refresh(body).get_json())
+
+
 def signed_in(then: Callable[[Site, dict[str, Any]], TestResponse]) -> Provoke:
     """Sign in first; ``then`` gets the reply's body, with the tokens where they come in it."""
 
@@ -132,6 +171,11 @@ PROVOKE: dict[tuple[str, str], Provoke] = {
     ("sendOtp", "too_many_attempts"): guessed_out(Site.send),
     ("sendOtp", "too_many_otp_requests"): over_the_limit,
     ("sendOtp", "sms_not_configured"): unconfigured(Site.send),
+    ("sendOtp", "sms_busy"): busy,
+    ("sendOtp", "request_in_progress"): in_progress,
+    ("sendOtp", "idempotency_key_reused"): send_with_another_body,
+    ("verifyOtp", "idempotency_key_reused"): verify_with_another_body,
+    ("refreshTokens", "idempotency_key_reused"): signed_in(refresh_with_another_body),
     ("sendOtp", "sms_failed"): failing(SmsFailed("refused")),
     ("sendOtp", "sms_unconfirmed"): failing(SmsUnconfirmed("timeout")),
     ("verifyOtp", "200"): lambda make: make().login(),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from jsonschema import Draft202012Validator, FormatChecker
@@ -27,9 +27,11 @@ class Outbox:
     def __init__(self) -> None:
         self.code = ""
         self.error: Exception | None = None
+        self.during: Callable[[], object] = lambda: None
 
     def send(self, phone: PhoneNumber, code: str, channel: Channel, reference: int) -> None:
         del phone, channel, reference
+        self.during()
         if self.error:
             raise self.error
         self.code = code

@@ -99,7 +99,9 @@ class Bench:
     ) -> Issued:
         """Charge one send."""
         caller = client if isinstance(client, Caller) else self.caller(client)
-        return self.store.issue(phone, channel, caller, self.codes.propose(phone))
+        issued = self.store.issue(phone, channel, caller, self.codes.propose(phone))
+        assert isinstance(issued, Issued)
+        return issued
 
     def withdraw(self, issued: Issued, caller: Caller | None = None, *, phone: PhoneNumber = PHONE) -> None:
         """Take one send back."""

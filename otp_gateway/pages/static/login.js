@@ -23,15 +23,29 @@ class Problem extends Error {
   }
 }
 
+// The gateway gives the outcome of the first request to a repeat with the same Idempotency-Key.
+const REPEATABLE = ["/otp", "/otp/verify", "/token/refresh"];
+const newKey = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), (b) => b.toString(16).padStart(2, "0")).join("");
+const second = () => new Promise((resolve) => setTimeout(resolve, 1000));
+
 async function call(path, { method = "POST", body, headers = {} } = {}) {
+  const repeatable = method === "POST" && REPEATABLE.includes(path);
+  const options = {
+    method,
+    headers: {
+      ...headers,
+      ...(method === "POST" && { "Content-Type": "application/json" }),
+      ...(repeatable && { "Idempotency-Key": newKey() }),
+    },
+    body: method === "POST" ? JSON.stringify(body ?? {}) : undefined,
+    signal: AbortSignal.timeout(PATIENCE),
+  };
+  // A reply that was lost on the way: the request is made once more, and not counted twice.
+  const post = () => fetch(api + path, options);
   let reply;
   try {
-    reply = await fetch(api + path, {
-      method,
-      headers: { ...headers, ...(method === "POST" && { "Content-Type": "application/json" }) },
-      body: method === "POST" ? JSON.stringify(body ?? {}) : undefined,
-      signal: AbortSignal.timeout(PATIENCE),
-    });
+    reply = await (repeatable ? post().catch(() => second().then(post)) : post());
+    while (repeatable && reply.status === 409) reply = await second().then(post);
   } catch {
     throw new Problem("offline");
   }

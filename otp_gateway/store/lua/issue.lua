@@ -3,6 +3,8 @@
 -- KEYS   1  otp:{pid}:code    hash, TTL the code's lifetime
 --        2  otp:{pid}:tries   hash, TTL as verify.lua set it; its tries are cleared by a new code
 --        3  otp:{pid}:sends   list of 'time:send id:nonce:channel', TTL the horizon or the period, the longer one
+--        4  otp:{pid}:call:<id>   string, TTL ARGV 15: 'fingerprint sending:send id:time', until finish.lua
+--                                 writes the outcome
 -- ARGV   1  deadline in ms of Redis's time
 --        2  send id
 --        3  proposed nonce
@@ -16,10 +18,17 @@
 --       11  horizon: how long a send counts, ms; no window and no code is longer
 --       12  period of the budgets, ms: for so long the last send is remembered even if it no longer counts
 --       13  the client
---       14… per window: limit, window in ms
+--       14  fingerprint of the request's body; empty without an idempotency key
+--       15  how long the outcome is kept for a repeated request with this key, ms
+--       16  how long a send may be in progress, ms
+--       17… per window: limit, window in ms
 -- REPLY  {'issued', ms of life left, ms until the next send fits, nonce}
 --        {'locked', ms to wait, limit}   a failure budget is used up; limit: phone_failures or client_failures
 --        {'limited', ms to wait}   a window is full
+--        {'sent', ms of lifetime left, ms until the next send fits}   the outcome of an earlier request with this key
+--        {'unconfirmed'}   the same; the message may have been sent
+--        {'in_progress'}   the same; the provider has not answered yet
+--        {'reused'}   the idempotency key was used with another body: nothing was done
 --        {'late'}   the deadline has come: nothing was done
 --
 -- The live code is repeated while at least half of its life is left and a try remains, and it is as long as the
@@ -46,7 +55,7 @@ end
 
 local function wait()
   local longest = 0
-  for i = 14, #ARGV, 2 do
+  for i = 17, #ARGV, 2 do
     local limit, span = tonumber(ARGV[i]), tonumber(ARGV[i + 1])
     local nth = times[#times - limit + 1]
     if nth and nth + span - now > longest then
@@ -65,6 +74,23 @@ if mine then
     left = 0
   end
   return { 'issued', left, wait(), mine }
+end
+local earlier = ARGV[14] ~= '' and redis.call('GET', KEYS[4])
+if earlier then
+  local mark, outcome = string.match(earlier, '^(%S+) (.+)$')
+  if mark ~= ARGV[14] then
+    return { 'reused' }
+  end
+  local used = string.match(outcome, '^sent:(.+)$')
+  if used then
+    return { 'sent', live[1] == used and left or 0, wait() }
+  end
+  local began = string.match(outcome, '^sending:[^:]+:(%d+)$')
+  -- After that time, the worker of the first send has died.
+  if began and now < tonumber(began) + tonumber(ARGV[16]) then
+    return { 'in_progress' }
+  end
+  return { 'unconfirmed' }
 end
 if now >= tonumber(ARGV[1]) then
   return { 'late' }
@@ -127,4 +153,7 @@ else
   left = life
 end
 
+if ARGV[14] ~= '' then
+  redis.call('SET', KEYS[4], string.format('%s sending:%s:%.0f', ARGV[14], request, now), 'PX', ARGV[15])
+end
 return { 'issued', left, wait(), nonce }

@@ -2,6 +2,7 @@
 --
 -- KEYS   1  otp:{pid}:session:<sid>   hash, TTL set at login and never extended; deleted when it ends
 --        2  otp:{pid}:sessions        sorted set, TTL as verify.lua set it
+--        3  otp:{pid}:call:<id>       string, TTL ARGV 9: 'fingerprint time:refresh token id:access token id'
 -- ARGV   1  deadline in ms of Redis's time
 --        2  session id
 --        3  id of the presented refresh token
@@ -9,10 +10,13 @@
 --        5  id of the next access token
 --        6  grace: for how long a used token gets its successors again, ms
 --        7  how many used tokens of a session are remembered
+--        8  fingerprint of the request's body; empty without an idempotency key
+--        9  how long the answer is kept for a repeated request with this key, ms
 -- REPLY  {'rotated', issued at in ms, login in ms, 1 after a call or 0, refresh token id, access token id}
 --        {'ended'}     the token was spent before the grace: somebody has a copy, so the session is over now
 --        {'unknown'}   there is no such session
 --        {'busy', ms to wait}   as many refreshes within the grace as are remembered: nothing was done
+--        {'reused'}    the idempotency key was used with another body: nothing was done
 --        {'late'}      the deadline has come: nothing was done
 --
 -- A spent token is remembered as 's:<id>' with the time and its successors: a client that lost the reply, a
@@ -25,6 +29,16 @@ local session = redis.call('HMGET', KEYS[1], 'refresh', 'login', 'call', 's:' ..
 local alive = session[1] and redis.call('ZSCORE', KEYS[2], ARGV[2])
 local login, call = tonumber(session[2] or 0), tonumber(session[3] or 0)
 
+if ARGV[8] ~= '' then
+  local mark, used, refresh, access = string.match(redis.call('GET', KEYS[3]) or '', '^(%S+) (%d+):([^:]+):([^:]+)$')
+  if mark and mark ~= ARGV[8] then
+    return { 'reused' }
+  end
+  -- Only while the successor is unused: after that, the presented token is a used one like any other.
+  if mark and alive and session[1] == refresh then
+    return { 'rotated', tonumber(used), login, call, refresh, access }
+  end
+end
 if alive and session[4] then
   local used, refresh, access = string.match(session[4], '^(%d+):([^:]+):([^:]+)$')
   if now - tonumber(used) < grace then
@@ -62,5 +76,8 @@ end
 redis.call('HSET', KEYS[1], 'refresh', ARGV[4], 's:' .. presented, string.format('%.0f:%s:%s', now, ARGV[4], ARGV[5]))
 if #expired > 0 then
   redis.call('HDEL', KEYS[1], unpack(expired))
+end
+if ARGV[8] ~= '' then
+  redis.call('SET', KEYS[3], string.format('%s %.0f:%s:%s', ARGV[8], now, ARGV[4], ARGV[5]), 'PX', ARGV[9])
 end
 return { 'rotated', now, login, call, ARGV[4], ARGV[5] }

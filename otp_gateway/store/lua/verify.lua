@@ -3,7 +3,8 @@
 -- KEYS   1  otp:{pid}:code            hash, TTL the code's lifetime; a right guess leaves phone and 'verified'
 --        2  otp:{pid}:tries           hash, TTL the expiry of the tries or of a budget in it, whichever is later
 --        3  otp:{pid}:sends           list, only read
---        4  otp:{pid}:call:<id>       string, TTL ARGV 13: the answer to this call, 'login time:call' or the tries left
+--        4  otp:{pid}:call:<id>       string, TTL ARGV 13: the answer to this call, 'login time:call' or the tries left;
+--                                     with a fingerprint, that and a blank before it
 --        5  otp:{pid}:session:<sid>   hash, TTL the session's lifetime
 --        6  otp:{pid}:sessions        sorted set of session ids by login, TTL the session's lifetime
 -- ARGV   1  deadline in ms of Redis's time
@@ -19,10 +20,12 @@
 --       11  the session's lifetime, ms
 --       12  sessions that a phone may have
 --       13  how long an answer is kept for a repeated call, ms
+--       14  fingerprint of the request's body; empty without an idempotency key
 -- REPLY  {'verified', Redis's time in ms, 1 after a call or 0}
 --        {'wrong', tries left}
 --        {'locked', ms to wait, limit}   no try left, or a failure budget is used up: nothing was compared;
 --                                        limit: tries, client_failures or phone_failures
+--        {'reused'}               the call was made with another body: nothing was done
 --        {'late'}                 the deadline has come: nothing was done
 --
 -- A phone without an active code is counted and answered exactly like one whose code was guessed wrong. If it had
@@ -33,9 +36,14 @@
 local now = now_ms()
 local life, tries, period, keep = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[8]), tonumber(ARGV[13])
 
+local mark = ARGV[14] == '' and '' or ARGV[14] .. ' '
 local answered = redis.call('GET', KEYS[4])
 if answered then
-  -- An earlier attempt of this call ran and its reply was lost.
+  -- An earlier attempt of this call ran, or an earlier request with the same idempotency key.
+  if string.sub(answered, 1, #mark) ~= mark then
+    return { 'reused' }
+  end
+  answered = string.sub(answered, #mark + 1)
   local login, call = string.match(answered, '^(%d+):(%d)$')
   if login then
     return { 'verified', tonumber(login), tonumber(call) }
@@ -78,7 +86,7 @@ if live[1] == ARGV[3] then
   redis.call('HSET', KEYS[1], 'verified', 1)
   redis.call('HDEL', KEYS[1], 'nonce', 'digest', 'channel', 'replaced')
   redis.call('HDEL', KEYS[2], 'tries', 'tries_end', 'failures' .. client, 'unsent', 'unsent' .. client)
-  redis.call('SET', KEYS[4], string.format('%.0f:%d', now, call), 'PX', keep)
+  redis.call('SET', KEYS[4], string.format('%s%.0f:%d', mark, now, call), 'PX', keep)
   redis.call('ZREMRANGEBYSCORE', KEYS[6], '-inf', string.format('%.0f', now - session_life))
   redis.call('ZADD', KEYS[6], string.format('%.0f', now), ARGV[9])
   redis.call('ZREMRANGEBYRANK', KEYS[6], 0, -1 - tonumber(ARGV[12]))
@@ -112,5 +120,5 @@ end
 redis.call('PEXPIREAT', KEYS[2], string.format('%.0f', ends))
 local left = math.min(tries - state.used, tonumber(ARGV[7]) - by_phone - 1, tonumber(ARGV[6]) - by_client - 1)
 -- A small number takes no memory of its own.
-redis.call('SET', KEYS[4], left, 'PX', keep)
+redis.call('SET', KEYS[4], mark .. left, 'PX', keep)
 return { 'wrong', left }

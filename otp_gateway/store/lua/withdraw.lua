@@ -3,6 +3,7 @@
 -- KEYS   1  otp:{pid}:code       hash, TTL the end of the code that stands in it
 --        2  otp:{pid}:tries      hash, TTL at least the expiry that the tries had before the send
 --        3  otp:{pid}:sends      list, TTL counted from the last send left in it
+--        4  otp:{pid}:call:<id> string, deleted by this script: a repeated request is a new send
 -- ARGV   1  deadline in ms of Redis's time
 --        2  send id
 --        3  how long the last send is remembered, ms
@@ -33,6 +34,7 @@ if now >= tonumber(ARGV[1]) then
 end
 
 redis.call('LREM', KEYS[3], 1, own)
+redis.call('DEL', KEYS[4])
 if last then
   redis.call('PEXPIREAT', KEYS[3], string.format('%.0f', last + tonumber(ARGV[3])))
 end
