@@ -77,7 +77,7 @@ class PhoneStateStore:
             pids, following = scan.page(
                 self._redis, cursor, keys.CODE_PATTERN, keys.CODE_KEY, size=PAGE, seconds=PAGE_SECONDS
             )
-            phones = self._states(pids)
+            phones = self._states(sorted(pids))
         return Page(tuple(sorted(phones, key=lambda p: p.last_send, reverse=True)), following)
 
     def phone(self, pid: str) -> PhoneState:
