@@ -57,7 +57,12 @@ def create_app(
     docs.install(app, document=document.PATH)
     document.install(app, settings, transport.description)
     health.install(app, gateway.service, ProxyEcho(gateway.codes, settings.trusted_proxies))
-    endpoint.install(app, metrics, Gauges(settings, gateway.provider_account.last), settings.metrics_token)
+    endpoint.install(
+        app,
+        metrics,
+        Gauges(settings, gateway.provider_account.last, gateway.write_probe),
+        settings.metrics_token,
+    )
     if gateway.reports:
         # Started by gunicorn's hook, in each worker: a command needs no watch, and threads survive no fork.
         app.extensions["credit_watch"] = CreditWatch(

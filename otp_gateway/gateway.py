@@ -27,6 +27,7 @@ from otp_gateway.store.provider_account import ProviderAccountStore
 from otp_gateway.store.scripts import Scripts
 from otp_gateway.store.sessions import SessionStore
 from otp_gateway.store.usage import UsageStore
+from otp_gateway.store.write_probe import WriteProbe
 from otp_gateway.tokens import Tokens
 
 
@@ -45,6 +46,7 @@ class Gateway:
     reports: KavenegarReports | None
     service: OtpService
     address_limits: AddressLimits
+    write_probe: WriteProbe
     phone_states: PhoneStateStore
     operator_actions: OperatorActions
     usage: UsageStore
@@ -73,6 +75,8 @@ class Gateway:
         scripts = Scripts(redis, observer)
         tokens = Tokens.from_settings(settings)
         slots = SendSlots(settings.threads)
+        # Not observed: the metrics count the calls of requests.
+        write_probe = WriteProbe(redis, Scripts(redis))
         reports = KavenegarReports.from_settings(settings, observer)
         return cls(
             settings=settings,
@@ -87,7 +91,7 @@ class Gateway:
             service=OtpService(
                 store=CodeStore(scripts, codes, settings.policy, settings.sms_timeout),
                 sessions=SessionStore(scripts, [codes, *former]),
-                scripts=scripts,
+                probe=write_probe,
                 sender=sender,
                 slots=slots,
                 breaker=Breaker(settings.sms_timeout),
@@ -95,6 +99,7 @@ class Gateway:
                 tokens=tokens,
             ),
             address_limits=AddressLimits(scripts),
+            write_probe=write_probe,
             phone_states=PhoneStateStore(redis, codes, settings.policy),
             operator_actions=OperatorActions(redis, scripts),
             usage=UsageStore(redis),

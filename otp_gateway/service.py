@@ -21,8 +21,8 @@ from otp_gateway.senders import Sender
 from otp_gateway.senders.breaker import Breaker
 from otp_gateway.senders.slots import SendSlots
 from otp_gateway.store.codes import CodeStore
-from otp_gateway.store.scripts import Scripts
 from otp_gateway.store.sessions import SessionStore
+from otp_gateway.store.write_probe import WriteProbe
 from otp_gateway.tokens import TokenPair, Tokens, User
 
 
@@ -34,7 +34,7 @@ class OtpService:
         *,
         store: CodeStore,
         sessions: SessionStore,
-        scripts: Scripts,
+        probe: WriteProbe,
         sender: Sender,
         slots: SendSlots,
         breaker: Breaker,
@@ -43,7 +43,7 @@ class OtpService:
     ) -> None:
         self._store = store
         self._sessions = sessions
-        self._scripts = scripts
+        self._probe = probe
         self._sender = sender
         self._slots = slots
         self._breaker = breaker
@@ -129,14 +129,5 @@ class OtpService:
 
     def readiness(self) -> dict[str, GatewayError | None]:
         """The parts that a login needs, and what is wrong with each."""
-        return {"redis": self._store_fault(), "sms": self._sender_fault()}
-
-    def _store_fault(self) -> GatewayError | None:
-        try:
-            self._scripts.ping()
-        except StoreUnavailable as error:
-            return error
-        return None
-
-    def _sender_fault(self) -> GatewayError | None:
-        return None if self._sender.configured else SmsNotConfigured()
+        sms = None if self._sender.configured else SmsNotConfigured()
+        return {"redis": self._probe.fault(), "sms": sms}

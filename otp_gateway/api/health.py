@@ -6,10 +6,10 @@ from http import HTTPStatus
 
 from flask import Flask, Response, jsonify
 
-from otp_gateway.api import response_schemas
+from otp_gateway.api import context, response_schemas
 from otp_gateway.api.problems import problem
 from otp_gateway.api.proxy_echo import ProxyEcho
-from otp_gateway.errors import GatewayError
+from otp_gateway.errors import GatewayError, StoreUnavailable
 from otp_gateway.service import OtpService
 
 
@@ -33,11 +33,20 @@ def install(app: Flask, service: OtpService, arrivals: ProxyEcho) -> None:
         failed = {name: error for name, error in parts.items() if error}
         states = {name: error.code if error else "ok" for name, error in parts.items()}
         if failed:
-            return _unready(states, next(iter(failed.values())))
+            reasons = {name: _reason(error) for name, error in failed.items()}
+            return _unready(states, reasons, next(iter(failed.values())))
         return jsonify(response_schemas.ReadySchema().dump({"status": "ready", "parts": states}))
 
 
-def _unready(states: dict[str, str], error: GatewayError) -> Response:
-    response = problem(HTTPStatus.SERVICE_UNAVAILABLE, error.code, error.detail, parts=states)
+def _reason(error: GatewayError) -> str:
+    """The word of the log, or the code of an error that has no further reason."""
+    return error.reason if isinstance(error, StoreUnavailable) else error.code
+
+
+def _unready(states: dict[str, str], reasons: dict[str, str], error: GatewayError) -> Response:
+    context.current().note(reason=reasons.get("redis"))
+    response = problem(
+        HTTPStatus.SERVICE_UNAVAILABLE, error.code, error.detail, parts=states, reasons=reasons
+    )
     response.headers["Retry-After"] = "5"
     return response

@@ -133,3 +133,8 @@ class ProblemSchema(ReplySchema):
     parts = fields.Nested(
         PartsSchema, metadata={"description": "With /readyz: `ok`, or what is wrong, by part"}
     )
+    reasons = fields.Dict(
+        keys=fields.String(),
+        values=fields.String(),
+        metadata={"description": "With /readyz: the reason by part, in the words of the log"},
+    )

