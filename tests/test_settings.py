@@ -22,7 +22,7 @@ from otp_gateway.settings.declaration import declared
 from tests.conftest import SECRET_KEY
 from tests.support.gateway import ROOT, run_to_exit
 
-FIELDS = tuple(field.name for field in dataclasses.fields(Settings))
+FIELDS = tuple(field.name for field in dataclasses.fields(variables.Variables))
 NAMES = tuple(name.upper() for name in FIELDS)
 # What signs tokens is told of in tests/sessions/test_keys.py: these three only make sense together.
 KEYS = {"JWT_ALGORITHM", "JWT_PRIVATE_KEY", "JWT_FORMER_PUBLIC_KEYS"}
@@ -454,7 +454,7 @@ def test_no_two_settings_share_a_name() -> None:
 
 @pytest.mark.parametrize("name", FIELDS)
 def test_every_setting_has_a_help_text_and_a_default_that_its_parser_accepts(name: str) -> None:
-    variable = declared(Settings)[name]
+    variable = declared(variables.Variables)[name]
     assert len(variable.help.split()) >= 3
     assert variable.help.strip() == variable.help
     variable.default_value()

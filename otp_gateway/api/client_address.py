@@ -10,6 +10,7 @@ from flask import Request, request
 
 from otp_gateway.api import context
 from otp_gateway.codes import Codes
+from otp_gateway.log import get_logger
 
 # A hop may carry a port: 192.0.2.1:443, [2001:db8::1]:443.
 HOP = re.compile(r"\s*(?:\[(?P<six>[^\]]+)\](?::\d+)?|(?P<four>[\d.]+):\d+|(?P<bare>\S+))\s*")
@@ -32,12 +33,20 @@ FORWARDING = frozenset(
     }
 )
 FORWARDING_PREFIX = "x-forwarded"
+logger = get_logger("otp_gateway.proxies")
 
 
 def identifier(codes: Codes, trusted_proxies: int) -> Callable[[], None]:
     """A before-request function that puts the client's opaque ids into the request's context."""
+    warned = trusted_proxies > 0
 
     def identify() -> None:
+        nonlocal warned
+        if not warned and _comes_from_a_proxy(request):
+            warned = True
+            logger.warning(
+                "a proxy forwards requests, but TRUSTED_PROXIES is 0: all its users share one limit"
+            )
         here = context.current()
         here.networks = [codes.client(network) for network in networks(request, trusted_proxies)]
         here.note(client=here.client)
@@ -73,6 +82,12 @@ def forwarding_headers(arrived: Request) -> set[str]:
     """Names, in lower case, of the headers that some proxy has written, or somebody who plays one."""
     names = {name.lower() for name, _ in arrived.headers}
     return {name for name in names if name in FORWARDING or name.startswith(FORWARDING_PREFIX)}
+
+
+def _comes_from_a_proxy(arrived: Request) -> bool:
+    """Whether the peer has a private address and adds forwarding headers."""
+    peer = _address(arrived.remote_addr or "")
+    return peer is not None and peer.is_private and bool(forwarding_headers(arrived))
 
 
 def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

@@ -8,6 +8,7 @@ from decimal import Decimal
 from otp_gateway.checks.finding import Finding, fault, ok, warning
 from otp_gateway.settings import Settings
 from otp_gateway.settings.parsers import NEW_SECRET
+from otp_gateway.settings.rules import misspelt_text
 
 # A random secret of 32 characters has more different characters than this, even if all are decimal digits.
 FEW_CHARACTERS = 5
@@ -15,6 +16,8 @@ FEW_CHARACTERS = 5
 USUAL_PROBABILITY = Decimal("1e-4")
 SHORT_TOKEN = 16
 LONG_ACCESS = 3600
+# Seconds of a send, beyond which a router with a limit of 30 s may give up before the gateway answers.
+LONG_SEND = 20.0
 
 
 def look(settings: Settings) -> Iterator[Finding]:
@@ -25,6 +28,19 @@ def look(settings: Settings) -> Iterator[Finding]:
     yield _tokens(settings)
     yield _panel(settings)
     yield _metrics(settings)
+    yield _timeout(settings)
+    for name, meant in settings.misspelt:
+        yield warning("variables", misspelt_text(name, meant))
+
+
+def _timeout(settings: Settings) -> Finding:
+    seconds = settings.sms_timeout
+    if seconds > LONG_SEND:
+        return warning(
+            "sms_timeout",
+            f"SMS_TIMEOUT={seconds:g}: some routers give up after 30 s; set {LONG_SEND:g} or less",
+        )
+    return ok("sms_timeout", f"a send ends within {seconds:g} s")
 
 
 def _secret(settings: Settings) -> Finding:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from otp_gateway.model import Channel, Policy
 from otp_gateway.settings import rules
+from otp_gateway.settings.declaration import declared
+from otp_gateway.settings.misspelt import misspelt
 from otp_gateway.settings.reading import SettingsError, read_values, read_variables
 from otp_gateway.settings.variables import Variables
 from otp_gateway.signing import PrivateKey
@@ -21,8 +23,11 @@ __all__ = ["Settings", "SettingsError", "read_variables"]
 class Settings(Variables):
     """Every setting, typed. Times in seconds. Secrets stay out of the repr.
 
-    Field names are the variables' names in lower case; ``settings/variables.py`` declares them.
+    Field names are the variables' names in lower case; ``settings/variables.py`` declares them. ``misspelt``:
+    names that begin like ours, each with the name that was probably meant.
     """
+
+    misspelt: tuple[tuple[str, str | None], ...] = ()
 
     @classmethod
     def load(cls, environ: Mapping[str, str] = os.environ, dotenv: Path | None = Path(".env")) -> Settings:
@@ -36,7 +41,8 @@ class Settings(Variables):
             faults.setdefault(name, [text])
         if faults:
             raise SettingsError(faults)
-        return cls(**values)
+        unknown = tuple(misspelt(variables, (variable.name for variable in declared(Variables).values())))
+        return cls(**values, misspelt=unknown)
 
     @property
     def signing_key(self) -> str | PrivateKey:

@@ -32,7 +32,12 @@ def warnings(settings: Settings) -> list[str]:
     no_delivery = SMS_BACKENDS[settings.sms_backend].no_delivery
     if no_delivery and not settings.embedded:
         found.append(f"SMS_BACKEND={settings.sms_backend} {no_delivery.at_start}")
-    return found
+    return found + [misspelt_text(*each) for each in settings.misspelt]
+
+
+def misspelt_text(name: str, meant: str | None) -> str:
+    """What to say of a variable that the gateway does not read."""
+    return f"{name} is no variable of the gateway" + (f": did you mean {meant}?" if meant else "")
 
 
 def contradictions(values: Mapping[str, Any], variables: Mapping[str, str]) -> Iterator[tuple[str, str]]:

@@ -4,12 +4,12 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 from dataclasses import dataclass
 from decimal import Decimal
 
 from otp_gateway.model import Window
+from otp_gateway.settings.cores import workers
 from otp_gateway.settings.declaration import optional, variable
 from otp_gateway.settings.parsers import (
     LOG_LEVELS,
@@ -215,7 +215,8 @@ class Variables:
     port: int = variable(integer(1, 65_535), "8000", help="The TCP port.")
     web_concurrency: int = variable(
         integer(1, 512),
-        lambda: 2 * (os.cpu_count() or 1),
-        help="Workers of gunicorn; the default is twice the cores. The embedded store runs in one. gunicorn "
+        workers,
+        help="Workers of gunicorn; the default is twice the cores that the process may use (its affinity and "
+        "its control group), at most 12. The embedded store runs in one. gunicorn "
         "itself reads this variable: leave the line out instead of leaving it empty.",
     )
