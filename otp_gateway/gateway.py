@@ -26,6 +26,7 @@ from otp_gateway.store.phone_state import PhoneStateStore
 from otp_gateway.store.provider_account import ProviderAccountStore
 from otp_gateway.store.scripts import Scripts
 from otp_gateway.store.sessions import SessionStore
+from otp_gateway.store.tls import RedisTls
 from otp_gateway.store.usage import UsageStore
 from otp_gateway.store.write_probe import WriteProbe
 from otp_gateway.tokens import Tokens
@@ -70,7 +71,9 @@ class Gateway:
             Codes(secret, settings.otp_length)
             for secret in (settings.secret_key, *settings.secret_key_fallbacks)
         )
-        redis = redis or connect(settings.redis_url)
+        redis = redis or connect(
+            settings.redis_url, RedisTls(settings.redis_tls_ca, settings.redis_tls_verify)
+        )
         sender = sender or sender_for(settings, observer)
         scripts = Scripts(redis, observer)
         tokens = Tokens.from_settings(settings)

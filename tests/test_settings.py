@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import dataclasses
 import inspect
-import os
 import re
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from dotenv import dotenv_values
 
 from otp_gateway.model import Window
 from otp_gateway.settings import Settings, SettingsError, variables
+from otp_gateway.settings.cores import workers
 from otp_gateway.settings.declaration import declared
 from tests.conftest import SECRET_KEY
 from tests.support.gateway import ROOT, run_to_exit
@@ -35,6 +35,8 @@ ROUNDS = "pbkdf2:sha256:600000$c2FsdHNhbHQ$" + "0f" * 32
 DEFAULTS: dict[str, object] = {
     "secret_key_fallbacks": (),
     "redis_url": None,
+    "redis_tls_ca": None,
+    "redis_tls_verify": "full",
     "kavenegar_api_key": None,
     "kavenegar_sender": "10008663",
     "kavenegar_template": None,
@@ -71,11 +73,13 @@ DEFAULTS: dict[str, object] = {
     "trusted_proxies": 0,
     "admin_reveal_codes": False,
     "port": 8000,
-    "web_concurrency": 2 * (os.cpu_count() or 1),
+    "web_concurrency": workers(),
 }
 
 # What the field holds for a text, the first of each variable being another than its default.
 ACCEPTED: dict[str, dict[str, object]] = {
+    "REDIS_TLS_CA": {"/etc/passwd": "/etc/passwd"},
+    "REDIS_TLS_VERIFY": {word: word for word in ("none", "ca", "full")},
     "SECRET_KEY": {"k" * 32: "k" * 32},
     "SECRET_KEY_FALLBACKS": {
         "a" * 32: ("a" * 32,),
@@ -92,8 +96,8 @@ ACCEPTED: dict[str, dict[str, object]] = {
             "redis+sentinel://h1:26379,h2:26379/mymaster",
             "redis+sentinel://:password@h1,h2/mymaster?db=1",
             "redis+cluster://h1:6379,h2:6379",
-            "rediss://h1/0?ssl_ca_certs=/etc/ca.pem",
-            "redis+cluster://h1,h2?ssl=true&ssl_ca_certs=/etc/ca.pem",
+            "rediss://h1/0?ssl_ca_certs=/etc/passwd",
+            "redis+cluster://h1,h2?ssl=true&ssl_ca_certs=/etc/passwd",
         )
     },
     "KAVENEGAR_API_KEY": {"4B5A6C7D": "4B5A6C7D"},
@@ -149,6 +153,8 @@ ACCEPTED: dict[str, dict[str, object]] = {
 }
 
 REFUSED: dict[str, tuple[str, ...]] = {
+    "REDIS_TLS_CA": ("/no/such/file", "/etc"),
+    "REDIS_TLS_VERIFY": ("yes", "CERT_NONE"),
     "SECRET_KEY": ("short", "s" * 31, "s" * 40 + ",", " " * 40),
     "SECRET_KEY_FALLBACKS": ("short", f"{'a' * 32},short"),
     "REDIS_URL": (

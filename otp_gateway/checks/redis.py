@@ -7,10 +7,9 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
+from otp_gateway.checks import redis_tls
 from otp_gateway.checks.finding import Finding, fault, ok, quote, warning
-from otp_gateway.checks.site import is_loopback
 from otp_gateway.errors import StoreUnavailable
 from otp_gateway.settings import Settings
 from otp_gateway.store import keys, scan
@@ -32,16 +31,18 @@ DRIFT, TOO_MUCH_DRIFT = 1.0, 5.0
 # Seconds between the clocks of a cluster's nodes. A request reads one node's clock to make a deadline that
 # another node checks.
 NODE_DRIFT = 0.5
-# The values that connect.py reads for ssl, and redis-py for ssl_check_hostname.
-TRUE, FALSE = frozenset({"1", "true", "yes"}), frozenset({"0", "f", "false", "n", "no"})
 REMEDY = {
     "unreachable": "look at REDIS_URL, and whether Redis runs there",
-    "timeout": "it does not answer in time: look at its load and at the network",
+    "timeout": "it does not answer in time: look at its load, at the network, and whether it speaks TLS",
     "authentication": "it wants another user or password: look at REDIS_URL",
     "permission": "allow the user scripts, and all data commands on all keys",
     "read_only": "it takes no writes: point REDIS_URL at the primary, look at its disk",
     "out_of_memory": "its memory is full: raise maxmemory",
     "loading": "it is still loading its data: wait",
+    "tls_certificate": "no trusted authority signed its certificate: set REDIS_TLS_CA, or for a platform's "
+    "self-signed one REDIS_TLS_VERIFY=none",
+    "tls_hostname": "its certificate is for another host: set REDIS_TLS_VERIFY=ca",
+    "tls_protocol": "it speaks no TLS that we accept: look at the scheme and the port of REDIS_URL",
     "cluster": "the cluster is not whole: look at its nodes",
 }
 
@@ -75,7 +76,7 @@ def look(settings: Settings, client: RedisClient) -> Iterator[Finding]:
         except StoreUnavailable as error:
             finding = _unknown(name, error.reason)
         yield finding
-    yield _privacy(settings.redis_url or "")
+    yield redis_tls.look(settings.redis_url or "", settings.redis_tls_verify)
 
 
 def explain(error: StoreUnavailable) -> str:
@@ -202,24 +203,3 @@ def _ahead(node: _Node) -> float:
         after = time.time()
         readings.append((after - before, there - (before + after) / 2))
     return min(readings)[1]
-
-
-def _privacy(url: str) -> Finding:
-    parts = urlsplit(url)
-    hosts = [urlsplit(f"//{host}").hostname or "" for host in parts.netloc.rpartition("@")[2].split(",")]
-    query = {name: values[-1].lower() for name, values in parse_qs(parts.query).items()}
-    if parts.scheme == "rediss" or query.get("ssl") in TRUE:
-        if query.get("ssl_cert_reqs") == "none":
-            return fault("redis_tls", "ssl_cert_reqs=none takes any certificate: give ssl_ca_certs instead")
-        if query.get("ssl_check_hostname") in FALSE:
-            return warning(
-                "redis_tls", "ssl_check_hostname is off: a certificate of any host will do; set it"
-            )
-        return ok("redis_tls", "TLS, the certificate is checked")
-    if parts.scheme == "unix":
-        return ok("redis_tls", "a unix socket")
-    if all(is_loopback(host) for host in hosts):
-        return ok("redis_tls", "on this machine")
-    return warning(
-        "redis_tls", "without TLS: whoever is on the way can end limits and sessions; use rediss://"
-    )

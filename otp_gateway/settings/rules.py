@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from otp_gateway.settings.parsers import NEW_SECRET
+from otp_gateway.settings.redis_url import uses_tls
 from otp_gateway.signing import ASYMMETRIC, algorithm_of
 from otp_gateway.sms_backends import SMS_BACKENDS
 
@@ -32,6 +33,8 @@ def warnings(settings: Settings) -> list[str]:
     no_delivery = SMS_BACKENDS[settings.sms_backend].no_delivery
     if no_delivery and not settings.embedded:
         found.append(f"SMS_BACKEND={settings.sms_backend} {no_delivery.at_start}")
+    if uses_tls(settings.redis_url) and settings.redis_tls_verify == "none":
+        found.append("REDIS_TLS_VERIFY=none: connections are encrypted, but Redis is not identified")
     return found + [misspelt_text(*each) for each in settings.misspelt]
 
 
@@ -44,6 +47,7 @@ def contradictions(values: Mapping[str, Any], variables: Mapping[str, str]) -> I
     """What is wrong between variables that are each right; a faulty one (None) is passed over."""
     if "REDIS_URL" in variables and "SECRET_KEY" not in variables:
         yield "SECRET_KEY", f"required when REDIS_URL is set; {NEW_SECRET}"
+    yield from _tls_faults(values, variables)
     length, failures = values["otp_length"], values["otp_max_failures_per_phone"]
     highest = values["otp_max_guess_probability"]
     if None not in (length, failures, highest):
@@ -69,6 +73,14 @@ def contradictions(values: Mapping[str, Any], variables: Mapping[str, str]) -> I
         yield "JWT_AUDIENCE", "is kept for refresh tokens: choose another than issuer/refresh"
     yield from _message_faults(values)
     yield from _key_faults(values)
+
+
+def _tls_faults(values: Mapping[str, Any], variables: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    if values["redis_url"] is None or uses_tls(values["redis_url"]):
+        return
+    for name in ("REDIS_TLS_CA", "REDIS_TLS_VERIFY"):
+        if name in variables:
+            yield name, "needs a REDIS_URL with TLS: rediss://, or ?ssl=true for sentinel and cluster"
 
 
 def _message_faults(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

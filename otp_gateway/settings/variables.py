@@ -30,7 +30,8 @@ from otp_gateway.settings.parsers import (
     secret,
     windows,
 )
-from otp_gateway.settings.urls import base_url, domain, dsn, origins, redis_url, urls
+from otp_gateway.settings.redis_url import readable_file, redis_url
+from otp_gateway.settings.urls import base_url, domain, dsn, origins, urls
 from otp_gateway.signing import ASYMMETRIC, SYMMETRIC, PrivateKey, PublicKey
 from otp_gateway.sms_backends import SMS_BACKENDS
 
@@ -61,6 +62,17 @@ class Variables:
         help="redis://, rediss://, unix://, redis+sentinel://h1:p,h2:p/name or redis+cluster://h1:p,h2:p.\n"
         "Empty: an embedded store in the only process, for development.",
         secret=True,
+    )
+    redis_tls_ca: str | None = variable(
+        optional(readable_file),
+        "",
+        help="With TLS: a file with the certificates of trusted authorities.",
+    )
+    redis_tls_verify: str = variable(
+        choice("full", "ca", "none"),
+        "full",
+        help="With TLS, what is checked of Redis's certificate. ca: its host name is not checked. none: only "
+        "encrypted, an attacker on the way can read everything.",
     )
 
     kavenegar_api_key: str | None = variable(

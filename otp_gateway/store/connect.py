@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import ssl
 import time
 from collections.abc import Callable
 from threading import Lock
@@ -17,6 +16,7 @@ from redis.retry import Retry
 from redis.sentinel import Sentinel
 
 from otp_gateway.store.client import RedisClient
+from otp_gateway.store.tls import RedisTls
 
 # Seconds that one attempt waits for a connection, and for the reply. store/scripts.py repeats attempts
 # within a deadline of its own, so the client itself retries nothing.
@@ -25,16 +25,17 @@ REPLY_TIMEOUT = 0.5
 # Seconds after a failed question for a cluster's topology in which nobody asks again.
 CLUSTER_PAUSE = 1.0
 DEFAULT_PORT = 6379
+FULL = RedisTls()
 DEFAULT_SENTINEL_PORT = 26379
 
 
-def connect(url: str | None) -> RedisClient:
+def connect(url: str | None, tls: RedisTls = FULL) -> RedisClient:
     """A client for the URL, without connecting yet; ``None`` is an embedded store of its own.
 
     Schemes: ``redis``, ``rediss``, ``unix``, ``redis+sentinel://h1:p,h2:p/name`` and
     ``redis+cluster://h1:p,h2:p``. The last two take ``user:password@`` for the data nodes, ``?ssl=true`` with
     ``ssl_ca_certs``, ``ssl_certfile`` and ``ssl_keyfile``, and for sentinel ``?db=``,
-    ``?sentinel_username=`` and ``?sentinel_password=``.
+    ``?sentinel_username=`` and ``?sentinel_password=``. Options of the URL override ``tls``.
     """
     if url is None:
         # A production process never loads the emulation and its Lua.
@@ -42,10 +43,11 @@ def connect(url: str | None) -> RedisClient:
 
         return cast("RedisClient", fakeredis.FakeRedis(server=fakeredis.FakeServer()))
     if url.startswith("redis+sentinel://"):
-        return _sentinel(url)
+        return _sentinel(url, tls)
     if url.startswith("redis+cluster://"):
-        return cast("RedisClient", _Cluster(lambda: _cluster(url)))
-    return cast("RedisClient", redis.Redis.from_url(url, **_common()))
+        return cast("RedisClient", _Cluster(lambda: _cluster(url, tls)))
+    options = tls.options() if url.startswith("rediss://") else {}
+    return cast("RedisClient", redis.Redis.from_url(url, **_common() | options))
 
 
 def _common() -> dict[str, Any]:
@@ -60,10 +62,10 @@ def _common() -> dict[str, Any]:
     }
 
 
-def _sentinel(url: str) -> RedisClient:
+def _sentinel(url: str, redis_tls: RedisTls) -> RedisClient:
     parts = urlsplit(url)
     query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
-    tls = _tls(query)
+    tls = redis_tls.of_several(query)
     sentinel = Sentinel(  # type: ignore[no-untyped-call]  # redis-py has left it untyped
         _hosts(parts.netloc, DEFAULT_SENTINEL_PORT),
         sentinel_kwargs=_common()
@@ -80,7 +82,7 @@ def _sentinel(url: str) -> RedisClient:
     return client
 
 
-def _cluster(url: str) -> RedisClient:
+def _cluster(url: str, redis_tls: RedisTls) -> RedisClient:
     parts = urlsplit(url)
     query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
     return RedisCluster(
@@ -88,7 +90,7 @@ def _cluster(url: str) -> RedisClient:
             ClusterNode(host, port)  # type: ignore[no-untyped-call]  # as above
             for host, port in _hosts(parts.netloc, DEFAULT_PORT)
         ],
-        **_common() | _tls(query) | _credentials(parts.netloc),
+        **_common() | redis_tls.of_several(query) | _credentials(parts.netloc),
     )
 
 
@@ -104,14 +106,6 @@ def _credentials(netloc: str) -> dict[str, str]:
     user, _, password = netloc.rpartition("@")[0].partition(":")
     given = {"username": unquote(user), "password": unquote(password)}
     return {name: value for name, value in given.items() if value}
-
-
-def _tls(query: dict[str, str]) -> dict[str, Any]:
-    if query.get("ssl", "").lower() not in ("1", "true", "yes"):
-        return {}
-    names = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
-    files: dict[str, Any] = {name: query[name] for name in names if name in query}
-    return {"ssl": True, "ssl_cert_reqs": ssl.CERT_REQUIRED} | files
 
 
 class _Cluster:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ssl
+
 from redis.exceptions import (
     AuthenticationError,
     AuthenticationWrongNumberOfArgsError,
@@ -66,6 +68,21 @@ def reason(error: Exception) -> str:
         for mark, label in MARKS:
             if mark in text:
                 return label
+    tls = _tls_reason(error)
+    if tls:
+        return tls
     if isinstance(error, RedisConnectionError) and FULL in str(error):
         return "connections"
     return next((label for kind, label in KINDS if isinstance(error, kind)), OTHER)
+
+
+def _tls_reason(error: BaseException | None) -> str | None:
+    """The label of the TLS error from which this one comes, if there is one."""
+    while error is not None:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            # The texts are OpenSSL's; the numbers of X509_V_ERR_HOSTNAME_MISMATCH and _IP_ADDRESS_MISMATCH.
+            return "tls_hostname" if error.verify_code in (62, 64) else "tls_certificate"
+        if isinstance(error, ssl.SSLError):
+            return "tls_protocol"
+        error = error.__cause__ or error.__context__
+    return None

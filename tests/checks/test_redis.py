@@ -12,6 +12,7 @@ import redis
 from redis.exceptions import ResponseError
 
 from otp_gateway.checks import redis as redis_checks
+from otp_gateway.checks import redis_tls
 from otp_gateway.errors import StoreUnavailable
 from otp_gateway.store import error_labels
 from tests.checks.support import Report, checked
@@ -308,7 +309,7 @@ def test_clocks_that_differ_are_told(server: RedisServer, ahead: float, status: 
 )
 def test_a_way_to_redis_that_others_can_read_is_told(url: str, status: str) -> None:
     taken = make_settings(REDIS_URL=url).redis_url
-    finding = redis_checks._privacy(taken or "")
+    finding = redis_tls.look(taken or "")
     assert finding.status == status
     assert "u:p" not in finding.message
 

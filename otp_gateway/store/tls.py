@@ -1,0 +1,33 @@
+"""How connections to Redis check its certificate, in redis-py's options."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
+
+
+@dataclass(frozen=True, slots=True)
+class RedisTls:
+    """``REDIS_TLS_CA`` and ``REDIS_TLS_VERIFY``, for URLs that a platform manages.
+
+    ``verify``: ``full``, ``ca`` (the host name is not checked) or ``none`` (only encrypted).
+    """
+
+    ca: str | None = None
+    verify: str = "full"
+
+    def options(self) -> dict[str, Any]:
+        """What redis-py is given; the options of a URL override it."""
+        found: dict[str, Any] = {
+            "ssl_cert_reqs": "none" if self.verify == "none" else "required",
+            "ssl_check_hostname": self.verify == "full",
+        }
+        return found | ({"ssl_ca_certs": self.ca} if self.ca else {})
+
+    def of_several(self, query: dict[str, str]) -> dict[str, Any]:
+        """The same for sentinel and cluster, whose URLs say with ``ssl`` whether there is TLS at all."""
+        if query.get("ssl", "").lower() not in ("1", "true", "yes"):
+            return {}
+        return {"ssl": True} | self.options() | {name: query[name] for name in FILES if name in query}
