@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-import os
-import shutil
 import sys
-import tempfile
+from contextlib import suppress
 from typing import Any
 
 from flask import Flask
@@ -14,6 +12,7 @@ from flask import Flask
 from otp_gateway import log
 from otp_gateway.app import create_app
 from otp_gateway.metrics import multiprocess
+from otp_gateway.metrics.folder import Folder, temporary_directory
 from otp_gateway.settings import Settings, SettingsError
 
 
@@ -37,9 +36,11 @@ def configuration() -> dict[str, Any]:
         sys.exit(str(error))
 
     def on_starting(server: Any) -> None:
-        """Log the warnings in the master: once, and not once for each worker."""
+        """Log the warnings in the master: once, and not once for each worker. Choose the metrics' folder."""
         for warning in settings.warnings():
             server.log.warning(warning)
+        # With gunicorn's --user, the workers are another user than this process.
+        server.metrics_folder = Folder(settings.metrics_dir, server.cfg.uid, server.cfg.gid)
         server.log.info("Odds of a guess into one phone within 24 h: at most %s", settings.guess_probability)
 
     return {
@@ -57,6 +58,8 @@ def configuration() -> dict[str, Any]:
         "logconfig_dict": log.configuration(settings.log_level),
         # No control socket in the home directory: no tool of ours uses it, and two gateways would share it.
         "control_socket_disable": True,
+        # None, gunicorn's own choice, fails if the file systems of all temporary directories are full.
+        "worker_tmp_dir": temporary_directory(),
         "on_starting": on_starting,
         "when_ready": when_ready,
         "pre_fork": pre_fork,
@@ -71,20 +74,25 @@ def configuration() -> dict[str, Any]:
 
 
 def when_ready(server: Any) -> None:
-    """Make the directory of the workers' metrics, now that the port is ours: the start has succeeded."""
-    directory = os.environ[multiprocess.DIRECTORY] = tempfile.mkdtemp(prefix="otp-gateway-")
-    # With gunicorn's --user, the workers are another user than this process.
-    os.chown(directory, server.cfg.uid, server.cfg.gid)
+    """Make the folder of the workers' metrics, now that the port is ours: the start has succeeded."""
+    server.metrics_folder.remove_unused()
+    try:
+        server.metrics_folder.prepare()
+    except OSError as error:
+        server.log.warning("The workers do not share their metrics, a scrape shows one of them: %s", error)
 
 
 def pre_fork(server: Any, worker: Any) -> None:
     """Give the new worker a slot among the metrics that no running worker has."""
     worker.slot = multiprocess.free_slot(other.slot for other in server.WORKERS.values())
+    # A cleanup can have removed the folder. If it cannot be made again, the worker logs this.
+    with suppress(OSError):
+        server.metrics_folder.prepare()
 
 
-def post_fork(server: Any, worker: Any) -> None:  # noqa: ARG001  # gunicorn counts the parameters
+def post_fork(server: Any, worker: Any) -> None:
     """Count in the worker's own slot."""
-    multiprocess.join(os.environ[multiprocess.DIRECTORY], worker.slot)
+    multiprocess.join(server.metrics_folder, worker.slot)
 
 
 def post_worker_init(worker: Any) -> None:
@@ -101,11 +109,11 @@ def post_worker_init(worker: Any) -> None:
         watch.start()
 
 
-def child_exit(server: Any, worker: Any) -> None:  # noqa: ARG001  # as above
+def child_exit(server: Any, worker: Any) -> None:
     """The worker has ended: its gauges no longer count."""
-    multiprocess.leave(os.environ[multiprocess.DIRECTORY], worker.slot)
+    multiprocess.leave(server.metrics_folder, worker.slot)
 
 
-def on_exit(server: Any) -> None:  # noqa: ARG001  # as above
+def on_exit(server: Any) -> None:
     """Remove the workers' metrics."""
-    shutil.rmtree(os.environ.get(multiprocess.DIRECTORY, ""), ignore_errors=True)
+    server.metrics_folder.remove()

@@ -68,6 +68,7 @@ DEFAULTS: dict[str, object] = {
     "admin_password_hash": None,
     "otp_login_redirect": (),
     "metrics_token": None,
+    "metrics_dir": None,
     "sentry_dsn": None,
     "log_level": "INFO",
     "trusted_proxies": 0,
@@ -143,6 +144,7 @@ ACCEPTED: dict[str, dict[str, object]] = {
         "https://a.example/?x=1, http://localhost:3000": ("https://a.example/?x=1", "http://localhost:3000"),
     },
     "METRICS_TOKEN": {"a-token": "a-token"},
+    "METRICS_DIR": {"/run/otp": Path("/run/otp")},
     "SENTRY_DSN": {
         dsn: dsn for dsn in ("https://key@sentry.example.com/1", "http://key@[::1]:9000/under/a/path/42")
     },
@@ -238,6 +240,7 @@ REFUSED: dict[str, tuple[str, ...]] = {
     ),
     "OTP_LOGIN_REDIRECT": ("/home", "javascript:alert(1)", "https://user@app.example.com", "https://h:port"),
     "METRICS_TOKEN": ("two words", "رمز"),
+    "METRICS_DIR": ("run/otp", "./metrics"),
     "SENTRY_DSN": (
         "sentry.example.com",
         "https://sentry.example.com/1",

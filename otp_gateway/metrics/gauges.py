@@ -9,6 +9,7 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from otp_gateway.errors import StoreUnavailable
+from otp_gateway.metrics import multiprocess
 from otp_gateway.metrics.metrics import PREFIX
 from otp_gateway.settings import Settings
 from otp_gateway.store.provider_account import Account
@@ -30,6 +31,11 @@ class Gauges(Collector):
         build = GaugeMetricFamily(f"{PREFIX}_build_info", "What runs", labels=["version", "python"])
         build.add_metric([__version__, platform.python_version()], 1)
         yield build
+        yield _gauge(
+            "metrics_shared",
+            "Whether a scrape shows the values of all workers; 0 if a worker cannot write its files",
+            multiprocess.is_shared(),
+        )
         yield _gauge(
             "guess_probability",
             "The odds that somebody guesses into one phone within any 24 h, at most",

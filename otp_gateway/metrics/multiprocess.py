@@ -1,9 +1,10 @@
-"""One set of values over all gunicorn workers: files that each worker writes and any of them can sum."""
+"""One set of values for all gunicorn workers: each worker writes files, and any of them can sum the files."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, values
@@ -11,7 +12,23 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import Collector
 
+from otp_gateway.metrics.folder import Folder
+from otp_gateway.metrics.shared_file import SharedFiles
+
 DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
+# How often a scrape begins again because a cleanup removed a file that it was about to read.
+ATTEMPTS = 3
+
+
+class _Process:
+    """Whether this process is a worker, and the files in which it shares its values."""
+
+    is_worker = False
+    files: SharedFiles | None = None
+    folder: Folder | None = None
+
+
+_process = _Process()
 
 
 def free_slot(taken: Iterable[int]) -> int:
@@ -20,46 +37,73 @@ def free_slot(taken: Iterable[int]) -> int:
     return next(slot for slot in range(len(used) + 1) if slot not in used)
 
 
-def join(directory: str, slot: int) -> None:
-    """Keep this process's values in files of ``directory``; call it before the metrics are made.
+def join(folder: Folder, slot: int) -> None:
+    """Keep this process's values in files of ``folder``; call it before the metrics are made.
 
-    ``slot`` is a number that no other living process has there. A later process of the same slot counts on
-    where the former ended: so counters never fall, and however often workers are replaced, files stay few.
+    ``slot`` is a number that no other living process has there. A later process of the same slot continues
+    the counts of the former process: so counters never fall, and the number of files does not grow.
     """
-    os.environ[DIRECTORY] = directory
-    # Whoever tidies the machine's temporary files may have taken it for forgotten.
-    Path(directory).mkdir(mode=0o700, exist_ok=True)
+    _process.is_worker = True
+    _process.folder = folder
+    if folder.path is None:
+        # The variable may be another program's.
+        os.environ.pop(DIRECTORY, None)
+        values.ValueClass = values.MutexValue
+        return
+    os.environ[DIRECTORY] = str(folder.path)
+    _process.files = SharedFiles(folder, slot)
+    # MultiProcessValue makes its files by this name. The library's own are sparse: see shared_file.py.
+    values.MmapedDict = _process.files  # type: ignore[assignment,attr-defined]  # see above
     values.ValueClass = values.MultiProcessValue(lambda: slot)  # type: ignore[no-untyped-call]  # as shipped
 
 
-def leave(directory: str, slot: int) -> None:
-    """The slot's process has ended: what it was doing at that moment is no longer being done."""
-    mark_process_dead(slot, directory)  # type: ignore[no-untyped-call]  # as shipped
+def leave(folder: Folder, slot: int) -> None:
+    """The slot's process has ended: the requests that it had in progress are no longer in progress."""
+    if folder.path is None:
+        return
+    # A cleanup can remove the same files, or the file system is read-only now. It must not end the master.
+    with suppress(OSError):
+        mark_process_dead(slot, str(folder.path))  # type: ignore[no-untyped-call]  # as shipped
+    with suppress(OSError):
+        (folder.path / f"unshared_{slot}").unlink()
 
 
 def registry() -> CollectorRegistry | None:
-    """The values of all workers, summed as they are collected; None where this process shares none."""
-    directory = os.environ.get(DIRECTORY, "")
-    if not getattr(values.ValueClass, "_multiprocess", False) or not Path(directory).is_dir():
+    """The values of all workers, summed when they are collected; None if this process shares none."""
+    files, folder = _process.files, _process.folder
+    if files is None or folder is None or folder.path is None or not files.complete:
         return None
     found = CollectorRegistry()
-    found.register(_Files(directory))
+    found.register(_Files(folder.path))
     return found
+
+
+def is_shared() -> bool:
+    """Whether a scrape shows all values: all workers share theirs, or there are no workers."""
+    if not _process.is_worker:
+        return True
+    files, folder = _process.files, _process.folder
+    if files is None or folder is None or folder.path is None or files.in_memory:
+        return False
+    return not any(folder.path.glob("unshared_*"))
 
 
 class _Files(Collector):
     """The workers' files, summed."""
 
-    def __init__(self, directory: str) -> None:
-        self._directory = Path(directory)
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
 
     def collect(self) -> Iterable[Metric]:
-        files = [str(file) for file in self._directory.glob("*.db") if _has_begun(file)]
-        return list(MultiProcessCollector.merge(files))  # type: ignore[no-untyped-call]  # as shipped
+        for _ in range(ATTEMPTS):
+            files = [str(file) for file in self._directory.glob("*.db") if _has_begun(file)]
+            with suppress(FileNotFoundError):
+                return list(MultiProcessCollector.merge(files))  # type: ignore[no-untyped-call]  # as shipped
+        return []
 
 
 def _has_begun(file: Path) -> bool:
-    """Whether there is anything to read: a starting worker makes its file before it gives it a size."""
+    """Whether there are values to read: a starting worker makes its file before it gives the file a size."""
     try:
         return file.stat().st_size > 0
     except FileNotFoundError:

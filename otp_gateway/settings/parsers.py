@@ -116,6 +116,14 @@ def printable(text: str) -> str:
     return text
 
 
+def absolute_path(text: str) -> Path:
+    """A path that does not depend on the directory in which the gateway starts."""
+    path = Path(text)
+    if not path.is_absolute() or "\0" in text:
+        raise ValidationError("give an absolute path")
+    return path
+
+
 def secret(text: str) -> str:
     """A secret that can become a fallback later."""
     if len(text) < MIN_SECRET:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass
 from decimal import Decimal
+from pathlib import Path
 
 from otp_gateway.model import Window
 from otp_gateway.settings.cores import workers
@@ -15,6 +16,7 @@ from otp_gateway.settings.parsers import (
     LOG_LEVELS,
     MIN_SECRET,
     NEW_SECRET,
+    absolute_path,
     boolean,
     choice,
     former_secrets,
@@ -206,6 +208,12 @@ class Variables:
         heading="Operation",
         help="The bearer token for /metrics. Empty: only for scrapers on the same machine, without a proxy.",
         secret=True,
+    )
+    metrics_dir: Path | None = variable(
+        optional(absolute_path),
+        "",
+        help="The directory in which workers share their metrics. A tmpfs is best. Each gateway makes its "
+        "own folder there. Empty: the directory for temporary files (TMPDIR, /tmp).",
     )
     sentry_dsn: str | None = variable(
         optional(dsn),

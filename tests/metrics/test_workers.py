@@ -188,7 +188,7 @@ def test_a_worker_that_dies_before_it_has_written_spoils_no_scrape(gateway: Gate
     assert verifies(scrape(gateway)) == 5
 
 
-def test_a_folder_that_was_tidied_away_stops_no_new_worker(gateway: Gateway, temporary: Path) -> None:
+def test_a_folder_that_a_cleanup_removed_stops_no_new_worker(gateway: Gateway, temporary: Path) -> None:
     [folder] = temporary.glob("otp-gateway-*")
     for file in folder.iterdir():
         file.unlink()

@@ -18,7 +18,7 @@ import requests
 from tests.support.servers import free_port
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 ROOT = Path(__file__).resolve().parents[2]
 _COMMAND = [sys.executable, "-m", "gunicorn", "-c", str(ROOT / "gunicorn.conf.py")]
@@ -29,12 +29,16 @@ _TAIL = 4000
 class Gateway:
     """The gateway on 127.0.0.1 and a free port, configured by `env` alone; a context manager.
 
-    `app` is what gunicorn serves: the gateway's own WSGI module, or one of the tests around it.
+    `app` is what gunicorn serves: the gateway's own WSGI module, or one of the tests around it. `prefix` is a
+    command that prepares something and then replaces itself by the gateway.
     """
 
-    def __init__(self, env: Mapping[str, str], *, workers: int = 2, app: str = "wsgi:app") -> None:
+    def __init__(
+        self, env: Mapping[str, str], *, workers: int = 2, app: str = "wsgi:app", prefix: Sequence[str] = ()
+    ) -> None:
         self.port = free_port()
         self._app = app
+        self._prefix = prefix
         self._env = {**env, "PORT": str(self.port), "WEB_CONCURRENCY": str(workers)}
         self._process: subprocess.Popen[bytes] | None = None
         self._output: IO[bytes] | None = None
@@ -69,7 +73,7 @@ class Gateway:
         # It outlives this method: `log` reads it and `stop` closes it.
         self._output = tempfile.TemporaryFile()  # noqa: SIM115
         try:
-            self._process = _spawn(self._env, self._output, self._app)
+            self._process = _spawn(self._env, self._output, self._app, self._prefix)
             self._wait_healthy()
         except BaseException:
             self.stop()
@@ -158,10 +162,12 @@ def run_to_exit(env: Mapping[str, str], *, timeout: float = _PATIENCE) -> tuple[
             _kill_group(process)
 
 
-def _spawn(env: Mapping[str, str], output: IO[bytes], app: str = "wsgi:app") -> subprocess.Popen[bytes]:
+def _spawn(
+    env: Mapping[str, str], output: IO[bytes], app: str = "wsgi:app", prefix: Sequence[str] = ()
+) -> subprocess.Popen[bytes]:
     inherited = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     return subprocess.Popen(
-        [*_COMMAND, app],
+        [*prefix, *_COMMAND, app],
         # Not the root: a developer's own .env there must not reach the tests.
         cwd=ROOT / "tests" / "data",
         env={"PYTHONPATH": str(ROOT), **inherited, "LANG": "C.UTF-8", "PYTHONUNBUFFERED": "1", **env},

@@ -25,6 +25,21 @@ def require_program(name: str) -> str:
     return found or _give_up(f"no {name} on the PATH")
 
 
+def in_own_mounts(script: str) -> list[str]:
+    """A command prefix: a shell script as root in its own mount namespace; the rest of the line replaces it.
+
+    If the machine does not allow this, the test is skipped, or fails when CI=true.
+    """
+    user = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
+    unshare = [require_program("unshare"), *user, "--mount", "sh", "-ec"]
+    probe = subprocess.run(
+        [*unshare, "mount -t tmpfs none /mnt"], capture_output=True, text=True, check=False, timeout=10
+    )
+    if probe.returncode != 0:
+        _give_up(f"no mount namespace: {probe.stderr.strip()}")
+    return [*unshare, f'{script}\nexec "$@"', "sh"]
+
+
 def node_project() -> Path:
     """A directory of this run's own in which Node finds the pinned packages of tests/interop."""
     node, npm = require_program("node"), require_program("npm")
