@@ -70,6 +70,13 @@ def test_no_request_is_lost_while_each_gateway_in_turn_is_restarted_and_reloaded
     assert min(host.served(OTP)) > load.answered[OTP] / 4
 
 
+def test_the_workers_share_their_metrics_in_the_runtime_directory(host: Host) -> None:
+    for gateway in host.gateways:
+        [folder] = gateway.runtime.iterdir()
+        assert folder.name.startswith("otp-gateway-metrics-")
+        assert list(folder.glob("counter_*.db"))
+
+
 @pytest.fixture
 def held(host: Host) -> Iterator[tuple[Host, threading.Event, list[Future[requests.Response]]]]:
     """A host whose provider answers when the event is set, and a send in flight at each gateway."""

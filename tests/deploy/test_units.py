@@ -98,6 +98,14 @@ def test_the_socket_is_as_gunicorn_would_open_it_but_for_this_host_alone(tmp_pat
     assert upstream == ["127.0.0.1:8001", "127.0.0.1:8002"]
 
 
+def test_the_files_of_the_workers_are_in_the_units_own_runtime_directory() -> None:
+    service = unit("service")["Service"]
+    directory = "/run/otp-gateway-8001"
+    assert [f"/run/{name}" for name in service["RuntimeDirectory"]] == [directory]
+    assert f"METRICS_DIR={directory}" in service["Environment"][0].split()
+    assert service["ExecStart"][0].endswith(f" serve --worker-tmp-dir {directory}")
+
+
 def test_the_readmes_environment_file_is_what_the_gateway_takes() -> None:
     (file,) = re.findall(r"^```ini\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
     variables = dict(line.split("=", 1) for line in file.splitlines())

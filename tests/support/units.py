@@ -27,6 +27,7 @@ from tests.support.gateway import ROOT
 DEPLOY = ROOT / "deploy"
 HOME = "/opt/otp-gateway"
 ENVIRONMENT_FILE = "/etc/otp-gateway.env"
+RUN = "/run/otp-gateway-"
 _PATIENCE = 30.0
 _OBEYED = {
     "Socket": {"ListenStream", "Backlog"},
@@ -40,6 +41,8 @@ _OBEYED = {
         "KillMode",
         "TimeoutStopSec",
         "PrivateTmp",
+        "RuntimeDirectory",
+        "RuntimeDirectoryMode",
     },
 }
 _ELSEWHERE = {
@@ -123,10 +126,13 @@ def install_units(directory: Path, environment: Mapping[str, str]) -> Path:
     file.write_text("".join(f'{name}="{value}"\n' for name, value in environment.items()), encoding="utf-8")
     units = directory / "units"
     units.mkdir()
-    for name, homes, files in (("otp-gateway@.service", 3, 1), ("otp-gateway@.socket", 0, 0)):
+    run = directory / "run"
+    run.mkdir()
+    for name, homes, files, runs in (("otp-gateway@.service", 3, 1, 2), ("otp-gateway@.socket", 0, 0, 0)):
         text = (DEPLOY / name).read_text(encoding="utf-8")
-        assert (text.count(HOME), text.count(ENVIRONMENT_FILE)) == (homes, files), name
+        assert (text.count(HOME), text.count(ENVIRONMENT_FILE), text.count(RUN)) == (homes, files, runs), name
         text = text.replace(HOME, str(home)).replace(ENVIRONMENT_FILE, str(file))
+        text = text.replace(RUN, f"{run}/otp-gateway-")
         (units / name).write_text(text, encoding="utf-8")
     return units
 
@@ -149,6 +155,8 @@ class Service:
         self._output: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  # `close` closes it
         self._cleared = 0
         self._private = Path(tempfile.mkdtemp(prefix="private-"))
+        # install_units has put it next to the units.
+        self.runtime = units.parent / "run" / self._value("RuntimeDirectory")
 
     @property
     def pid(self) -> int:
@@ -167,6 +175,7 @@ class Service:
     def start(self) -> None:
         """Open the socket, if it is not open, start the service, and wait until it says that it is ready."""
         assert self._value("Type") == "notify"
+        self.runtime.mkdir(mode=int(self._value("RuntimeDirectoryMode"), 8), exist_ok=True)
         if self._hold and self._listener is None:
             self._listener = self._listen()
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notices:
@@ -194,6 +203,7 @@ class Service:
             os.killpg(process.pid, signal.SIGKILL)
             self.killed = True
         self._process = None
+        shutil.rmtree(self.runtime, ignore_errors=True)
         # PrivateTmp: what the service has left behind goes with it.
         for path in self._private.iterdir():
             shutil.rmtree(path) if path.is_dir() else path.unlink()
