@@ -20,8 +20,7 @@
         ├── SmsFailed              sms_failed
         └── SmsUnconfirmed         sms_unconfirmed
 
-An error has a code, a text for people and data, but no HTTP status: the table ``STATUS`` in
-``otp_gateway.api.problems`` maps each class to its status. A class without a code is never raised itself.
+The table ``STATUS`` in ``otp_gateway.api.problems`` maps each class that has a code to its HTTP status.
 """
 
 from __future__ import annotations
@@ -35,9 +34,7 @@ LARGEST_CODE = 999
 
 
 class GatewayError(Exception):
-    """Root of every error that the gateway raises on purpose.
-
-    ``code`` is stable and for machines. ``detail`` is for people. ``meaning`` is the text that the OpenAPI
+    """``code`` is stable and for machines. ``detail`` is for people. ``meaning`` is the text that the OpenAPI
     document publishes about the code. None of them ever contains a secret, a phone number or an IP address.
     """
 
@@ -64,9 +61,10 @@ class Refused(GatewayError):
 
     limit: str
 
-    def __init__(self, retry_after: int) -> None:
+    def __init__(self, retry_after: int, limit: str | None = None) -> None:
         super().__init__()
         self.retry_after = retry_after
+        self.limit = limit or self.limit
 
 
 class InvalidRequest(GatewayError):
@@ -142,10 +140,7 @@ class TooManyAttempts(Refused):
     code = "too_many_attempts"
     meaning = "No try is left for this code, or a failure budget of the phone is spent."
     detail = "Too many failed attempts"
-
-    def __init__(self, retry_after: int, limit: str) -> None:
-        super().__init__(retry_after)
-        self.limit = limit
+    limit = "tries"
 
 
 class TooManyOtpRequests(Refused):
@@ -163,10 +158,7 @@ class RateLimited(Refused):
     code = "rate_limited"
     meaning = "One of the address's sliding windows is full, or the session was refreshed too often."
     detail = "Too many requests"
-
-    def __init__(self, retry_after: int, limit: str = "ip") -> None:
-        super().__init__(retry_after)
-        self.limit = limit
+    limit = "ip"
 
 
 class InvalidToken(GatewayError):
@@ -221,9 +213,8 @@ class SmsBusy(GatewayError):
 class SendFailed(GatewayError):
     """The provider did not confirm the message.
 
-    ``definite``: nothing was sent. ``reason`` is a short label for logs, never text of the provider or a
-    secret. ``provider_code`` is the number in the provider's reply, if there is one. ``fault`` is the kind of
-    cause: ``caller``, ``configuration``, ``bug``, ``temporary`` or ``unknown``.
+    ``definite``: nothing was sent. ``reason`` is a short label, never text of the provider. ``provider_code``
+    is the number in its reply. ``fault``: ``caller``, ``configuration``, ``bug``, ``temporary``, ``unknown``.
     """
 
     detail = "Failed to send OTP"

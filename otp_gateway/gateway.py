@@ -63,17 +63,11 @@ class Gateway:
         sender: Sender | None = None,
         observer: Observer = UNOBSERVED,
     ) -> Self:
-        """The parts as the settings say; nothing connects yet.
-
-        ``redis`` and ``sender`` replace what the settings name.
-        """
-        codes, *former = (
-            Codes(secret, settings.otp_length)
-            for secret in (settings.secret_key, *settings.secret_key_fallbacks)
-        )
-        redis = redis or connect(
-            settings.redis_url, RedisTls(settings.redis_tls_ca, settings.redis_tls_verify)
-        )
+        """The parts; nothing connects yet. ``redis`` and ``sender`` replace what the settings name."""
+        secrets = (settings.secret_key, *settings.secret_key_fallbacks)
+        codes, *former = (Codes(secret, settings.otp_length) for secret in secrets)
+        tls = RedisTls(settings.redis_tls_ca, settings.redis_tls_verify)
+        redis = redis or connect(settings.redis_url, tls)
         sender = sender or sender_for(settings, observer)
         scripts = Scripts(redis, observer)
         tokens = Tokens.from_settings(settings)
@@ -81,6 +75,16 @@ class Gateway:
         # Not observed: the metrics count the calls of requests.
         write_probe = WriteProbe(redis, Scripts(redis))
         reports = KavenegarReports.from_settings(settings, observer)
+        service = OtpService(
+            store=CodeStore(scripts, codes, settings.policy, settings.sms_timeout),
+            sessions=SessionStore(scripts, [codes, *former]),
+            probe=write_probe,
+            sender=sender,
+            slots=slots,
+            breaker=Breaker(settings.sms_timeout),
+            codes=codes,
+            tokens=tokens,
+        )
         return cls(
             settings=settings,
             redis=redis,
@@ -91,16 +95,7 @@ class Gateway:
             sender=sender,
             slots=slots,
             reports=reports,
-            service=OtpService(
-                store=CodeStore(scripts, codes, settings.policy, settings.sms_timeout),
-                sessions=SessionStore(scripts, [codes, *former]),
-                probe=write_probe,
-                sender=sender,
-                slots=slots,
-                breaker=Breaker(settings.sms_timeout),
-                codes=codes,
-                tokens=tokens,
-            ),
+            service=service,
             address_limits=AddressLimits(scripts),
             write_probe=write_probe,
             phone_states=PhoneStateStore(redis, codes, settings.policy),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from otp_gateway.codes import Codes, random_id, session_id
 from otp_gateway.errors import (
     IdempotencyKeyReused,
@@ -14,7 +16,7 @@ from otp_gateway.errors import (
 )
 from otp_gateway.model import Caller, Challenge, Channel, Issued, PhoneNumber, Policy, Sent, Session
 from otp_gateway.store.keys import PhoneKeys
-from otp_gateway.store.scripts import CALL_TIMEOUT, LATE, Scripts, deadline, flat, wait_until
+from otp_gateway.store.scripts import CALL_TIMEOUT, LATE, Reply, Scripts, deadline, flat, wait_until
 
 # Milliseconds for which a verify's answer is kept for a repeated attempt: some times the timeout.
 REPLAY_MS = 10_000
@@ -56,7 +58,7 @@ class CodeStore:
         Raises ``TooManyAttempts`` (a failure budget is used up), ``TooManyOtpRequests`` (a window is full),
         and for an earlier request ``SmsUnconfirmed``, ``RequestInProgress`` and ``IdempotencyKeyReused``.
         """
-        name, policy, key = self._keys(phone), self._policy, caller.idempotency_key
+        name, key = self._keys(phone), caller.idempotency_key
         send_id = random_id()
         call_id = self._codes.call_id("send", phone, key)
         fingerprint = self._codes.fingerprint(key, channel)
@@ -70,47 +72,30 @@ class CodeStore:
                 proposal.digest,
                 phone.masked,
                 channel,
-                1000 * policy.lifetime,
-                policy.max_attempts,
-                policy.max_failures_per_client,
-                policy.max_failures_per_phone,
-                self._horizon,
-                1000 * policy.failure_period,
-                caller.client,
+                *self._send_limits(caller.client),
                 fingerprint,
                 max(KEYED_MS, self._send_ms + REPLAY_MS),
                 self._send_ms,
-                *flat(policy.windows),
+                *flat(self._policy.windows),
             ],
             CALL_TIMEOUT,
         )
-        match reply:
-            case ["issued", left, wait, nonce]:
-                return Issued(
-                    send_id,
-                    nonce.decode(),
-                    left,
-                    wait,
-                    reply.settled_at,
-                    call_id=call_id,
-                    fingerprint=fingerprint,
-                )
-            case ["sent", left, wait]:
-                return Sent(left, wait)
-            case ["unconfirmed"]:
-                raise SmsUnconfirmed("earlier", fault="temporary")
-            case ["in_progress"]:
-                raise RequestInProgress
-            case ["reused"]:
-                raise IdempotencyKeyReused
-            case ["locked", wait, limit]:
-                reply.settle()
-                raise TooManyAttempts(wait, limit.decode())
-            case ["limited", wait]:
-                reply.settle()
-                raise TooManyOtpRequests(wait)
-            case _:
-                raise StoreUnavailable(LATE)
+        issued = _issued(reply)
+        if isinstance(issued, Sent):
+            return issued
+        return replace(issued, send_id=send_id, call_id=call_id, fingerprint=fingerprint)
+
+    def _send_limits(self, client: str) -> list[str | int]:
+        policy = self._policy
+        return [
+            1000 * policy.lifetime,
+            policy.max_attempts,
+            policy.max_failures_per_client,
+            policy.max_failures_per_phone,
+            self._horizon,
+            1000 * policy.failure_period,
+            client,
+        ]
 
     def finish(self, phone: PhoneNumber, issued: Issued, *, sent: bool) -> None:
         """Keep the outcome of a send with an idempotency key, for the client's repeated request."""
@@ -152,12 +137,8 @@ class CodeStore:
         reply = self._scripts.run(
             "verify",
             [
-                name.code,
-                name.tries,
-                name.sends,
-                name.call(call_id),
-                name.session(session),
-                name.sessions,
+                *(name.code, name.tries, name.sends, name.call(call_id)),
+                *(name.session(session), name.sessions),
             ],
             [
                 deadline(caller.clock),
@@ -194,3 +175,26 @@ class CodeStore:
 
     def _keys(self, phone: PhoneNumber) -> PhoneKeys:
         return PhoneKeys(self._codes.pid(phone))
+
+
+def _issued(reply: Reply) -> Issued | Sent:
+    """What issue.lua has decided; the ids of the call are the caller's to add."""
+    match reply:
+        case ["issued", left, wait, nonce]:
+            return Issued("", nonce.decode(), left, wait, reply.settled_at)
+        case ["sent", left, wait]:
+            return Sent(left, wait)
+        case ["unconfirmed"]:
+            raise SmsUnconfirmed("earlier", fault="temporary")
+        case ["in_progress"]:
+            raise RequestInProgress
+        case ["reused"]:
+            raise IdempotencyKeyReused
+        case ["locked", wait, limit]:
+            reply.settle()
+            raise TooManyAttempts(wait, limit.decode())
+        case ["limited", wait]:
+            reply.settle()
+            raise TooManyOtpRequests(wait)
+        case _:
+            raise StoreUnavailable(LATE)
