@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from flask import Flask
 
 from otp_gateway import admin, cli, error_reports, log, pages
@@ -20,6 +22,7 @@ from otp_gateway.pages import docs
 from otp_gateway.senders import Sender
 from otp_gateway.settings import Settings
 from otp_gateway.store.client import RedisClient
+from otp_gateway.store.memory import read_memory
 
 
 def create_app(
@@ -57,12 +60,13 @@ def create_app(
     docs.install(app, document=document.PATH)
     document.install(app, settings, transport.description)
     health.install(app, gateway.service, ProxyEcho(gateway.codes, settings.trusted_proxies))
-    endpoint.install(
-        app,
-        metrics,
-        Gauges(settings, gateway.provider_account.last, gateway.write_probe),
-        settings.metrics_token,
+    gauges = Gauges(
+        settings,
+        gateway.provider_account.last,
+        gateway.write_probe,
+        partial(read_memory, gateway.redis),
     )
+    endpoint.install(app, metrics, gauges, settings.metrics_token)
     if gateway.reports:
         # Started by gunicorn's hook, in each worker: a command needs no watch, and threads survive no fork.
         app.extensions["credit_watch"] = CreditWatch(

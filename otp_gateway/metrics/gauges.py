@@ -12,6 +12,7 @@ from otp_gateway.errors import StoreUnavailable
 from otp_gateway.metrics import multiprocess
 from otp_gateway.metrics.metrics import PREFIX
 from otp_gateway.settings import Settings
+from otp_gateway.store.memory import Memory
 from otp_gateway.store.provider_account import Account
 from otp_gateway.store.write_probe import WriteProbe
 from otp_gateway.version import __version__
@@ -20,11 +21,21 @@ from otp_gateway.version import __version__
 class Gauges(Collector):
     """Gauges that are read as they are asked for."""
 
-    def __init__(self, settings: Settings, account: Callable[[], Account | None], probe: WriteProbe) -> None:
-        """``account``: the last known account; it raises ``StoreUnavailable``."""
+    def __init__(
+        self,
+        settings: Settings,
+        account: Callable[[], Account | None],
+        probe: WriteProbe,
+        memory: Callable[[], Memory | None],
+    ) -> None:
+        """``account``: the last known account; ``memory``: Redis's, None if Redis does not show it.
+
+        Both raise ``StoreUnavailable``.
+        """
         self._settings = settings
         self._account = account
         self._probe = probe
+        self._memory = memory
 
     def collect(self) -> Iterable[Metric]:
         """The gauges, as of now."""
@@ -52,6 +63,7 @@ class Gauges(Collector):
             account = self._account()
         except StoreUnavailable:
             return
+        yield from self._memory_gauges()
         if account is not None and account.credit is not None:
             yield _gauge("sms_credit_rials", "The provider's credit when last read", account.credit)
             yield _gauge(
@@ -59,6 +71,20 @@ class Gauges(Collector):
                 "When it was last read, by Redis's clock",
                 account.asked_at,
             )
+
+    def _memory_gauges(self) -> Iterable[Metric]:
+        try:
+            memory = self._memory()
+        except StoreUnavailable:
+            # One primary of a cluster may not answer while the others do: that is no reason for redis_up 0.
+            return
+        if memory is not None:
+            yield _gauge(
+                "redis_memory_used_bytes",
+                "Redis's used_memory; on a cluster, of the primary that is nearest to its limit",
+                memory.used,
+            )
+            yield _gauge("redis_memory_max_bytes", "Redis's maxmemory; 0 without a limit", memory.maximum)
 
 
 def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:

@@ -10,11 +10,13 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from otp_gateway.store import connect
 from tests.api.support import OTHER, PHONE, Api, Recorder, make_api, wrong
 from tests.deploy import promql
 from tests.support import kavenegar_faults as faults
 from tests.support.gateway import ROOT
 from tests.support.kavenegar import KavenegarEmulator
+from tests.support.redis_server import RedisServer
 
 Labels = dict[str, str]
 Samples = Mapping[str, list[Labels]]
@@ -43,8 +45,12 @@ def samples() -> Samples:
         refusing(OTP_MAX_FAILURES_PER_CLIENT="1"),
         refusing(OTP_MAX_FAILURES_PER_CLIENT="1", OTP_MAX_FAILURES_PER_PHONE="1"),
     ]
-    for api in apis:
-        for metric in text_string_to_metric_families(api.get("/metrics", ip="127.0.0.1").text):
+    scrapes = [api.get("/metrics", ip="127.0.0.1").text for api in apis]
+    with RedisServer() as server:
+        # The embedded store does not show its memory.
+        scrapes.append(make_api(connect(server.url)).get("/metrics", ip="127.0.0.1").text)
+    for scrape in scrapes:
+        for metric in text_string_to_metric_families(scrape):
             for sample in metric.samples:
                 if sample.name.endswith("_created"):
                     # gunicorn's workers, who share their values, have none.

@@ -17,7 +17,7 @@ from otp_gateway.store.write_probe import FRESH_SECONDS
 from tests.api.support import PHONE, SEND, VERIFY, Api, Recorder, assert_problem, make_api
 from tests.metrics.support import Scrape, gained, labels, scrape
 from tests.support.proxy import RedisProxy
-from tests.support.redis_server import RedisServer, wait_until
+from tests.support.redis_server import RedisServer, start_cluster, wait_until
 from tests.support.servers import free_port
 
 
@@ -195,3 +195,66 @@ def test_a_redis_that_runs_somebodys_script_is_busy(capsys: pytest.CaptureFixtur
         api = api_on(server.url)
         with endless_script(server):
             assert refused(api, capsys) == "busy"
+
+
+# --- memory
+
+
+def test_the_memory_of_redis_and_its_limit_are_read_at_each_scrape() -> None:
+    with RedisServer() as server, server.client() as client:
+        api = api_on(server.url)
+        now = scrape(api)
+        before = now.value("redis_memory_used_bytes")
+        assert before > 0
+        assert now.has("redis_memory_max_bytes")
+        assert now.value("redis_memory_max_bytes") == 0
+        client.set("large", "x" * 5_000_000, ex=60)
+        client.config_set("maxmemory", "100mb")
+        now = scrape(api)
+        assert now.value("redis_memory_used_bytes") - before >= 5_000_000
+        assert now.value("redis_memory_max_bytes") == 100 * 2**20
+
+
+def test_the_memory_of_a_cluster_is_that_of_the_primary_nearest_to_its_limit() -> None:
+    with start_cluster() as nodes:
+        api = api_on("redis+cluster://" + ",".join(f"127.0.0.1:{node.port}" for node in nodes))
+        clients = [node.client() for node in nodes]
+        # The largest primary is not the fullest.
+        for client, limit in zip(clients, ("100mb", "1gb", "2gb"), strict=True):
+            client.config_set("maxmemory", limit)
+        for client in clients[1:]:
+            client.set(next(n for n in map(str, range(200)) if is_at(client, n)), "x" * 5_000_000, ex=60)
+        now = scrape(api)
+        assert now.value("redis_memory_max_bytes") == 100 * 2**20
+        for client in clients:
+            client.config_set("maxmemory", "0")
+        now = scrape(api)
+        assert now.value("redis_memory_max_bytes") == 0
+        assert now.value("redis_memory_used_bytes") > 5_000_000
+        for client in clients:
+            client.close()
+
+
+def is_at(client: redis.Redis, name: str) -> bool:
+    """Whether this node of a cluster has the slot of a key."""
+    try:
+        client.exists(name)
+    except redis.ResponseError:
+        return False
+    return True
+
+
+def test_a_user_that_may_not_call_info_leaves_the_memory_out() -> None:
+    with RedisServer() as server, server.client() as client:
+        client.execute_command("ACL SETUSER narrow on >narrow ~* +@all -info")
+        now = scrape(api_on(server.url.replace("redis://", "redis://narrow:narrow@")))
+        assert now.value("redis_up") == 1
+        assert not now.has("redis_memory_used_bytes")
+        assert not now.has("redis_memory_max_bytes")
+
+
+def test_without_redis_and_with_the_embedded_store_there_is_no_memory_to_show() -> None:
+    for api in (make_api(), api_on(f"redis://127.0.0.1:{free_port()}/0")):
+        now = scrape(api)
+        assert now.has("redis_up")
+        assert not now.has("redis_memory_used_bytes")

@@ -1,0 +1,49 @@
+"""The memory of Redis: when it is full, Redis refuses every write, and so every login."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from redis.exceptions import ResponseError
+
+from otp_gateway.store import scan
+from otp_gateway.store.client import RedisClient
+from otp_gateway.store.scripts import available
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Bytes in use and ``maxmemory``; a ``maximum`` of 0 means that Redis has no limit or shows none."""
+
+    used: int
+    maximum: int
+
+    @property
+    def fullness(self) -> float:
+        """The used share of the limit; 0 without a limit."""
+        return self.used / self.maximum if self.maximum else 0.0
+
+
+def read_memory(redis: RedisClient) -> Memory | None:
+    """The memory of Redis; on a cluster, of the primary that is nearest to its limit.
+
+    None if Redis does not show it: the user may not call INFO, or it is the embedded store. Raises
+    ``StoreUnavailable``.
+    """
+    with available():
+        try:
+            nodes = [redis.info("memory", **scan.on(node)) for node in scan.primaries(redis)]
+        except ResponseError:
+            return None
+    found = [memory for memory in map(_read, nodes) if memory]
+    return max(found, key=lambda memory: (memory.fullness, memory.used), default=None)
+
+
+def _read(info: Mapping[str, Any]) -> Memory | None:
+    used, maximum = info.get("used_memory"), info.get("maxmemory", 0)
+    # redis-py gives a value that is not a number as text.
+    if not isinstance(used, int) or not isinstance(maximum, int):
+        return None
+    return Memory(used, maximum)
