@@ -14,6 +14,7 @@ from otp_gateway.codes import Codes
 from otp_gateway.model import PhoneNumber
 from otp_gateway.store.client import RedisClient
 from otp_gateway.store.connect import connect
+from otp_gateway.store.keys import PhoneKeys
 from otp_gateway.store.phone_state import PAGE, PhoneState, PhoneStateStore
 from tests.admin.support import (
     MASKED,
@@ -26,7 +27,7 @@ from tests.admin.support import (
     shown,
     signed_in,
 )
-from tests.api.support import AWAY, OTHER, PHONE, Api, Recorder, keys_of, wrong
+from tests.api.support import AWAY, OTHER, PHONE, Api, Recorder, keys_of, set_failures, wrong
 from tests.conftest import SECRET_KEY, make_settings
 from tests.store.bench import POLICY, Bench
 from tests.support.kavenegar import KavenegarEmulator
@@ -165,13 +166,13 @@ def test_a_phones_story_in_states(api: Api, emulator: KavenegarEmulator) -> None
         api.verify(PHONE, wrong(code, by))
     state = state_of(api)
     assert (state.state, state.tries, state.failures) == ("exhausted", 3, 3)
-    api.redis.delete(keys_of(PHONE).attempts)
+    api.redis.hdel(keys_of(PHONE).tries, "tries", "tries_end")
     assert api.verify(PHONE, code).status_code == 200
     state = state_of(api)
     assert (state.state, state.code_left, state.nonce, state.tries) == ("verified", 0, None, 0)
     assert state.sessions == 1
     assert state.masked == MASKED
-    api.redis.set(keys_of(PHONE).failures, 50, ex=100)
+    set_failures(api.redis, keys_of(PHONE), 50, seconds=100)
     assert state_of(api).state == "locked"
     api.pass_time(300)
     assert state_of(api).state == "idle"
@@ -184,7 +185,7 @@ def test_the_list_shows_each_state(api: Api, emulator: KavenegarEmulator) -> Non
     assert api.verify(PHONE, emulator.code_for(PHONE)).status_code == 200
     for by in (1, 2, 3):
         api.verify(OTHER, wrong(emulator.code_for(OTHER), by))
-    api.redis.set(keys_of(phones[2]).failures, 50, ex=100)
+    set_failures(api.redis, keys_of(phones[2]), 50, seconds=100)
     page = signed_in(api).get().text
     rows = {pid: row for row in re.findall(r"<tr>.*?</tr>", page, re.DOTALL) for pid in shown(row)}
     for phone, state in zip(phones, ("verified", "exhausted", "locked", "active"), strict=True):
@@ -371,7 +372,7 @@ def test_a_cluster_is_read_node_by_node() -> None:
         assert len(shown(operator.get().text)) >= PAGE
         pid = next(iter(pids))
         keys = keys_of(PHONE)
-        cast("redis.Redis", store).set(f"otp:{{{pid}}}:failures", 50, ex=100)
+        set_failures(store, PhoneKeys(pid), 50, seconds=100)
         for action in ("void", "unlock"):
             reply = operator.act(action, pid)
             assert operator.submit(operator.undo_path(reply)).location.endswith("done=undone")

@@ -7,12 +7,13 @@ import re
 import pytest
 
 from otp_gateway.codes import Codes
-from otp_gateway.store import phone_state
 from otp_gateway.store.connect import connect
+from otp_gateway.store.keys import PhoneKeys
 from otp_gateway.store.operator_actions import OperatorActions
 from otp_gateway.store.phone_state import PhoneStateStore
+from otp_gateway.store.scripts import Scripts
 from tests.admin.support import MASKED, TOKENS, Operator, make_panel, pid_of, signed_in
-from tests.api.support import AWAY, HOME, OTHER, PHONE, Api, Recorder, keys_of, wrong
+from tests.api.support import AWAY, HOME, OTHER, PHONE, Api, Recorder, keys_of, set_failures, wrong
 from tests.conftest import SECRET_KEY, make_settings
 from tests.support.proxy import RedisProxy
 from tests.support.redis_server import RedisServer, start_cluster
@@ -30,6 +31,12 @@ def store_over(url: str) -> PhoneStateStore:
     return PhoneStateStore(connect(url), Codes(SECRET_KEY, 6), make_settings().policy)
 
 
+def undo_id(location: str) -> str:
+    found = re.search(r"undo=([A-Za-z0-9_-]{12})", location)
+    assert found, location
+    return found[1]
+
+
 def locked(page: str) -> str:
     found = re.search(r"Networks locked out</dt><dd>([^<]+)", page)
     assert found, page
@@ -43,8 +50,8 @@ def test_the_phones_page_counts_the_networks_that_have_spent_their_budget(
     api.send()
     code_of = Codes(SECRET_KEY, 6).client
     for network, count in ((HOME, 10), (AWAY, 11), ("192.0.2.3", 9)):
-        api.redis.set(keys_of(PHONE).failures_of(code_of(network)), count, ex=1000)
-    api.redis.set(keys_of(OTHER).failures_of(code_of(HOME)), 10, ex=1000)
+        set_failures(api.redis, keys_of(PHONE), count, client=code_of(network))
+    set_failures(api.redis, keys_of(OTHER), 10, client=code_of(HOME))
     page = operator.get(PAGE).text
     assert locked(page) == "2"
     assert "each after 10 failures of its own" in page
@@ -66,57 +73,48 @@ def test_a_network_that_guesses_its_budget_away_is_counted() -> None:
     assert locked(operator.get(PAGE).text) == "1"
 
 
-def test_only_the_phones_page_looks_through_all_keys(redis_server: RedisServer) -> None:
+def test_only_the_list_looks_through_keys(redis_server: RedisServer) -> None:
     with RedisProxy(redis_server.port) as proxy, redis_server.client() as direct:
         direct.flushall()
         operator = signed_in(make_panel(connect(proxy.url), Recorder()))
         operator.api.send()
-        operator.get()
+        set_failures(direct, keys_of(PHONE), 10, client="network")
         operator.get("/admin/usage/")
-        operator.get(f"{PAGE}void/")
-        assert proxy.seen(b":failures:*") == 0
-        operator.get(PAGE)
-        assert proxy.seen(b":failures:*") == 1
+        operator.get(f"{PAGE}unlock/")
+        assert locked(operator.get(PAGE).text) == "1"
+        undo = operator.act("unlock", PID)
+        assert operator.submit(f"{PAGE}undo/{undo_id(undo.location)}/").location.endswith("done=undone")
+        operator.act("end-sessions", PID)
+        assert proxy.seen(b"SCAN") == 0
+        operator.get()
+        assert proxy.seen(b"SCAN") > 0
 
 
-def test_where_keys_are_too_many_for_the_time_the_page_says_so(
-    api: Api, operator: Operator, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_budget_that_has_expired_locks_no_network(api: Api, operator: Operator) -> None:
     api.send()
-    monkeypatch.setattr(phone_state, "LOOK_SECONDS", -1.0)
-    page = operator.get(PAGE)
-    assert page.status_code == 200
-    assert locked(page.text) == "not counted"
-    # An unlock looks through all of them, however long that takes.
-    name = keys_of(PHONE).failures_of("client")
-    api.redis.set(name, 10, ex=1000)
-    operator.act("unlock", PID)
-    assert not api.redis.exists(name)
+    for number, seconds in enumerate((100, 1000, 1000)):
+        set_failures(api.redis, keys_of(PHONE), 10, seconds=seconds, client=f"network {number}")
+    assert locked(operator.get(PAGE).text) == "3"
+    api.pass_time(101)
+    # Its field is removed only by the next wrong guess.
+    assert api.redis.hexists(keys_of(PHONE).tries, "failures:network 0")
+    assert locked(operator.get(PAGE).text) == "2"
 
 
-def test_keys_by_the_thousand_hide_no_network(redis_server: RedisServer) -> None:
-    with redis_server.client() as client:
-        client.flushall()
-        pipeline = client.pipeline(transaction=False)
-        for number in range(30_000):
-            pipeline.set(f"otp:{{{number}}}:failures:x", 10, ex=100)
-        for number in range(7):
-            pipeline.set(keys_of(PHONE).failures_of(str(number)), 10, ex=100)
-        pipeline.execute()
-        assert store_over(redis_server.url).locked_clients(PID) == 7
-        client.flushall()
-
-
-def test_a_cluster_is_looked_through_on_every_node() -> None:
+def test_a_cluster_counts_networks_on_every_node() -> None:
     with start_cluster() as nodes:
         url = "redis+cluster://" + ",".join(f"127.0.0.1:{node.port}" for node in nodes)
         panel, client = store_over(url), connect(url)
+        actions = OperatorActions(client, Scripts(client))
         pids = [pid_of(f"+98912345678{digit}") for digit in range(10)]
         for pid in pids:
-            client.set(f"otp:{{{pid}}}:failures:x", 10, ex=100)
-        assert [panel.locked_clients(pid) for pid in pids] == [1] * 10
-        assert all(OperatorActions(client).unlock(pid) for pid in pids)
-        assert [panel.locked_clients(pid) for pid in pids] == [0] * 10
+            set_failures(client, PhoneKeys(pid), 10, client="x")
+        assert [panel.phone(pid).locked_clients for pid in pids] == [1] * 10
+        undo = {pid: actions.unlock(pid) for pid in pids}
+        assert all(undo.values())
+        assert [panel.phone(pid).locked_clients for pid in pids] == [0] * 10
+        assert all(actions.undo(pid, undo_id) for pid, undo_id in undo.items() if undo_id)
+        assert [panel.phone(pid).locked_clients for pid in pids] == [1] * 10
 
 
 def test_the_page_after_a_void_still_shows_the_number(api: Api, operator: Operator) -> None:
@@ -144,11 +142,11 @@ def test_an_id_of_another_phone_shows_no_number(api: Api, operator: Operator) ->
     assert MASKED not in page.text
 
 
-def test_an_id_that_names_what_was_set_aside_is_none(api: Api, operator: Operator) -> None:
+def test_the_id_of_an_unlock_shows_no_number(api: Api, operator: Operator) -> None:
     api.send()
-    api.redis.set(keys_of(PHONE).failures, 3, ex=1000)
-    found = re.search(r"undo=([A-Za-z0-9_-]{12})", operator.act("unlock", PID).location)
-    assert found
+    set_failures(api.redis, keys_of(PHONE), 3)
+    undo = undo_id(operator.act("unlock", PID).location)
     api.redis.delete(keys_of(PHONE).code)
-    # This key holds a count, which is no record of an undo.
-    assert operator.get(f"{PAGE}?done=unlock&undo={found[1]}:0").status_code == 200
+    page = operator.get(f"{PAGE}?done=unlock&undo={undo}")
+    assert page.status_code == 200
+    assert MASKED not in page.text

@@ -91,13 +91,22 @@ class Api:
         return self.post(VERIFY, {"phone_number": phone, "code": code}, **options)
 
     def pass_time(self, seconds: int) -> None:
-        """Let every key of the phones grow older; those whose end is reached vanish."""
+        """Let every key of the phones grow older, and the tries and budgets in it; expired keys vanish."""
         for key in list(self.redis.scan_iter("otp:*")):
             left = int(self.redis.pttl(key)) - 1000 * seconds
+            if key.endswith(b":tries"):
+                self._age(key, 1000 * seconds)
             if left > 0:
                 self.redis.pexpire(key, left)
             else:
                 self.redis.delete(key)
+
+    def _age(self, tries: bytes, ms: int) -> None:
+        fields = cast("dict[bytes, bytes]", self.redis.hgetall(tries))
+        for field, value in fields.items():
+            count, colon, ends = value.rpartition(b":")
+            if colon or field == b"tries_end":
+                self.redis.hset(tries, field, b"%s%s%d" % (count, colon, int(ends) - ms))
 
 
 def make_api(
@@ -128,6 +137,33 @@ def wrong(code: str, by: int = 1) -> str:
 def keys_of(e164: str) -> PhoneKeys:
     """The names of a phone's keys under the tests' secret key."""
     return PhoneKeys(Codes(SECRET_KEY, 6).pid(PhoneNumber(e164)))
+
+
+def set_failures(
+    store: RedisClient, keys: PhoneKeys, count: int, *, seconds: int = 1000, client: str | None = None
+) -> None:
+    """Use a failure budget of the phone, or of one client's network, as verify.lua does it."""
+    redis_ = cast("redis.Redis", store)
+    now, micros = redis_.time()
+    ends = 1000 * (now + seconds) + micros // 1000
+    redis_.hset(keys.tries, _budget(client), f"{count}:{ends}")
+    if redis_.pttl(keys.tries) < 1000 * seconds:
+        redis_.pexpireat(keys.tries, ends)
+
+
+def failures_of(store: RedisClient, keys: PhoneKeys, client: str | None = None) -> tuple[int, float]:
+    """Count of a failure budget and the seconds until it is free; zeros without one."""
+    redis_ = cast("redis.Redis", store)
+    value = cast("bytes | None", redis_.hget(keys.tries, _budget(client)))
+    if value is None:
+        return 0, 0.0
+    count, ends = map(int, value.split(b":"))
+    now, micros = redis_.time()
+    return count, ends / 1000 - now - micros / 1e6
+
+
+def _budget(client: str | None) -> str:
+    return f"failures:{client}" if client else "failures"
 
 
 def assert_problem(

@@ -25,6 +25,7 @@ from tests.api.support import (
     Api,
     Recorder,
     assert_problem,
+    failures_of,
     keys_of,
     make_api,
     retry_after,
@@ -55,7 +56,7 @@ INVALID_NUMBERS = {
 
 
 def spend(api: Api, phone: str, guesses: int, ip: str = HOME) -> TestResponse:
-    """So many verifies of a code that was never sent; the last answer."""
+    """So many verifies with a code that was not sent; the last answer."""
     for _ in range(guesses):
         reply = api.verify(phone, "000000", ip=ip)
     return reply
@@ -176,11 +177,12 @@ def test_a_client_that_has_spent_its_budget_is_refused_on_both_endpoints_and_nob
     redis_client: RedisClient, sender: Recorder
 ) -> None:
     api = make_api(redis_client, sender, OTP_MAX_FAILURES_PER_CLIENT=2)
+    api.send()
     spend(api, PHONE, 2)
     for refused in (api.send(), api.verify(PHONE, "000000")):
         assert_problem(refused, 429, "too_many_attempts")
         assert 86_390 <= retry_after(refused) <= 86_400
-    assert sender.sent == []
+    assert len(sender.sent) == 1
     assert api.send(ip=AWAY).status_code == 200
     assert api.send(OTHER).status_code == 200
     assert api.verify(PHONE, sender.code_for(PHONE), ip=AWAY).status_code == 200
@@ -194,12 +196,44 @@ def test_a_phone_whose_budget_is_spent_is_refused_to_every_client(
     redis_client: RedisClient, sender: Recorder
 ) -> None:
     api = make_api(redis_client, sender, OTP_MAX_FAILURES_PER_CLIENT=2, OTP_MAX_FAILURES_PER_PHONE=3)
+    api.send()
     spend(api, PHONE, 2)
     spend(api, PHONE, 1, ip=AWAY)
     for refused in (api.send(ip="192.0.2.9"), api.verify(PHONE, "000000", ip="192.0.2.9")):
         assert_problem(refused, 429, "too_many_attempts")
         assert 86_390 <= retry_after(refused) <= 86_400
-    assert sender.sent == []
+    assert len(sender.sent) == 1
+    # New tries do not bring the budget back.
+    api.pass_time(301)
+    assert_problem(api.verify(PHONE, sender.code_for(PHONE)), 429, "too_many_attempts")
+
+
+def test_a_phone_that_was_sent_no_code_is_locked_by_no_guesses(
+    redis_client: RedisClient, sender: Recorder
+) -> None:
+    api = make_api(redis_client, sender, OTP_MAX_FAILURES_PER_CLIENT=2, OTP_MAX_FAILURES_PER_PHONE=3)
+    for _ in range(3):
+        spend(api, PHONE, 2)
+        spend(api, PHONE, 1, ip=AWAY)
+        # Until the tries expire, the phone answers like one with a code.
+        for ip in (HOME, AWAY, "192.0.2.9"):
+            assert_problem(api.verify(PHONE, "000000", ip=ip), 429, "too_many_attempts")
+        api.pass_time(301)
+        assert list(api.redis.scan_iter("otp:*")) == []
+    assert api.send().status_code == 200
+    assert api.verify(PHONE, sender.code_for(PHONE)).status_code == 200
+
+
+def test_guesses_before_the_first_send_take_nothing_from_its_code(
+    redis_client: RedisClient, sender: Recorder
+) -> None:
+    api = make_api(redis_client, sender, OTP_MAX_FAILURES_PER_CLIENT=5, OTP_MAX_FAILURES_PER_PHONE=5)
+    spend(api, PHONE, 3)
+    assert api.send().status_code == 200
+    code = sender.code_for(PHONE)
+    left = [(api.verify(PHONE, wrong(code, by)).json or {}).get("attempts_remaining") for by in (1, 2, 3)]
+    assert left == [2, 1, 0]
+    assert failures_of(api.redis, keys_of(PHONE))[0] == 3
 
 
 def test_the_fourth_send_within_two_minutes_is_refused(api: Api, emulator: KavenegarEmulator) -> None:
@@ -412,7 +446,7 @@ def test_a_store_that_answers_with_an_error_is_a_store_that_is_away(
     redis_client: RedisClient, sender: Recorder, path: str
 ) -> None:
     api = make_api(redis_client, sender)
-    for key in (keys_of(PHONE).sends, keys_of(PHONE).attempts):
+    for key in (keys_of(PHONE).sends, keys_of(PHONE).tries):
         api.redis.set(key, "of a wrong type", ex=60)
     reply = api.post(path, GOOD)
     assert_problem(reply, 503, "store_unavailable")

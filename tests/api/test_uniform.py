@@ -1,10 +1,15 @@
-"""A phone with a live code and wrong guesses is answered like a phone that never asked for one."""
+"""A phone with an active code and wrong guesses is answered like a phone without one.
+
+Within the lifetime of the tries, for a phone that was never sent a code. For longer, for one whose code has
+expired or was used.
+"""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Sequence
+from typing import cast
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -17,6 +22,9 @@ from tests.api.support import VERIFY, Api, Recorder, keys_of, make_api, retry_af
 # What may differ between two replies: their ids, their moments, and waits that count down meanwhile.
 VOLATILE = {"x-request-id", "date", "retry-after"}
 TRIES, PER_CLIENT, PER_PHONE = 3, 5, 8
+# So many tries that every budget is used up within their lifetime.
+MANY_TRIES = 10
+LIFETIME = 300
 
 # A guess from one of three clients: a wrong code, or something else that is no right one.
 GUESSES = (
@@ -29,23 +37,34 @@ GUESSES = (
     "no JSON",
     "other spelling",
 )
-# What happens between guesses: the code's life ends, the tries' life ends, everything ends.
+# What happens between guesses: the code expires, the tries expire, everything expires.
 EVENTS = ("the code ends", "the tries end", "the day ends")
+# Why the other phone has no active code, and what may happen to such a pair. Of guesses on a phone that was
+# never sent a code, Redis keeps nothing beyond the tries.
+REASONS = {"never sent": ("the code ends", "the day ends"), "expired": EVENTS, "used": EVENTS}
 
-steps = st.lists(
-    st.tuples(st.sampled_from(("wrong",) * 8 + GUESSES + EVENTS), st.integers(1, 3)), max_size=16
-)
+
+def steps_with(events: Sequence[str]) -> st.SearchStrategy[list[tuple[str, int]]]:
+    kinds = st.sampled_from((*("wrong",) * 8, *GUESSES, *events))
+    return st.lists(st.tuples(kinds, st.integers(1, 3)), max_size=16)
 
 
 class Pair:
-    """Two phones and an address block for each: one has a live code, the other never asked."""
+    """Two phones and an address block for each: one has an active code, the other has none."""
 
-    def __init__(self, api: Api, sender: Recorder, number: int) -> None:
+    def __init__(self, api: Api, sender: Recorder, number: int, reason: str) -> None:
         self.api = api
         self.with_code = f"+98912{number:07d}"
         self.without = f"+98935{number:07d}"
         assert api.send(self.with_code, ip="203.0.113.1").status_code == 200
         self.code = sender.code_for(self.with_code)
+        if reason != "never sent":
+            assert api.send(self.without, ip="203.0.113.1").status_code == 200
+        if reason == "expired":
+            api.redis.delete(keys_of(self.without).code)
+        if reason == "used":
+            code = sender.code_for(self.without)
+            assert api.verify(self.without, code, ip="203.0.113.1").status_code == 200
         self.guesses = 0
 
     def both(self, step: str, client: int) -> tuple[TestResponse, TestResponse] | None:
@@ -85,10 +104,10 @@ class Pair:
             keys = keys_of(phone)
             # In this order they end by themselves: a code is older than the tries against it.
             redis.delete(keys.code)
-            if event != "the code ends":
-                redis.delete(keys.attempts)
+            if event == "the tries end":
+                redis.hdel(keys.tries, "tries", "tries_end")
             if event == "the day ends":
-                redis.delete(keys.failures, *redis.scan_iter(f"{keys.failures}:*"))
+                redis.delete(keys.tries, keys.sends)
 
 
 def face(reply: TestResponse) -> tuple[object, ...]:
@@ -109,48 +128,71 @@ def assert_alike(replies: tuple[TestResponse, TestResponse]) -> None:
         assert abs(retry_after(one) - retry_after(two)) <= 1
 
 
-def make_pair(store: RedisClient | None, number: int) -> Pair:
+def make_pair(store: RedisClient | None, number: int, reason: str = "never sent", tries: int = TRIES) -> Pair:
     sender = Recorder()
     api = make_api(
         store,
         sender,
         OTP_IP_LIMITS="1000000/minute",
-        OTP_MAX_ATTEMPTS=TRIES,
+        OTP_EXPIRY_TIME=LIFETIME,
+        OTP_MAX_ATTEMPTS=tries,
         OTP_MAX_FAILURES_PER_CLIENT=PER_CLIENT,
         OTP_MAX_FAILURES_PER_PHONE=PER_PHONE,
     )
-    return Pair(api, sender, number)
+    return Pair(api, sender, number, reason)
 
 
-WAYS: dict[str, Sequence[tuple[str, int]]] = {
-    "until no try is left": [("wrong", 1)] * 5,
-    "from three networks": [("wrong", 1), ("wrong", 2), ("wrong", 3), ("wrong", 1)],
-    "malformed between": [
-        ("wrong", 1),
-        ("malformed", 1),
-        ("no JSON", 1),
-        ("wrong", 1),
-        ("wrong", 1),
-        ("null", 1),
-    ],
-    "past the code's end": [("wrong", 1), ("the code ends", 1), ("wrong", 1), ("wrong", 1), ("wrong", 1)],
-    "until the client's budget is spent": [*[("wrong", 1)] * 3, ("the tries end", 1), *[("wrong", 1)] * 4],
-    "until the phone's budget is spent": [
-        *[("wrong", 1)] * 4,
-        ("the tries end", 1),
-        *[("wrong", 2)] * 4,
-        ("the tries end", 1),
-        *[("wrong", 3)] * 5,
-    ],
-    "over a day": [*[("wrong", 1)] * 4, ("the day ends", 1), *[("wrong", 1)] * 4],
+# Steps of both phones; where the tries end between, only for phones that were sent a code.
+WAYS: dict[str, tuple[int, Sequence[tuple[str, int]]]] = {
+    "until no try is left": (TRIES, [("wrong", 1)] * 5),
+    "from three networks": (TRIES, [("wrong", 1), ("wrong", 2), ("wrong", 3), ("wrong", 1)]),
+    "malformed between": (
+        TRIES,
+        [("wrong", 1), ("malformed", 1), ("no JSON", 1), ("wrong", 1), ("wrong", 1), ("null", 1)],
+    ),
+    "past the code's end": (
+        TRIES,
+        [("wrong", 1), ("the code ends", 1), ("wrong", 1), ("wrong", 1), ("wrong", 1)],
+    ),
+    "until the client's budget is spent within the tries": (
+        MANY_TRIES,
+        [*[("wrong", 1)] * 7, ("wrong", 2)],
+    ),
+    "until the phone's budget is spent within the tries": (
+        MANY_TRIES,
+        [*[("wrong", 1)] * 6, *[("wrong", 2)] * 3, *[("wrong", 3)] * 2],
+    ),
+    "until the client's budget is spent": (
+        TRIES,
+        [*[("wrong", 1)] * 3, ("the tries end", 1), *[("wrong", 1)] * 4],
+    ),
+    "until the phone's budget is spent": (
+        TRIES,
+        [
+            *[("wrong", 1)] * 4,
+            ("the tries end", 1),
+            *[("wrong", 2)] * 4,
+            ("the tries end", 1),
+            *[("wrong", 3)] * 5,
+        ],
+    ),
+    "over a day": (TRIES, [*[("wrong", 1)] * 4, ("the day ends", 1), *[("wrong", 1)] * 4]),
 }
 
 
-@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+@pytest.mark.parametrize(
+    ("reason", "tries", "way"),
+    [
+        pytest.param(reason, tries, way, id=f"{reason}-{name}")
+        for name, (tries, way) in WAYS.items()
+        for reason, events in REASONS.items()
+        if {step for step, _ in way} <= {*GUESSES, *events}
+    ],
+)
 def test_no_sequence_of_wrong_guesses_tells_whether_a_code_is_live(
-    redis_client: RedisClient, way: Sequence[tuple[str, int]]
+    redis_client: RedisClient, reason: str, tries: int, way: Sequence[tuple[str, int]]
 ) -> None:
-    pair = make_pair(redis_client, 3_456_789)
+    pair = make_pair(redis_client, 3_456_789, reason, tries)
     statuses = []
     for step, client in way:
         replies = pair.both(step, client)
@@ -167,42 +209,89 @@ def numbers() -> dict[str, int]:
     return {"next": 0}
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(way=steps)
-@example(way=[("wrong", 1), ("wrong", 1), ("wrong", 1), ("wrong", 2)])
-@example(
-    way=[("wrong", 1), ("wrong", 1), ("the code ends", 1), ("wrong", 2), ("the tries end", 1), ("wrong", 2)]
-)
-def test_no_sequence_whatever_tells_whether_a_code_is_live(
-    way: list[tuple[str, int]], numbers: dict[str, int]
-) -> None:
-    numbers["next"] += 1
-    pair = make_pair(None, numbers["next"])
+def play(way: Sequence[tuple[str, int]], number: int, reason: str, tries: int) -> None:
+    pair = make_pair(None, number, reason, tries)
     for step, client in way:
         replies = pair.both(step, client)
         if replies:
             assert_alike(replies)
 
 
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(way=steps_with(REASONS["never sent"]), tries=st.sampled_from((TRIES, MANY_TRIES)))
+@example(way=[("wrong", 1), ("wrong", 1), ("wrong", 1), ("wrong", 2)], tries=TRIES)
+@example(way=[*[("wrong", 1)] * 6, *[("wrong", 2)] * 4], tries=MANY_TRIES)
+def test_no_sequence_whatever_tells_whether_a_code_is_live(
+    way: list[tuple[str, int]], tries: int, numbers: dict[str, int]
+) -> None:
+    numbers["next"] += 1
+    play(way, numbers["next"], "never sent", tries)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    way=steps_with(EVENTS),
+    reason=st.sampled_from(("expired", "used")),
+    tries=st.sampled_from((TRIES, MANY_TRIES)),
+)
+@example(
+    way=[("wrong", 1), ("wrong", 1), ("the code ends", 1), ("wrong", 2), ("the tries end", 1), ("wrong", 2)],
+    reason="expired",
+    tries=TRIES,
+)
+def test_no_sequence_over_any_time_tells_whether_the_code_of_a_day_is_live(
+    way: list[tuple[str, int]], reason: str, tries: int, numbers: dict[str, int]
+) -> None:
+    numbers["next"] += 1
+    play(way, numbers["next"], reason, tries)
+
+
+@pytest.mark.parametrize("reason", REASONS)
 @pytest.mark.parametrize("guesses", range(8))
-def test_both_are_counted_alike_in_redis(redis_client: RedisClient, guesses: int) -> None:
-    pair = make_pair(redis_client, 3_456_789)
+def test_both_are_counted_alike_in_redis(redis_client: RedisClient, reason: str, guesses: int) -> None:
+    pair = make_pair(redis_client, 3_456_789, reason)
     for _ in range(guesses):
         pair.both("wrong", 1)
     redis = pair.api.redis
 
-    def state(phone: str) -> list[object]:
-        keys = keys_of(phone)
-        return [
-            redis.hget(keys.attempts, "tries"),
-            redis.hlen(keys.attempts),
-            redis.get(keys.failures),
-            [redis.get(key) for key in redis.scan_iter(f"{keys.failures}:*")],
-        ]
+    def state(phone: str) -> dict[str, str]:
+        """The hash; without the clients' names and the moments, which differ."""
+        fields = cast("dict[bytes, bytes]", redis.hgetall(keys_of(phone).tries))
+        found = {}
+        for name, value in fields.items():
+            budget, _, client = name.decode().partition(":")
+            number = value.decode().partition(":")[0]
+            found[f"{budget} of a client" if client else budget] = "" if budget == "tries_end" else number
+        return found
 
-    assert state(pair.with_code) == state(pair.without)
-    counted = str(min(guesses, TRIES)).encode() if guesses else None
-    assert state(pair.with_code)[0] == state(pair.with_code)[2] == counted
+    counted = str(min(guesses, TRIES))
+    same = {"tries": counted, "tries_end": ""}
+    budgets = {"failures": counted, "failures of a client": counted}
+    worthless = {"unsent": counted, "unsent of a client": counted}
+    assert state(pair.with_code) == (same | budgets if guesses else {})
+    assert state(pair.without) == (
+        {} if not guesses else same | (worthless if reason == "never sent" else budgets)
+    )
+    if guesses:
+        day = range(86_390_000, 86_400_001)
+        lives = range(1000 * LIFETIME - 10_000, 1000 * LIFETIME + 1)
+        assert redis.pttl(keys_of(pair.with_code).tries) in day
+        assert redis.pttl(keys_of(pair.without).tries) in (lives if reason == "never sent" else day)
+
+
+def test_guesses_on_a_phone_that_was_sent_nothing_are_forgotten_with_their_tries(
+    redis_client: RedisClient,
+) -> None:
+    pair = make_pair(redis_client, 3_456_789)
+    for client in (1, 2, 3, 1):
+        pair.both("wrong", client)
+    redis, pid = pair.api.redis, keys_of(pair.without).pid
+    names = {key.decode() for key in redis.scan_iter(f"otp:{{{pid}}}:*")}
+    assert names
+    assert {name.split(":")[2] for name in names} == {"tries", "call"}
+    assert all(0 < redis.pttl(name) <= 1000 * LIFETIME for name in names)
+    pair.api.pass_time(LIFETIME + 1)
+    assert list(redis.scan_iter(f"otp:{{{pid}}}:*")) == []
 
 
 def test_the_live_code_still_works_within_its_tries_so_the_pair_did_differ(redis_client: RedisClient) -> None:

@@ -15,7 +15,7 @@ from otp_gateway.codes import Codes
 from otp_gateway.senders.kavenegar.codes import RESULT_CODES
 from otp_gateway.store.connect import connect
 from tests.admin.support import everything
-from tests.api.support import AWAY, HOME, OTHER, PHONE, Api, keys_of, make_api, wrong
+from tests.api.support import AWAY, HOME, OTHER, PHONE, Api, keys_of, make_api, set_failures, wrong
 from tests.checks.support import commands, provider
 from tests.cli.support import SECRET, flask
 from tests.conftest import SECRET_KEY, make_settings
@@ -228,7 +228,7 @@ def test_the_status_follows_a_phone_through_its_story(
     assert api.verify(PHONE, code).status_code == 200
     assert head() == f"{MASKED}: signed in with its last code"
     assert facts(otp(app, "status", PHONE).output)["live sessions"] == "1"
-    store.set(keys_of(PHONE).failures, 50, ex=3600)
+    set_failures(store, keys_of(PHONE), 50, seconds=3600)
     assert head().startswith(f"{MASKED}: locked")
     # Nothing of this was told of another phone, nor done to it.
     assert otp(app, "status", OTHER).output.splitlines()[0].endswith("no code is live")
@@ -237,7 +237,7 @@ def test_the_status_follows_a_phone_through_its_story(
 def test_a_network_that_is_locked_out_is_told_and_unlocked(app: Flask, api: Api, store: redis.Redis) -> None:
     client = Codes(SECRET_KEY, 6).client
     for network in (HOME, AWAY):
-        store.set(keys_of(PHONE).failures_of(client(network)), 10, ex=1000)
+        set_failures(store, keys_of(PHONE), 10, client=client(network))
     assert facts(otp(app, "status", PHONE).output)["failures, 24 h"].endswith("networks locked out: 2")
     assert api.send().status_code == 429
     assert otp(app, "unlock", PHONE).exit_code == 0
@@ -267,21 +267,37 @@ def test_a_provider_that_does_not_answer_takes_nothing_from_the_status(
     assert result.output.endswith("UTC  sms\n")
 
 
-def test_a_user_that_may_not_scan_is_told_the_rest(redis_server: RedisServer, store: redis.Redis) -> None:
+def test_a_user_that_may_not_scan_sees_everything_and_unlocks(
+    redis_server: RedisServer, store: redis.Redis
+) -> None:
     store.acl_setuser(
         "noscan", enabled=True, passwords=["+pass"], keys=["*"], categories=["+@all"], commands=["-scan"]
     )
     try:
         url = redis_server.url.replace("://", "://noscan:pass@")
         app = commands(make_settings(REDIS_URL=url))
-        result = otp(app, "status", PHONE)
-        assert result.exit_code == 0
-        assert facts(result.output)["failures, 24 h"] == "0 of 50"
-        result = otp(app, "unlock", PHONE)
+        set_failures(store, keys_of(PHONE), 10, seconds=3600, client="network")
+        status = facts(otp(app, "status", PHONE).output)
+        assert status["failures, 24 h"] == "0 of 50; networks locked out: 1"
+        assert otp(app, "unlock", PHONE).output == f"{MASKED}: unlocked.\n"
+        status = facts(otp(app, "status", PHONE).output)
+        assert status["failures, 24 h"] == "0 of 50; networks locked out: 0"
+    finally:
+        store.acl_deluser("noscan")
+
+
+@pytest.mark.parametrize("command", ["status", "unlock"])
+def test_a_user_without_rights_is_told_so(
+    redis_server: RedisServer, store: redis.Redis, command: str
+) -> None:
+    store.acl_setuser("norights", enabled=True, passwords=["+pass"], keys=["*"], categories=["+@connection"])
+    try:
+        url = redis_server.url.replace("://", "://norights:pass@")
+        result = otp(commands(make_settings(REDIS_URL=url)), command, PHONE)
         assert result.exit_code == 1
         assert result.stderr.startswith("Error: Redis: permission: ")
     finally:
-        store.acl_deluser("noscan")
+        store.acl_deluser("norights")
 
 
 @pytest.mark.parametrize("command", ["status", "unlock"])
@@ -301,10 +317,10 @@ def test_a_sentinel_and_a_cluster_serve_the_commands_as_well(redis_server: Redis
         api = make_api(connect(url))
         api.send()
         assert "a code is live" in otp(app, "status", PHONE).output
-        keys = keys_of(PHONE)
-        api.redis.set(keys.failures_of("x"), 10, ex=100)
+        set_failures(api.redis, keys_of(PHONE), 10, client="x")
         assert "networks locked out: 1" in otp(app, "status", PHONE).output
         assert "unlocked" in otp(app, "unlock", PHONE).output
+        assert "networks locked out: 0" in otp(app, "status", PHONE).output
 
 
 def test_a_console_prints_the_message_and_says_so() -> None:

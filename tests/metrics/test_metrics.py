@@ -237,7 +237,7 @@ def test_successes_and_limits_stand_at_0_from_the_start() -> None:
     assert now.by_label("sends_total") == {labels(outcome="sent"): 0}
     assert now.by_label("verifies_total") == {labels(outcome="verified"): 0}
     assert now.by_label("token_refreshes_total") == {labels(outcome="refreshed"): 0}
-    names = ("ip", "phone", "tries", "client_failures", "phone_failures")
+    names = ("ip", "phone", "tries", "client_failures", "phone_failures", "session")
     assert now.by_label("limit_hits_total") == {labels(limit=name): 0 for name in names}
 
 
@@ -285,6 +285,19 @@ def hit_phone_failures(store: RedisClient) -> Api:
     return api
 
 
+def hit_session(store: RedisClient) -> Api:
+    sender = Recorder()
+    api = make_api(store, sender)
+    token = login(api, sender)
+    statuses = []
+    for _ in range(11):
+        reply = api.post(REFRESH, {"refresh_token": token})
+        statuses.append(reply.status_code)
+        token = (reply.json or {}).get("refresh_token", token)
+    assert statuses == [200] * 8 + [429] * 3
+    return api
+
+
 HITS = {
     "ip": hit_ip,
     "ip (tokens)": hit_ip_of_tokens,
@@ -292,6 +305,7 @@ HITS = {
     "tries": hit_tries,
     "client_failures": hit_client_failures,
     "phone_failures": hit_phone_failures,
+    "session": hit_session,
 }
 
 
