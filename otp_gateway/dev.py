@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import secrets
 import signal
+import socket
+import sys
 from pathlib import Path
 
 from werkzeug.security import generate_password_hash
@@ -30,6 +32,8 @@ def main() -> None:
         environ["ADMIN_PASSWORD_HASH"] = generate_password_hash(password)
         environ["ADMIN_REVEAL_CODES"] = variables.get("ADMIN_REVEAL_CODES") or "true"
     port = variables.get("PORT", "8000")
+    if port.isdecimal() and _is_taken(int(port)):
+        sys.exit(f"Port {port} is in use: choose another one with: make run PORT=9000")
     lines = [f"Login page   http://127.0.0.1:{port}/"]
     if panel:
         lines.append(f"Admin panel  http://127.0.0.1:{port}/admin/  password: {password}")
@@ -39,6 +43,17 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # No SMS is under way here that a stop should wait for.
     serve.start(("--bind", f"127.0.0.1:{port}", "--graceful-timeout", "2"), environ)
+
+
+def _is_taken(port: int) -> bool:
+    """Whether another program listens on the port. gunicorn would try again for five seconds."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except (OSError, OverflowError):
+            return True
+    return False
 
 
 if __name__ == "__main__":
