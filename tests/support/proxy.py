@@ -4,23 +4,33 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import BinaryIO, Self
 
 from tests.support.servers import LoopbackServer
 
+# A request, Redis's reply (None: there was none), and the seconds until the reply was handed to the client
+# (None: it never was). A second call with None takes the first back: the client closed the connection so soon
+# after the reply that it may have given up before.
+OnReply = Callable[[bytes, bytes | None, float | None], object]
+_SOON = 1.0
+
 
 class RedisProxy:
     """Pass everything on to the Redis on `upstream_port` until told otherwise.
 
     A context manager. `match` picks the commands whose bytes contain it; None picks all, the
-    handshake of a new connection (HELLO, CLIENT) included. Pipelines and RESP3 work.
+    handshake of a new connection (HELLO, CLIENT) included. Pipelines and RESP3 work. `on_reply` is called
+    for each request when its fate is decided.
     """
 
-    def __init__(self, upstream_port: int) -> None:
+    def __init__(self, upstream_port: int, on_reply: OnReply = lambda *_: None) -> None:
         self.upstream_port = upstream_port
+        self.on_reply = on_reply
         self._lock = threading.Lock()
         self._requests: list[bytes] = []
         self._dropped = 0
@@ -218,6 +228,15 @@ class _Plan:
     delay: float = 0.0
 
 
+@dataclass(frozen=True)
+class _Owed:
+    """A request whose reply has not come yet."""
+
+    request: bytes
+    plan: _Plan
+    arrived: float
+
+
 class _Connection:
     """One client and its own connection to Redis: a thread for each direction."""
 
@@ -226,9 +245,11 @@ class _Connection:
         self._client = client
         self._upstream = upstream
         self._lock = threading.Lock()
-        self._backlog: list[tuple[bytes, _Plan]] = []
-        self._owed: deque[_Plan] = deque()
+        self._backlog: list[_Owed] = []
+        self._owed: deque[_Owed] = deque()
         self._client_gone = False
+        # The reply that was handed over last, and when, until another request comes.
+        self._handed: tuple[_Owed, bytes, float] | None = None
 
     @property
     def held(self) -> int:
@@ -239,13 +260,16 @@ class _Connection:
         replies = threading.Thread(target=self._pump_replies, daemon=True)
         replies.start()
         self._pump_requests()
+        ended = time.monotonic()
         replies.join()
+        if self._handed and ended - self._handed[2] < _SOON:
+            owed, reply, _ = self._handed
+            self._proxy.on_reply(owed.request, reply, None)
 
     def flush(self) -> None:
         with self._lock, suppress(OSError):
-            for request, plan in self._backlog:
-                self._send(request, plan)
-            self._backlog.clear()
+            while self._backlog:
+                self._send(self._backlog.pop(0))
             if self._client_gone:
                 self._upstream.shutdown(socket.SHUT_WR)
 
@@ -258,38 +282,61 @@ class _Connection:
         with self._client.makefile("rb") as stream, suppress(OSError, EOFError):
             while True:
                 request = read_frame(stream)
+                self._handed = None
                 plan = self._proxy.arrived(request)
                 if plan.drop_request:
                     self._proxy.count_drop()
+                    self._proxy.on_reply(request, None, None)
                     self.close()
                     return
+                owed = _Owed(request, plan, time.monotonic())
                 with self._lock:
                     if self._backlog or self._proxy.holds(request):
-                        self._backlog.append((request, plan))
+                        self._backlog.append(owed)
                     else:
-                        self._send(request, plan)
+                        self._send(owed)
         with self._lock, suppress(OSError):
             self._client_gone = True
             if not self._backlog:
                 # Half a close only, so that Redis still runs what has been sent.
                 self._upstream.shutdown(socket.SHUT_WR)
 
-    def _send(self, request: bytes, plan: _Plan) -> None:
-        self._owed.append(plan)
-        self._upstream.sendall(request)
+    def _send(self, owed: _Owed) -> None:
+        self._owed.append(owed)
+        self._upstream.sendall(owed.request)
 
     def _pump_replies(self) -> None:
         with self._upstream.makefile("rb") as stream, suppress(OSError, EOFError):
             while True:
                 reply = read_frame(stream)
                 # Nobody asked for a push message: it is passed on and answers no request.
-                unasked = reply.startswith(b">") or not self._owed
-                plan = _Plan() if unasked else self._owed.popleft()
-                if plan.drop_reply:
-                    self._proxy.count_drop()
+                if reply.startswith(b">") or not self._owed:
+                    self._pass_on(reply)
+                elif not self._answer(self._owed.popleft(), reply):
                     break
-                if plan.delay:
-                    self._proxy.wait(plan.delay)
-                with suppress(OSError):
-                    self._client.sendall(reply)
         self.close()
+        with self._lock:
+            lost = [*self._owed, *self._backlog]
+        for owed in lost:
+            self._proxy.on_reply(owed.request, None, None)
+
+    def _answer(self, owed: _Owed, reply: bytes) -> bool:
+        """Whether the connection goes on."""
+        if owed.plan.drop_reply:
+            self._proxy.count_drop()
+            self._proxy.on_reply(owed.request, reply, None)
+            return False
+        if owed.plan.delay:
+            self._proxy.wait(owed.plan.delay)
+        self._handed = (owed, reply, time.monotonic())
+        passed = self._pass_on(reply)
+        self._proxy.on_reply(owed.request, reply, time.monotonic() - owed.arrived if passed else None)
+        return True
+
+    def _pass_on(self, reply: bytes) -> bool:
+        """Whether the client has taken it."""
+        try:
+            self._client.sendall(reply)
+        except OSError:
+            return False
+        return True
