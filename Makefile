@@ -3,19 +3,22 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run check test lint format update clean
+.PHONY: help run check test test-long lint format update clean
 
 help: ## Show what there is to make
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(VENV)/.run ## Serve on http://127.0.0.1:8000, with the embedded store unless REDIS_URL is set
 	@exec $(BIN)/python -m otp_gateway.dev
 
 check: lint ## Check style, types, layers, and all tests that start no other program
-	$(BIN)/python -m pytest -q -n 3 --dist worksteal -m "not program"
+	$(BIN)/python -m pytest -q -n 3 --dist worksteal -m "not program and not long"
 
-test: $(VENV)/.dev ## Run every test
-	$(BIN)/python -m pytest -n 3 --dist loadfile
+test: $(VENV)/.dev ## Run every test that ends in seconds
+	$(BIN)/python -m pytest -n 3 --dist loadfile -m "not long"
+
+test-long: $(VENV)/.dev ## Run the tests that take minutes, and show their figures; SOAK_SECONDS sets the soak's length
+	$(BIN)/python -m pytest -raP -m long
 
 lint: $(VENV)/.dev ## Check style, types and layers
 	$(BIN)/ruff check .
