@@ -81,7 +81,8 @@ def _tls_reason(error: BaseException | None) -> str | None:
     while error is not None:
         if isinstance(error, ssl.SSLCertVerificationError):
             # The texts are OpenSSL's; the numbers of X509_V_ERR_HOSTNAME_MISMATCH and _IP_ADDRESS_MISMATCH.
-            return "tls_hostname" if error.verify_code in (62, 64) else "tls_certificate"
+            code = getattr(error, "verify_code", None)
+            return "tls_hostname" if code in (62, 64) else "tls_certificate"
         if isinstance(error, ssl.SSLError):
             return "tls_protocol"
         error = error.__cause__ or error.__context__
