@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
+import uuid
 from typing import Any
 
 import requests
@@ -19,6 +20,7 @@ GATEWAY = os.environ["TEST_GATEWAY"]
 OUTBOX = os.environ["TEST_OUTBOX"]
 API = f"{GATEWAY}/api/v1/usr"
 VERIFY = "/api/v1/usr/otp/verify"
+KEY = "Idempotency-Key"
 # Ways to write an Iranian mobile. Which texts are one is no pattern, so the document says just "phone".
 SPELLINGS = ("+98{}", "0098{}", "0{}", "{}", "+98 (0){}", "98-{}", "\u200e+98{}\u200e", " 0{} ")
 SCRIPTS = ("0123456789", "۰۱۲۳۴۵۶۷۸۹", "٠١٢٣٤٥٦٧٨٩", "０１２３４５６７８９")
@@ -55,9 +57,13 @@ def texted(phone: str) -> str:
 
 @schemathesis.hook
 def before_call(context: Any, case: Any, kwargs: Any) -> None:
-    """A well-formed verify has the right code, in the digits and blanks that were generated for it."""
+    """A well-formed request has a key of its own; a verify has the right code, spaced as it was generated."""
     del context, kwargs
-    if case.path == VERIFY and case.meta and case.meta.generation.mode.is_positive:
+    if not case.meta or not case.meta.generation.mode.is_positive:
+        return
+    if case.headers and KEY in case.headers:
+        case.headers[KEY] = uuid.uuid4().hex
+    if case.path == VERIFY:
         code = iter(texted(case.body["phone_number"]))
         case.body["code"] = "".join(
             chr(ord(c) - unicodedata.digit(c) + int(next(code))) if c.isdigit() else c
