@@ -18,7 +18,7 @@ from otp_gateway.errors import (
 )
 from otp_gateway.model import Caller, Channel, Issued, PhoneNumber, Sent
 from otp_gateway.senders import Sender
-from otp_gateway.senders.breaker import Breaker
+from otp_gateway.senders.breaker import Attempt, Breaker
 from otp_gateway.senders.slots import SendSlots
 from otp_gateway.store.codes import CodeStore
 from otp_gateway.store.sessions import SessionStore
@@ -61,9 +61,11 @@ class OtpService:
             raise SmsNotConfigured
         proposal = self._codes.propose(phone)
         try:
-            with self._slots.take(), self._breaker.attempt():
+            with self._slots.take(), self._breaker.attempt() as attempt:
                 issued = self._store.issue(phone, channel, caller, proposal)
-                return issued if isinstance(issued, Sent) else self._send(phone, channel, caller, issued)
+                if isinstance(issued, Sent):
+                    return issued
+                return self._send(phone, channel, caller, issued, attempt)
         except (SmsBusy, SmsFailed) as error:
             tried = isinstance(error, SmsFailed) and error.reason != SKIPPED
             if tried or caller.idempotency_key is None:
@@ -75,11 +77,14 @@ class OtpService:
                     return earlier
             raise
 
-    def _send(self, phone: PhoneNumber, channel: Channel, caller: Caller, issued: Issued) -> Sent:
+    def _send(
+        self, phone: PhoneNumber, channel: Channel, caller: Caller, issued: Issued, attempt: Attempt
+    ) -> Sent:
         issued_at = time.monotonic()
         code = self._codes.derive(phone, issued.nonce)
         try:
-            self._sender.send(phone, code, channel, self._codes.reference(issued.send_id))
+            with attempt.call():
+                self._sender.send(phone, code, channel, self._codes.reference(issued.send_id))
         except SendFailed as error:
             if error.definite:
                 # If Redis is unavailable too, the charge stays; the answer is still that nothing was sent.

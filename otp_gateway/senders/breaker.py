@@ -28,24 +28,19 @@ class Breaker:
         self._lock = threading.Lock()
         self._failures = 0
         self._open_until = -math.inf
+        self._last_answer = -math.inf
         self._probing = False
 
     @contextmanager
-    def attempt(self) -> Iterator[None]:
-        """Make one send in the block. Raises ``SmsFailed`` with the reason ``SKIPPED`` while it is open.
+    def attempt(self) -> Iterator[Attempt]:
+        """Make at most one send in the block, inside ``with attempt.call()``.
 
-        A block that ends without a result of the provider (a refusal by Redis, an error of ours) decides
-        nothing.
+        Raises ``SmsFailed`` with the reason ``SKIPPED`` while the breaker is open. A block that does not
+        reach the provider (a refusal by Redis, an error of ours) decides nothing.
         """
         probe = self._enter()
-        began = self._clock()
         try:
-            yield
-        except SendFailed as error:
-            self._decide(failed=self._timed_out(error, self._clock() - began))
-            raise
-        else:
-            self._decide(failed=False)
+            yield Attempt(self, probe=probe)
         finally:
             if probe:
                 with self._lock:
@@ -61,13 +56,50 @@ class Breaker:
             self._probing = True
             return True
 
-    def _timed_out(self, error: SendFailed, seconds: float) -> bool:
-        return error.reason == "timeout" or (
-            error.reason == "unreachable" and seconds >= self._timeout / 2 - 0.1
-        )
-
-    def _decide(self, *, failed: bool) -> None:
+    def answered(self) -> None:
+        """The provider has answered: the breaker is closed."""
         with self._lock:
-            self._failures = self._failures + 1 if failed else 0
-            if self._failures >= FAILURES:
+            self._failures = 0
+            self._last_answer = self._clock()
+
+    def failed(self, error: SendFailed, began: float, *, probe: bool) -> None:
+        """A call that began then has failed; only a timeout counts."""
+        if not self._timed_out(error, self._clock() - began):
+            self.answered()
+            return
+        with self._lock:
+            # A call that is older than the newest answer shows nothing about the provider of today.
+            if began < self._last_answer:
+                return
+            self._failures += 1
+            # When it opens, other calls are in progress. Their timeouts must not make the pause longer.
+            if probe or self._failures == FAILURES:
                 self._open_until = self._clock() + PAUSE_SECONDS
+
+    def _timed_out(self, error: SendFailed, seconds: float) -> bool:
+        # A connection or a name that takes all its time ends as "unreachable", before the whole time is over.
+        # An answer with a code is an answer, however late.
+        return error.reason == "timeout" or (error.provider_code is None and seconds >= self._timeout / 2)
+
+    def now(self) -> float:
+        """The breaker's clock."""
+        return self._clock()
+
+
+class Attempt:
+    """One send that the breaker has let pass."""
+
+    def __init__(self, breaker: Breaker, *, probe: bool) -> None:
+        self._breaker = breaker
+        self._probe = probe
+
+    @contextmanager
+    def call(self) -> Iterator[None]:
+        """Call the provider in the block: its outcome, and the time that it takes, count."""
+        began = self._breaker.now()
+        try:
+            yield
+        except SendFailed as error:
+            self._breaker.failed(error, began, probe=self._probe)
+            raise
+        self._breaker.answered()
