@@ -41,6 +41,7 @@ def samples() -> Samples:
         emulator.fault = None
         assert [api.send().status_code for api in apis[1:]] == [200, 503, 500]
     apis += [
+        busy(),
         refusing(OTP_IP_LIMITS="1/minute"),
         refusing(OTP_MAX_FAILURES_PER_CLIENT="1"),
         refusing(OTP_MAX_FAILURES_PER_CLIENT="1", OTP_MAX_FAILURES_PER_PHONE="1"),
@@ -66,6 +67,16 @@ def samples() -> Samples:
         for state in ("pending", "firing"):
             found["ALERTS"].append({"alertname": name, "alertstate": state, **alert["labels"]})
     return found
+
+
+def busy() -> Api:
+    """A gateway whose sends wait for the provider."""
+    api = make_api()
+    slots = api.app.extensions["send_slots"]
+    slots.set_threads(1)
+    with slots.take():
+        assert api.send().status_code == 503
+    return api
 
 
 def refusing(**limits: Any) -> Api:
