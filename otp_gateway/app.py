@@ -7,7 +7,16 @@ from functools import partial
 from flask import Flask
 
 from otp_gateway import admin, cli, error_reports, log, pages
-from otp_gateway.api import client_address, cors, health, jwks, problems, request_log, routes
+from otp_gateway.api import (
+    client_address,
+    cors,
+    health,
+    https,
+    jwks,
+    problems,
+    request_log,
+    routes,
+)
 from otp_gateway.api.body import MAX_BODY
 from otp_gateway.api.proxy_echo import ProxyEcho
 from otp_gateway.api.rate_limit import RateLimiter
@@ -45,13 +54,12 @@ def create_app(
     request_log.install(app)
     metrics.install(app)
     problems.install(app, report)
+    https.install(app, settings.trusted_proxies)
     cors.install(app, settings.cors_origins)
     limiter = RateLimiter(gateway.address_limits)
     limiter.install(app)
     identify = client_address.identifier(gateway.codes, settings.trusted_proxies)
-    transport = (
-        CookieTransport(gateway.tokens, routes.TOKEN_PATH) if settings.auth_cookies else BodyTransport()
-    )
+    transport = _transport(gateway)
     routes.install(app, gateway, limiter=limiter, identify=identify, transport=transport)
     if settings.admin_password_hash:
         admin.install(app, gateway, settings.admin_password_hash, limiter=limiter, identify=identify)
@@ -75,3 +83,8 @@ def create_app(
     app.extensions["send_slots"] = gateway.slots
     cli.install(app, lambda: gateway)
     return app
+
+
+def _transport(gateway: Gateway) -> BodyTransport | CookieTransport:
+    cookies = gateway.settings.auth_cookies
+    return CookieTransport(gateway.tokens, routes.TOKEN_PATH) if cookies else BodyTransport()

@@ -134,8 +134,9 @@ def _https(site: Site, reply: Reply) -> Finding:
         return fault("https", "codes and tokens cross the network in the clear: serve https:// alone")
     if site.on_usual_port and _serves_plainly(site):
         return fault("https", "http:// is served as well: let it redirect to https://")
-    if not HSTS_AGE.search(reply.headers.get("Strict-Transport-Security", "")):
-        return warning("https", "TLS; let the proxy add Strict-Transport-Security")
+    # If the proxy and the gateway both add it, browsers use only the first (RFC 6797, section 8.1).
+    if not HSTS_AGE.search(reply.headers.get("Strict-Transport-Security", "").partition(",")[0]):
+        return warning("https", "TLS; set TRUSTED_PROXIES, or let the proxy add Strict-Transport-Security")
     return ok("https", "TLS, with Strict-Transport-Security")
 
 

@@ -244,10 +244,19 @@ def test_plain_http_is_a_fault_save_on_the_machine_itself(
 
 
 @pytest.mark.parametrize(
-    ("hsts", "status"), [(HSTS, "ok"), ("", "warning"), ("max-age=0; includeSubDomains", "warning")]
+    ("hsts", "status"),
+    [
+        (None, "ok"),
+        (HSTS, "ok"),
+        ("", "warning"),
+        ("max-age=0; includeSubDomains", "warning"),
+        # Two headers, joined: browsers use the first.
+        (f"{HSTS}, max-age=0", "ok"),
+        (f"max-age=0, {HSTS}", "warning"),
+    ],
 )
 def test_tls_is_fine_where_browsers_are_told_to_insist_on_it(
-    gateways: Callable[..., Gateway], certificate: Path, hsts: str, status: str
+    gateways: Callable[..., Gateway], certificate: Path, hsts: str | None, status: str
 ) -> None:
     with HttpProxy(gateways(1).port, hsts=hsts, tls=serving(certificate)) as proxy:
         report = checked(f"https://localhost:{proxy.port}", AUTH_COOKIES="true")

@@ -58,8 +58,9 @@ def silent(headers: Headers, _: str) -> Headers:
 class HttpProxy:
     """Forwards to 127.0.0.1 and ``upstream``; a context manager.
 
-    ``keep_host``: whether Host passes; ``source``: the address it calls from; ``hsts``: what it adds to
-    replies; ``tls``: it serves https; ``deaf``: a path that it hangs up on.
+    ``keep_host``: whether Host passes; ``source``: the address it calls from; ``hsts``: replaces the
+    gateway's header, and an empty one removes it; ``tls``: it serves https; ``deaf``: a path that it hangs
+    up on.
     """
 
     def __init__(
@@ -69,7 +70,7 @@ class HttpProxy:
         *,
         keep_host: bool = True,
         source: str = "127.0.0.1",
-        hsts: str = "",
+        hsts: str | None = None,
         tls: ssl.SSLContext | None = None,
         deaf: str = "",
     ) -> None:
@@ -127,8 +128,11 @@ class _Handler(BaseHTTPRequestHandler):
         reply = upstream.getresponse()
         body = reply.read()
         self.send_response_only(reply.status)
+        left_out = {"connection", "transfer-encoding", "content-length"}
+        if proxy.hsts is not None:
+            left_out.add("strict-transport-security")
         for name, value in reply.getheaders():
-            if name.lower() not in ("connection", "transfer-encoding", "content-length"):
+            if name.lower() not in left_out:
                 self.send_header(name, value)
         if proxy.hsts:
             self.send_header("Strict-Transport-Security", proxy.hsts)

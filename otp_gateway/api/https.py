@@ -1,0 +1,40 @@
+"""Behind a proxy that speaks https: browsers use only https, and no redirect of ours leads to http."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from flask import Flask, Response, request
+from werkzeug.routing import RequestRedirect
+
+# Two years. Without subdomains: they are not ours to decide about.
+HSTS = {"Strict-Transport-Security": "max-age=63072000"}
+
+
+def install(app: Flask, trusted_proxies: int) -> None:
+    """Add the headers to every reply, and make the router's redirects relative."""
+    headers = transport_security(trusted_proxies)
+
+    def secure(response: Response) -> Response:
+        response.headers.update(headers)
+        return _relative(response)
+
+    app.after_request(secure)
+
+
+def transport_security(trusted_proxies: int) -> dict[str, str]:
+    """The headers that make browsers use https. Only behind a proxy: there is no TLS without one."""
+    return HSTS if trusted_proxies else {}
+
+
+def _relative(response: Response) -> Response:
+    """Werkzeug's own redirect from /admin has the client's Host, and the scheme of the last hop: http."""
+    if isinstance(request.routing_exception, RequestRedirect) and 300 <= response.status_code < 400:
+        target = urlsplit(response.headers["Location"])
+        # One slash: after two of them, or after a backslash, a browser reads a host.
+        path = "/" + target.path.lstrip("/\\")
+        response.headers["Location"] = f"{path}?{target.query}" if target.query else path
+        # The body has the same URL.
+        response.set_data(b"")
+        del response.headers["Content-Type"]
+    return response
