@@ -11,6 +11,7 @@ from flask import Flask
 
 from otp_gateway import log
 from otp_gateway.app import create_app
+from otp_gateway.gunicorn_worker import limits
 from otp_gateway.metrics import multiprocess
 from otp_gateway.metrics.folder import Folder, temporary_directory
 from otp_gateway.settings import Settings, SettingsError
@@ -47,14 +48,13 @@ def configuration() -> dict[str, Any]:
         # Without an application on gunicorn's command line.
         "wsgi_app": "otp_gateway.server:application()",
         "bind": f"0.0.0.0:{settings.port}",
-        "worker_class": "gthread",
+        **limits.configuration(settings.trusted_proxies),
         # The embedded store is in one process.
         "workers": 1 if settings.embedded else settings.web_concurrency,
         "threads": settings.threads,
         # A stopping worker finishes the sends that are under way.
         "graceful_timeout": math.ceil(settings.sms_timeout) + 10,
         "timeout": 60,
-        "keepalive": 5,
         "logconfig_dict": log.configuration(settings.log_level),
         # No control socket in the home directory: no tool of ours uses it, and two gateways would share it.
         "control_socket_disable": True,

@@ -35,9 +35,13 @@ def method() -> str | None:
     return request.method if request.method in METHODS else None
 
 
+def id_of(given: str) -> str:
+    """The request's id: the client's own ``given`` one if it is acceptable, otherwise a new one."""
+    return given if _sane(given) else _new_id()
+
+
 def _open() -> None:
-    given = request.headers.get("X-Request-ID", "")
-    context.begin(given if _sane(given) else _new_id())
+    context.begin(id_of(request.headers.get("X-Request-ID", "")))
 
 
 def _new_id() -> str:

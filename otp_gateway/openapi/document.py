@@ -26,8 +26,10 @@ Requests are JSON in UTF-8, of at most 8 KiB; members that are not described are
 may add members to replies.
 
 **HTTP.** `HEAD` is answered wherever `GET` is, `OPTIONS` names the methods of a path. Any other method gets
-405 `method_not_allowed`, any other path 404 `not_found`. What is no HTTP, such as a control character in a
-header, is refused with `text/html` before a route is asked.
+405 `method_not_allowed`, any other path 404 `not_found`. A request that is not valid HTTP, or whose head is
+too large, is refused before a route is called. This reply is a problem document too: 400 `invalid_request`,
+414 `uri_too_long`, 417 `expectation_failed`, 431 `request_header_fields_too_large`, 501 `not_implemented` or
+505 `http_version_not_supported`.
 
 **Limits.** An address may ask a number of times in a minute; `RateLimit-Policy` and `RateLimit` tell what is
 left.

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import socket
-from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import count
 
 import pytest
@@ -14,6 +11,7 @@ import pytest
 from tests.api.support import SEND, VERIFY
 from tests.support.gateway import Gateway
 from tests.support.kavenegar import KavenegarEmulator
+from tests.support.wire import Answer, answers, ask, exchange
 
 PHONE = "+989127654321"
 NATIONAL = "9127654321"
@@ -24,48 +22,10 @@ SMUGGLED = (
 hosts = count(1)
 
 
-@dataclass(frozen=True)
-class Answer:
-    """One response off the wire."""
-
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-
 @pytest.fixture
 def hop() -> str:
     """An address that no other test here uses, as the two proxies report it."""
     return f"198.18.{next(hosts)}.1"
-
-
-def exchange(gateway: Gateway, data: bytes, *, close: bool = False) -> bytes:
-    """Send the bytes, and nothing more with `close`; all that comes back until the end."""
-    with socket.create_connection(("127.0.0.1", gateway.port), timeout=5) as connection:
-        connection.sendall(data)
-        if close:
-            connection.shutdown(socket.SHUT_WR)
-        received = b""
-        while chunk := connection.recv(65536):
-            received += chunk
-    return received
-
-
-def answers(received: bytes, *, bodiless: bool = False) -> Iterator[Answer]:
-    """The responses in a row of bytes."""
-    while received:
-        head, _, received = received.partition(b"\r\n\r\n")
-        status, *fields = head.decode().split("\r\n")
-        headers = {name.lower(): value.strip() for name, _, value in (f.partition(":") for f in fields)}
-        length = 0 if bodiless else int(headers.get("content-length", 0))
-        body, received = received[:length], received[length:]
-        yield Answer(int(status.split()[1]), headers, body)
-
-
-def ask(gateway: Gateway, data: bytes, *, close: bool = False, bodiless: bool = False) -> Answer:
-    """The one response to the bytes."""
-    [answer] = answers(exchange(gateway, data, close=close), bodiless=bodiless)
-    return answer
 
 
 def head(path: str, hop: str, *fields: str, method: str = "POST", last: bool = True) -> bytes:

@@ -1,0 +1,202 @@
+"""The worker: who waits for what, and for how long."""
+
+from __future__ import annotations
+
+import errno
+import selectors
+import socket
+import time
+from collections.abc import Mapping
+from concurrent.futures import Future
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+from gunicorn import util
+from gunicorn.http.errors import ParseException
+from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, ThreadWorker
+
+from otp_gateway.gunicorn_worker.connections import Connection, Stage
+from otp_gateway.gunicorn_worker.refusals import Refusal
+
+# Without keep-alive, a new connection has this time.
+FIRST_BYTE_SECONDS = 5
+# From the first byte of a request to its last.
+ARRIVAL_SECONDS = 10.0
+# Honest requests arrive in one piece. So many others hold at most 500 x 96 KiB.
+MAX_ARRIVING = 500
+# For a client to read the last reply and to close its side.
+LINGER_SECONDS = 2.0
+MAX_DRAINED = 1024 * 1024
+# Without a body, the parser needs no time at all to find the next request.
+DRAIN_SECONDS = 0.05
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
+    """Gives a thread only complete requests, and refuses the others with a problem document."""
+
+    # Headers of each reply. ``make`` sets them.
+    headers: Mapping[str, str] = {}
+
+    @classmethod
+    def make(cls, headers: Mapping[str, str]) -> type[Worker]:
+        """A worker class whose refusals have these headers, too."""
+        return type(cls.__name__, (cls,), {"headers": headers, "__module__": cls.__module__})
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._idle = Stage(max(self.cfg.keepalive, FIRST_BYTE_SECONDS))
+        self._arriving = Stage(ARRIVAL_SECONDS)
+        self._leaving = Stage(LINGER_SECONDS)
+        # TLS and HTTP/2 in gunicorn need its own reading. Then slow clients occupy threads.
+        self._plain = not self.cfg.is_ssl and self.cfg.http2_cleartext == "off"
+
+    def accept(self, listener: socket.socket) -> None:
+        """Accept a connection. It waits for its first request as for any later one."""
+        if not self._plain:
+            super().accept(listener)
+            return
+        try:
+            client, address = listener.accept()
+            connection = Connection(self.cfg, client, address, listener.getsockname())
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE):
+                # gunicorn's worker would end, and all its requests with it.
+                self._close_oldest()
+            elif error.errno not in (errno.EAGAIN, errno.ECONNABORTED, errno.EINVAL):
+                raise
+            return
+        self.nr_conns += 1
+        self._wait(self._idle, connection)
+        self._make_room()
+
+    def finish_request(self, conn: Any, fs: Future[Any]) -> None:
+        """Wait for the connection's next request, or for its client to close it."""
+        if not isinstance(conn, Connection):
+            super().finish_request(conn, fs)
+            return
+        try:
+            keep = fs.result()
+            if keep:
+                # What the client has already sent of the next request.
+                conn.arrival.add(conn.parser.unreader.take_buffered())
+                self._wait(self._idle, conn)
+                self._look(conn)
+            else:
+                # gunicorn would wait for the client here, in the main loop.
+                conn.sock.shutdown(socket.SHUT_WR)
+                self._wait(self._leaving, conn)
+        except Exception:  # noqa: BLE001  # as in gunicorn: whatever happened, this connection is over
+            self._drop(conn)
+        self._make_room()
+
+    def handle_request(self, req: Any, conn: Any) -> Any:
+        """Answer one request, in a thread."""
+        try:
+            return super().handle_request(req, conn)
+        except BlockingIOError:
+            # The client does not read. gunicorn would log a traceback.
+            raise ConnectionResetError(errno.ECONNRESET, "the client does not read") from None
+
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: Exception) -> None:  # noqa: ARG002  # gunicorn's
+        """Answer a request that could not be parsed, with a problem document. Write a line into the log."""
+        refusal = Refusal.of(exc, req)
+        refusal.log(exc)
+        with suppress(OSError):
+            util.write_nonblock(client, refusal.to_bytes(self.headers))
+
+    def murder_pending(self) -> None:
+        """Close the connections whose time is over. gunicorn calls this about once a second."""
+        super().murder_pending()
+        for stage in (self._idle, self._arriving, self._leaving):
+            for connection in stage.expired():
+                self._drop(connection)
+
+    def _cap_keepalive(self, deadline: float) -> None:
+        """The worker stops: idle connections wait only for a request that may be on its way."""
+        super()._cap_keepalive(deadline)
+        self._idle.shorten(STOP_KEEPALIVE_LINGER)
+
+    def _keepalive_after(self, conn: Any, keepalive: Any) -> bool:
+        """Skip an unread body that is here. Do not wait for one: the client has its reply."""
+        if not isinstance(conn, Connection):
+            return bool(super()._keepalive_after(conn, keepalive))
+        if not keepalive:
+            return False
+        try:
+            return bool(conn.parser.finish_body(deadline=time.monotonic() + DRAIN_SECONDS))
+        except Exception:  # noqa: BLE001  # a broken body after the reply: a second reply would answer no request
+            return False
+
+    def _wait(self, stage: Stage, connection: Connection) -> None:
+        connection.sock.setblocking(False)
+        self.poller.register(connection.sock, selectors.EVENT_READ, partial(self._readable, connection))
+        stage.add(connection)
+
+    def _stop_waiting(self, connection: Connection) -> None:
+        if connection.stage is not None:
+            connection.stage.remove(connection)
+            self.poller.unregister(connection.sock)
+
+    def _readable(self, connection: Connection, _: Any) -> None:
+        """Bytes have come, or the client has closed its side."""
+        if connection.stage is None:
+            return  # closed by an earlier event of the same round
+        data = connection.receive()
+        if data is None:
+            return
+        if connection.stage is self._leaving:
+            connection.drained += len(data)
+            if not data or connection.drained > MAX_DRAINED:
+                self._drop(connection)
+            return
+        connection.arrival.add(data)
+        if data:
+            self._look(connection)
+        elif connection.arrival:
+            self._hand_over(connection)  # the parser refuses half a request
+        else:
+            self._drop(connection)
+
+    def _look(self, connection: Connection) -> None:
+        """Give a thread what has arrived, if that is a request."""
+        if not connection.arrival:
+            return
+        try:
+            complete = connection.arrival.is_complete()
+        except ParseException as error:
+            connection.refused, complete = error, True
+        if connection.arrival.wants_continue():
+            with suppress(OSError):
+                connection.sock.send(CONTINUE)
+        if complete:
+            self._hand_over(connection)
+        elif connection.stage is self._idle:
+            connection.stage.remove(connection)
+            self._arriving.add(connection)
+            if len(self._arriving) > MAX_ARRIVING and (oldest := self._arriving.oldest()):
+                self._drop(oldest)
+
+    def _hand_over(self, connection: Connection) -> None:
+        self._stop_waiting(connection)
+        self.enqueue_req(connection)
+
+    def _drop(self, connection: Connection) -> None:
+        with suppress(OSError, KeyError, ValueError):
+            self._stop_waiting(connection)
+        self.nr_conns -= 1
+        connection.close()
+
+    def _make_room(self) -> None:
+        """Stay below the limit: at the limit, gunicorn accepts no connection."""
+        while self.nr_conns >= self.worker_connections and self._close_oldest():
+            pass
+
+    def _close_oldest(self) -> bool:
+        """Close one connection that waits. False if there is none."""
+        for stage in (self._leaving, self._idle, self._arriving):
+            if connection := stage.oldest():
+                self._drop(connection)
+                return True
+        return False

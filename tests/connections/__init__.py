@@ -1,0 +1,1 @@
+"""How the gateway treats connections, before a request reaches Flask."""
