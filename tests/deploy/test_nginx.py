@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from tests.deploy.conftest import Host, RunHost
 from tests.deploy.load import ME, OTP, VERIFY
+from tests.support.redis_server import wait_until
 
 PHONE = "+989123456789"
 ESTABLISHED = "01"
@@ -124,7 +126,7 @@ def test_every_reply_asks_for_https_and_keeps_the_version_to_itself(host: Host) 
         ]
 
     assert [reply.status_code for reply in replies] == [200, 200, 200, 404, 404]
-    assert {reply.headers["Strict-Transport-Security"] for reply in replies} == {"max-age=31536000"}
+    assert {reply.headers["Strict-Transport-Security"] for reply in replies} == {"max-age=63072000"}
     assert {reply.headers["Server"] for reply in replies} == {"nginx"}
     assert "Content-Encoding" not in replies[2].headers
 
@@ -176,6 +178,19 @@ def test_a_client_that_dawdles_over_its_body_holds_no_thread_of_a_gateway(host: 
         assert connections_to(ports) == 0
         line.sendall(body.encode())
         assert line.recv(65536).startswith(b"HTTP/1.1 200")
+
+
+def test_an_address_has_64_requests_under_way_at_most_and_the_others_are_served(host: Host) -> None:
+    head, _, _ = post(OTP, '{"phone_number": "+989123456789"}').replace("\n", "\r\n").partition("{")
+    with ExitStack() as stack:
+        for _ in range(64):
+            stack.enter_context(host.nginx.connect()).sendall((head + "{").encode())
+        with host.nginx.session() as client, host.nginx.session("127.0.0.2") as other:
+            wait_until(lambda: client.get(host.nginx.origin + "/healthz").status_code == 429, "a refusal")
+            assert other.get(host.nginx.origin + "/healthz").status_code == 200
+    with host.nginx.session() as client:
+        wait_until(lambda: client.get(host.nginx.origin + "/healthz").status_code == 200, "room again")
+    assert "limiting" not in host.nginx.error_log()
 
 
 def test_nginx_keeps_no_log_of_who_asked_for_what(host: Host) -> None:
