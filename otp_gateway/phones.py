@@ -1,4 +1,4 @@
-"""From what a person typed to one canonical mobile number."""
+"""From the text that a user typed to one canonical mobile number."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import phonenumbers
 from phonenumbers import PhoneNumberType
 
+from otp_gateway.characters import DASHES, DIGITS, IGNORED, SPACES, WHITE_SPACE
 from otp_gateway.errors import InvalidPhoneNumber, UnsupportedDestination
 from otp_gateway.model import PhoneNumber
 
@@ -18,9 +19,13 @@ IRAN = 98
 # Kavenegar and the Iranian numbering plan: ten national digits from 9. The metadata of phonenumbers
 # learns of a new range years after it is in use, so it does not decide here.
 IRANIAN_MOBILE = re.compile(r"9[0-9]{9}")
-# Persian and Arabic digits; full-width ones are ASCII after NFKC.
-DIGITS = {ord(c): str(i % 10) for i, c in enumerate("۰۱۲۳۴۵۶۷۸۹٠١٢٣٤٥٦٧٨٩")}
-SPELLING = re.compile(r"\+?[0-9().-]+")
+# The longest text that a request body can hold.
+MAX_CHARACTERS = 8192
+# The characters of a number that are written differently, or not at all.
+PLAIN = str.maketrans(DIGITS | dict.fromkeys(DASHES, "-") | dict.fromkeys(IGNORED, ""))
+OUTER = "".join(WHITE_SPACE)
+WITHOUT_SPACES = str.maketrans(dict.fromkeys(SPACES, ""))
+FORMAT = re.compile(r"\+?[0-9().-]+")
 
 
 class PhoneParser:
@@ -58,11 +63,17 @@ class PhoneParser:
 
 
 def _clean(raw: str) -> str:
-    """Digits with at most a leading plus; anything that a phone number does not hold is refused."""
-    folded = unicodedata.normalize("NFKC", raw)
-    visible = (c for c in folded if unicodedata.category(c) != "Cf")
-    text = "".join(c for c in visible if unicodedata.category(c) != "Zs").translate(DIGITS)
-    if not SPELLING.fullmatch(text):
+    """Digits with at most a leading plus. A text with any character that no phone number has is refused."""
+    if len(raw) > MAX_CHARACTERS:
+        raise InvalidPhoneNumber
+    # Character by character: for a run of combining marks, the time of normalize() grows with the square of
+    # the run's length. The result is the same, because the characters of a number do not combine.
+    folded = "".join(unicodedata.normalize("NFKC", c) for c in raw)
+    if len(folded) > MAX_CHARACTERS:
+        raise InvalidPhoneNumber
+    # Ignored characters first: they may be outside of white space that has to be trimmed.
+    text = folded.translate(PLAIN).strip(OUTER).translate(WITHOUT_SPACES)
+    if not FORMAT.fullmatch(text):
         raise InvalidPhoneNumber
     return re.sub(r"[().-]", "", text)
 

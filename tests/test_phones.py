@@ -1,9 +1,11 @@
-"""Spellings of phone numbers: one person is one key; what cannot be one mobile is refused."""
+"""Formats of phone numbers: one person is one key, and a text that cannot be one mobile is refused."""
 
 from __future__ import annotations
 
 import json
 import re
+import sys
+import timeit
 import traceback
 import unicodedata
 from pathlib import Path
@@ -13,6 +15,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from otp_gateway import characters
 from otp_gateway.errors import GatewayError, InvalidPhoneNumber, UnsupportedDestination
 from otp_gateway.model import PhoneNumber
 from otp_gateway.phones import PhoneParser
@@ -34,12 +37,13 @@ ZEROS = ("0", "\u06f0", "\u0660", "\uff10", "\U0001d7ce")
 # ASCII, full-width, small and superscript.
 PLUSSES = ("+", "\uff0b", "\ufe62", "\u207a")
 # ASCII and full-width.
-MARKS = ("-", ".", "(", ")", "\uff0d", "\uff0e", "\uff08", "\uff09")
+MARKS = (".", "(", ")", "\uff0e", "\uff08", "\uff09", *sorted(characters.DASHES))
 
 nationals = st.from_regex(r"9[0-9]{9}", fullmatch=True)
-invisible = st.characters(categories=["Cf"])
+invisible = st.characters(categories=["Cf"]) | st.sampled_from(sorted(characters.IGNORED))
+white_space = st.sampled_from(sorted(characters.WHITE_SPACE))
 blank = st.characters(categories=["Zs"])
-unseen = st.text(invisible | blank, max_size=3)
+unseen = st.text(invisible | white_space, max_size=3)
 noise = st.text(invisible | blank | st.sampled_from(MARKS), max_size=3)
 anything = st.text(st.characters(exclude_categories=[]))
 hostile = st.lists(
@@ -54,7 +58,9 @@ hostile = st.lists(
     ),
     max_size=20,
 ).map("".join)
-permitted = st.text(st.sampled_from("00112345678999().- \u00a0\u200e\u06f9\u0669"), max_size=20)
+permitted = st.text(
+    st.sampled_from("00112345678999().- \u00a0\u200e\ufe0f\u2013\u2212\u06f9\u0669"), max_size=20
+)
 
 
 @st.composite
@@ -80,14 +86,39 @@ def outcome(parser: PhoneParser, raw: str) -> str:
         return error.code
 
 
+def is_dash(c: str) -> bool:
+    return unicodedata.category(c) == "Pd" or c in "\u2212\U00010d6e"
+
+
+def is_ignored(c: str) -> bool:
+    # Sets that unicodedata lacks: PropList.txt, Other_Default_Ignorable_Code_Point, and above U+FFFF the
+    # block that is ignorable as a whole.
+    others = "\u034f\u115f\u1160\u17b4\u17b5\u2065\u3164\uffa0"
+    return (
+        unicodedata.category(c) == "Cf"
+        or "VARIATION SELECTOR" in unicodedata.name(c, "")
+        or c in others
+        or "\ufff0" <= c <= "\ufff8"
+        or "\U000e0000" <= c <= "\U000e0fff"
+        # Format characters that are newer than the Unicode of some Pythons.
+        or "\U00013439" <= c <= "\U0001343f"
+    )
+
+
 def has_only_permitted_characters(raw: str) -> bool:
     """The contract's rule, written down a second time and without regard to speed."""
     folded = unicodedata.normalize("NFKC", raw)
-    seen = "".join(c for c in folded if unicodedata.category(c) != "Cf")
-    while seen and unicodedata.category(seen[0]) == "Zs":
+    seen = "".join(c for c in folded if not is_ignored(c))
+    # str.isspace() also takes four controls for white space.
+    while seen and seen[0].isspace() and seen[0] not in "\x1c\x1d\x1e\x1f":
         seen = seen[1:]
+    while seen and seen[-1].isspace() and seen[-1] not in "\x1c\x1d\x1e\x1f":
+        seen = seen[:-1]
     digits = "0123456789" + "".join(chr(z + i) for z in (0x660, 0x6F0) for i in range(10))
-    return all(c in digits or c in "().-" or unicodedata.category(c) == "Zs" for c in seen.removeprefix("+"))
+    return all(
+        c in digits or c in "()." or is_dash(c) or unicodedata.category(c) == "Zs"
+        for c in seen.removeprefix("+")
+    )
 
 
 # The corpus.
@@ -170,7 +201,7 @@ def test_marks_blanks_and_format_characters_never_change_the_answer(raw: str, pl
 
 @settings(max_examples=300, deadline=None)
 @given(raw=anything | hostile, before=unseen, after=unseen)
-def test_blanks_and_format_characters_round_a_text_never_change_the_answer(
+def test_white_space_and_ignored_characters_round_a_text_never_change_the_answer(
     raw: str, before: str, after: str
 ) -> None:
     assert outcome(IRAN, before + raw + after) == outcome(IRAN, raw)
@@ -209,10 +240,19 @@ def test_a_text_with_any_other_character_is_an_invalid_number(regions: list[str]
     stranger=st.characters().filter(lambda c: not has_only_permitted_characters(c)),
     place=st.integers(0, 10),
 )
-@example(national="9123456789", stranger="\n", place=10)
+@example(national="9123456789", stranger="\x1f", place=10)
 @example(national="9123456789", stranger="\0", place=10)
 def test_one_stranger_anywhere_in_a_number_makes_it_invalid(national: str, stranger: str, place: int) -> None:
     raw = national[:place] + stranger + national[place:]
+    assert outcome(IRAN, raw) == "invalid_phone_number"
+
+
+@settings(max_examples=300, deadline=None)
+@given(national=nationals, control=st.characters(categories=["Cc", "Zl", "Zp"]), place=st.integers(1, 9))
+def test_a_control_character_or_line_end_between_the_digits_makes_a_number_invalid(
+    national: str, control: str, place: int
+) -> None:
+    raw = national[:place] + control + national[place:]
     assert outcome(IRAN, raw) == "invalid_phone_number"
 
 
@@ -234,6 +274,101 @@ def test_two_numbers_in_one_field_are_no_number(data: st.DataObject, first: str,
 @pytest.mark.parametrize("character", ["9", "0", "+", " ", "-", "(", "\u200e", "\u06f9", "\ufdfa"])
 def test_a_very_long_text_of_one_character_is_refused(character: str) -> None:
     assert outcome(IRAN, character * 8192) == "invalid_phone_number"
+
+
+@pytest.mark.parametrize("regions", [["IR"], ["*"]], ids=",".join)
+@pytest.mark.parametrize(
+    "piece",
+    ["\u0f73", "\u0345\u0301", "\ufdfa", "\ufe0f", "\u2013", "\n", " 1", "1.", "(", "0", "1"],
+    ids=ascii,
+)
+def test_sixteen_times_the_text_takes_no_longer_than_its_length_says(regions: list[str], piece: str) -> None:
+    parser = PhoneParser(regions)
+
+    def seconds(length: int) -> float:
+        # The shortest of several runs: a slow moment of the machine does not count.
+        text = "+" + piece * (length // len(piece))
+        return min(timeit.repeat(lambda: outcome(parser, text), number=1, repeat=7))
+
+    # 256 times as long if it grows with the square, as NFKC of a whole run of marks does.
+    assert seconds(8000) < 64 * max(seconds(500), 1e-5)
+
+
+def test_nfkc_that_makes_a_long_text_longer_is_refused() -> None:
+    assert outcome(IRAN, "\ufdfa" * 8000) == "invalid_phone_number"
+    assert outcome(IRAN, "\u2026" * 2000 + "09123456789") == "+989123456789"
+    assert outcome(IRAN, "\u2026" * 8000 + "09123456789") == "invalid_phone_number"
+
+
+def test_a_text_that_no_body_can_hold_is_refused_at_once() -> None:
+    assert IRAN.parse("09123456789" + " " * (8192 - 11)).e164 == "+989123456789"
+    assert outcome(IRAN, "09123456789" + " " * (8192 - 10)) == "invalid_phone_number"
+
+
+# The sets of characters.
+
+EVERY = [chr(point) for point in range(sys.maxunicode + 1)]
+
+
+def in_category(category: str) -> set[str]:
+    return {c for c in EVERY if unicodedata.category(c) == category}
+
+
+def is_unassigned(c: str) -> bool:
+    # In the Unicode version of this Python, which may be older than the sets.
+    return unicodedata.category(c) == "Cn"
+
+
+def test_white_space_and_blanks_are_unicodes() -> None:
+    assert {c for c in EVERY if c.isspace()} - set("\x1c\x1d\x1e\x1f") == characters.WHITE_SPACE
+    assert in_category("Zs") == characters.SPACES
+
+
+def test_dashes_are_those_of_unicode_and_the_minus_sign() -> None:
+    dashes = in_category("Pd") | {"\u2212"}
+    assert dashes <= characters.DASHES
+    assert all(is_unassigned(c) for c in characters.DASHES - dashes)
+
+
+def test_ignored_characters_are_the_format_characters_and_the_default_ignorable_ones() -> None:
+    formats = in_category("Cf")
+    assert formats <= characters.IGNORED
+    assert all(is_unassigned(c) for c in characters.OTHER_FORMAT - formats)
+    # The rule at the head of the property in DerivedCoreProperties.txt. Variation_Selector is in the names.
+    selectors = {c for c in EVERY if "VARIATION SELECTOR" in unicodedata.name(c, "")}
+    others = {c for c in characters.DEFAULT_IGNORABLE if unicodedata.category(c) in ("Cn", "Lo", "Mn")}
+    assert (formats - characters.OTHER_FORMAT) | selectors | others == characters.DEFAULT_IGNORABLE
+    assert others - selectors == {c for c in EVERY if is_ignored(c)} - formats - selectors - set(
+        map(chr, range(0x13439, 0x13440))
+    )
+
+
+def test_no_character_is_in_two_sets() -> None:
+    sets = [
+        characters.WHITE_SPACE,
+        characters.DASHES,
+        characters.DEFAULT_IGNORABLE,
+        characters.OTHER_FORMAT,
+        frozenset(characters.DIGITS),
+        frozenset("0123456789+()."),
+    ]
+    assert sum(map(len, sets)) == len(frozenset.union(*sets))
+
+
+def test_no_character_of_a_number_combines_with_another() -> None:
+    # So NFKC of each character is NFKC of the text.
+    kept = characters.SPACES | characters.DASHES | characters.IGNORED | set("0123456789+().")
+    kept |= characters.DIGITS.keys()
+    assert not [c for c in kept if unicodedata.combining(c)]
+    text = "".join(c + d for c in sorted(kept - characters.IGNORED) for d in "1+-(\u3000\u0669\ufe0f\u1160")
+    assert unicodedata.normalize("NFKC", text) == "".join(unicodedata.normalize("NFKC", c) for c in text)
+
+
+@settings(max_examples=500, deadline=None)
+@given(raw=anything | hostile)
+def test_a_text_is_permitted_as_a_whole_if_it_is_character_by_character(raw: str) -> None:
+    whole = has_only_permitted_characters(raw)
+    assert whole == has_only_permitted_characters("".join(unicodedata.normalize("NFKC", c) for c in raw))
 
 
 # Regions.
@@ -406,7 +541,7 @@ def test_the_mask_hides_three_digits_of_any_number_in_e164(e164: str) -> None:
         "0212345678",
         "+9821 1234 5678",
         "09123456789x",
-        "09123456789\n",
+        "09123456789\0",
         "+98912345678900000",
         "\ud80009123456789",
     ],

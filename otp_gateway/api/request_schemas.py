@@ -7,15 +7,14 @@ from typing import Any
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 
-# The digits that a code may be typed in. Not NFKC: a superscript two is no digit of a code.
-CODE_DIGITS = str.maketrans("۰۱۲۳۴۵۶۷۸۹٠١٢٣٤٥٦٧٨٩０１２３４５６７８９", "0123456789" * 3)
-# Unicode's space separators (Zs). str.strip() alone would pass a newline or another control character.
-BLANKS = (
-    "\u0020\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
-)
-# The same as a regular expression that JSON Schema's readers share (ECMA 262).
-BLANK = r"[ \u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]"
-CODE_DIGIT = "[0-9۰-۹٠-٩０-９]"
+from otp_gateway.characters import DASHES, DIGITS, IGNORED, WHITE_SPACE, regex_class
+
+# The characters that a user may type or paste around and between the digits of a code.
+SEPARATORS = WHITE_SPACE | DASHES | IGNORED
+# No NFKC: a superscript two is not a digit of a code.
+PLAIN_CODE = str.maketrans(DIGITS | dict.fromkeys(SEPARATORS, ""))
+CODE_DIGIT = regex_class(frozenset(DIGITS) | frozenset("0123456789"))
+SEPARATOR = regex_class(SEPARATORS)
 
 
 class RequestSchema(Schema):
@@ -26,12 +25,14 @@ class RequestSchema(Schema):
 
 
 class PhoneField(fields.String):
-    """A phone number as typed; what it means is settled by ``otp_gateway.phones``."""
+    """A phone number as typed; ``otp_gateway.phones`` reads it."""
 
     def __init__(self) -> None:
         about = {
-            "description": "A mobile number in any spelling: `+98…`, `0098…`, `09…`, with blanks, dashes and "
-            "brackets, in ASCII, Persian, Arabic or full-width digits.",
+            "description": "A mobile number in any format: `+98…`, `0098…`, `09…`, in ASCII, Persian, Arabic "
+            "or full-width digits, with blanks, dots, brackets and dashes of any kind. Invisible characters "
+            "(direction marks, variation selectors and others) are ignored. White space around the number is "
+            "removed.",
             "format": "phone",
             "examples": ["+989123456789", "09123456789", "۰۹۱۲ ۳۴۵ ۶۷۸۹"],
         }
@@ -39,12 +40,14 @@ class PhoneField(fields.String):
 
 
 class CodeField(fields.String):
-    """A code of exactly ``length`` digits: ASCII, Persian, Arabic or full-width, outer blanks trimmed."""
+    """A code of exactly ``length`` digits, without the characters that people type and paste with them."""
 
     def __init__(self, length: int) -> None:
         about = {
-            "description": f"{length} digits: ASCII, Persian, Arabic or full-width; outer blanks are cut off",
-            "pattern": f"^{BLANK}*{CODE_DIGIT}{{{length}}}{BLANK}*$",
+            "description": f"{length} digits: ASCII, Persian, Arabic or full-width. White space, dashes of "
+            "any kind and invisible characters, around and between the digits, are removed. The pattern has "
+            "these up to U+FFFF; the gateway also removes the others.",
+            "pattern": f"^{SEPARATOR}*({CODE_DIGIT}{SEPARATOR}*){{{length}}}$",
             "examples": ["1234567890"[:length]],
         }
         super().__init__(required=True, metadata=about)
@@ -52,7 +55,7 @@ class CodeField(fields.String):
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         text: str = super()._deserialize(value, attr, data, **kwargs)
-        text = text.strip(BLANKS).translate(CODE_DIGITS)
+        text = text.translate(PLAIN_CODE)
         if len(text) != self._length or not (text.isascii() and text.isdigit()):
             raise ValidationError(f"Must be {self._length} digits.")
         return text
