@@ -45,6 +45,7 @@ SPELLINGS = [
     "٠٩١٢٣٤٥٦٧٨٩",
     "０９１２３４５６７８９",
     "\u200e0912\u00a0345 6789\u202c",
+    "\t+98\u2013912\u2011345\u22126789\ufe0f\r\n",
 ]
 
 
@@ -314,33 +315,62 @@ def test_scripts_may_be_mixed_in_one_code(api: Api, emulator: KavenegarEmulator)
     assert api.verify(PHONE, mixed).status_code == 200
 
 
-@pytest.mark.parametrize("blank", [" ", "   ", "\u00a0", "\u2003", "\u2009", "\u202f", "\u3000"], ids=ascii)
-def test_blanks_around_a_code_are_trimmed(sender: Recorder, blank: str) -> None:
+# Formats with the code in two halves: text before, between, behind.
+WRITTEN = {
+    "a blank": ("", " ", ""),
+    "a dash": ("", "-", ""),
+    "blanks around": ("   ", "", "   "),
+    "Unicode's blanks": ("\u00a0\u2003", "\u2009\u202f", "\u3000"),
+    "line ends": ("\n", "", "\r\n"),
+    "a line end between": ("", "\r\n", ""),
+    "tabs": ("\t", "\t", "\t\v\f"),
+    "next line and separators": ("\x85", "\u2028", "\u2029"),
+    "dashes of other kinds": ("\u2014 ", "\u2011", " \u2212"),
+    "full-width dash": ("", "\uff0d", ""),
+    "a dash above U+FFFF": ("", "\U00010ead", ""),
+    "direction marks": ("\u200f", "\u200e", "\u202c"),
+    "isolates": ("\u2066", "\u2069\u2068", "\u2069"),
+    "byte order mark": ("\ufeff", "", ""),
+    "zero-width space": ("", "\u200b", ""),
+    "variation selectors": ("", "\ufe0f", "\ufe0f"),
+    "ignorable characters above U+FFFF": ("\U000e0020", "\U000e0100", "\U0001d173"),
+    "fillers": ("\u3164", "\u115f\uffa0", "\u2065"),
+    "many": (" " * 2000, "-" * 2000, "\u200f" * 500),
+}
+
+
+@pytest.mark.parametrize("texts", WRITTEN.values(), ids=WRITTEN)
+def test_separators_and_marks_around_and_between_the_digits_are_dropped(
+    sender: Recorder, texts: tuple[str, str, str]
+) -> None:
+    before, between, after = texts
     api = make_api(sender=sender)
     api.send()
-    assert api.verify(PHONE, f"{blank}{sender.code_for(PHONE)}{blank}").status_code == 200
+    code = sender.code_for(PHONE)
+    assert_problem(
+        api.verify(PHONE, f"{before}{wrong(code)[:3]}{between}{wrong(code)[3:]}{after}"),
+        400,
+        "invalid_code",
+        members=["attempts_remaining"],
+    )
+    assert api.verify(PHONE, f"{before}{code[:3]}{between}{code[3:]}{after}").status_code == 200
 
 
 REFUSED = {
-    "newline after": "{0}\n",
-    "newline before": "\n{0}",
-    "carriage return": "{0}\r\n",
-    "tab": "\t{0}",
-    "vertical tab": "{0}\v",
-    "form feed": "{0}\f",
-    "next line": "{0}\x85",
     "information separator": "{0}\x1f",
     "NUL": "{0}\x00",
-    "line separator": "{0}\u2028",
-    "direction mark": "\u200e{0}",
-    "zero-width space": "\u200b{0}",
-    "byte order mark": "\ufeff{0}",
-    "blank within": "{0:.3} {1}",
-    "dash within": "{0:.3}-{1}",
+    "backspace": "{0:.3}\b{1}",
+    "tatweel": "{0:.3}\u0640{1}",
+    "combining accent": "{0}\u0301",
+    "combining keycap": "{0}\u20e3",
+    "Braille blank": "{0}\u2800",
+    "superscript minus": "{0:.3}\u207b{1}",
+    "middle dot": "{0:.3}\u00b7{1}",
+    "brackets": "({0})",
+    "quotes": '"{0}"',
     "one digit less": "{0:.5}",
     "one digit more": "{0}0",
     "leading plus": "+{0}",
-    "leading minus": "-{0}",
     "superscript for a digit": "{0:.5}\u00b2",
     "circled digit": "{0:.5}\u2461",
     "roman numeral": "{0:.5}\u2163",
@@ -353,7 +383,9 @@ REFUSED = {
     "decimal point": "{0}.0",
     "nothing": "",
     "blanks alone": "      ",
-    "megabyte of nothing": " " * 8000,
+    "dashes alone": "------",
+    "marks alone": "\u200f" * 6,
+    "a body of blanks": " " * 8000,
 }
 
 

@@ -172,6 +172,39 @@ def test_an_unread_body_is_never_taken_for_the_next_request(
     assert emulator.messages == []
 
 
+# --- numbers and codes as people paste them
+
+PASTED = "\t\u200f+98\u2013(0)912\u00a0765\u2011\ufe0f4321\u202c\r\n"
+
+
+@pytest.mark.parametrize("ascii_only", [True, False], ids=["escapes", "UTF-8"])
+def test_a_pasted_number_and_a_pasted_code_log_in(
+    wire: Gateway, emulator: KavenegarEmulator, hop: str, ascii_only: bool
+) -> None:
+    def post(path: str, **fields: str) -> Answer:
+        body = json.dumps(fields, ensure_ascii=ascii_only).encode()
+        return ask(wire, head(path, hop, JSON, f"Content-Length: {len(body)}") + body)
+
+    sent = post(SEND, phone_number=PASTED)
+    assert (sent.status, json.loads(sent.body)["phone_number"]) == (200, PHONE)
+    code = emulator.code_for(PHONE)
+    login = post(VERIFY, phone_number=PASTED, code=f"\u200f{code[:3]}\u2013{code[3:]}\ufe0f\n")
+    assert (login.status, json.loads(login.body)["user"]["phone_number"]) == (200, PHONE)
+
+
+@pytest.mark.parametrize("mark", ["\u0f73", "\u0301", "\ufdfa", "\u200f", "\ufe0f", " "], ids=ascii)
+def test_a_body_full_of_one_mark_is_an_invalid_number_and_an_invalid_code(
+    wire: Gateway, hop: str, mark: str
+) -> None:
+    text = mark * (8000 // len(mark.encode()))
+    body = json.dumps({"phone_number": text}, ensure_ascii=False).encode()
+    length = f"Content-Length: {len(body)}"
+    assert_problem(ask(wire, head(SEND, hop, JSON, length) + body), 400, "invalid_phone_number")
+    body = json.dumps({"phone_number": PHONE, "code": text}, ensure_ascii=False).encode()
+    length = f"Content-Length: {len(body)}"
+    assert_problem(ask(wire, head(VERIFY, hop, JSON, length) + body), 400, "invalid_request")
+
+
 # --- methods
 
 
