@@ -23,9 +23,14 @@ class NoDelivery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SmsBackend:
-    """Facts about a backend. ``required``: the variables without which it can send no message."""
+    """Facts about a backend.
+
+    ``required``: the variables without which it can send no message. ``stored_text``: the variable that names
+    a text at the provider; if it is set, OTP_MESSAGE does not apply.
+    """
 
     required: tuple[str, ...] = ()
+    stored_text: str | None = None
     no_delivery: NoDelivery | None = None
 
     @property
@@ -35,7 +40,7 @@ class SmsBackend:
 
 
 SMS_BACKENDS: dict[str, SmsBackend] = {
-    "kavenegar": SmsBackend(required=("KAVENEGAR_API_KEY",)),
+    "kavenegar": SmsBackend(required=("KAVENEGAR_API_KEY",), stored_text="KAVENEGAR_TEMPLATE"),
     "console": SmsBackend(
         no_delivery=NoDelivery(
             at_start="prints codes to the log instead of sending them",

@@ -14,6 +14,9 @@ from typing import Any
 
 import pytest
 from dotenv import dotenv_values
+from hypothesis import example, given
+from hypothesis import settings as settings_of_hypothesis
+from hypothesis import strategies as st
 
 from otp_gateway.model import Window
 from otp_gateway.settings import Settings, SettingsError, variables
@@ -126,7 +129,24 @@ ACCEPTED: dict[str, dict[str, object]] = {
     "OTP_MAX_FAILURES_PER_PHONE": {"20": 20},
     "OTP_MAX_GUESS_PROBABILITY": {"0.001": Decimal("0.001"), "1": Decimal(1)},
     "OTP_REGIONS": {"AF": ("AF",), " ir, de ": ("IR", "DE"), "*": ("*",)},
-    "OTP_MESSAGE": {"Your code is {code}": "Your code is {code}", "{code}" + "x" * 894: "{code}" + "x" * 894},
+    "OTP_MESSAGE": {
+        "Your code is {code}": "Your code is {code}",
+        "{code}" + "x" * 894: "{code}" + "x" * 894,
+        "Shop\\nCode: {code}\\n": "Shop\nCode: {code}\n",
+        "Shop\nCode: {code}": "Shop\nCode: {code}",
+        "Shop\r\nCode: {code}\r\n": "Shop\nCode: {code}\n",
+        "Shop\\r\\nCode: {code}": "Shop\nCode: {code}",
+        "A\\\\B {code}": "A\\B {code}",
+        "A\\\\nB {code}": "A\\nB {code}",
+        "A\\\\\\nB {code}": "A\\\nB {code}",
+        "A\\tB {code}\\": "A\\tB {code}\\",
+        '"Shop": {code}': '"Shop": {code}',
+        "'{code}' is your code": "'{code}' is your code",
+        "«کد: {code}»": "«کد: {code}»",
+        "{code} :-} 100%": "{code} :-} 100%",
+        "$1 %s {code}": "$1 %s {code}",
+        "\\n" * 20 + "{code}" + "x" * 874: "\n" * 20 + "{code}" + "x" * 874,
+    },
     "OTP_WEB_DOMAIN": {"example.com": "example.com", "login.example.co.uk": "login.example.co.uk"},
     "JWT_ISSUER": {"https://id.example.com": "https://id.example.com"},
     "JWT_AUDIENCE": {"shop": "shop"},
@@ -202,7 +222,27 @@ REFUSED: dict[str, tuple[str, ...]] = {
     "OTP_MAX_FAILURES_PER_PHONE": ("0", "-1"),
     "OTP_MAX_GUESS_PROBABILITY": ("0", "-1", "1.5", "small", "nan", "inf"),
     "OTP_REGIONS": ("XX", "IR,XX", "IRN", "98", ","),
-    "OTP_MESSAGE": ("no code", "{code} {code}", "{code}" + "x" * 895),
+    "OTP_MESSAGE": (
+        "no code",
+        "{code} {code}",
+        "{code}" + "x" * 895,
+        '"Your code: {code}"',
+        "'Your code: {code}'",
+        ' "Your code: {code}"\n',
+        '"{code}"',
+        "{{code}}",
+        "{ {code} }",
+        "Code: {{code}",
+        "Code: {code}}",
+        "{Code}",
+        "{ code }",
+        "{code} {link}",
+        "{code} {0}",
+        "{code} {}",
+        "{a{code}b}",
+        "{code} {\nx}",
+        "{}",
+    ),
     "OTP_WEB_DOMAIN": (
         "https://example.com",
         "example.com:443",
@@ -428,6 +468,89 @@ def test_an_empty_variable_of_the_environment_leaves_the_files_value(tmp_path: P
     file = tmp_path / ".env"
     file.write_text("OTP_LENGTH=8\n")
     assert Settings.load({"OTP_LENGTH": ""}, dotenv=file).otp_length == 8
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('"Your code: {code}"', ["in quotes", 'without the "']),
+        ("'Your code: {code}'", ["in quotes", "without the '"]),
+        ("{{code}}", ["more braces around {code}"]),
+        ("{code} {link}", ["'{link}'", "only {code}"]),
+        ("Code: {CODE}", ["'{CODE}'", "only {code}"]),
+        ("Code", ["{code} exactly once"]),
+        ("{code}{code}", ["{code} exactly once"]),
+    ],
+)
+def test_a_message_that_would_show_quotes_or_braces_is_refused_with_the_reason(
+    text: str, words: list[str]
+) -> None:
+    (fault,) = faults_of(OTP_MESSAGE=text)["OTP_MESSAGE"]
+    assert all(word in fault for word in words), fault
+
+
+@pytest.mark.parametrize("quote", ['"', "'", ""], ids=["double", "single", "no"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "کد تایید شما: {code}",
+        "Shop\\nCode: {code}",
+        "Shop\\r\\nCode: {code}\\n",
+        "A\\\\B {code}",
+        "A\\\\\\\\B {code}",
+        "A\\sB {code}",
+        "50% no#1: {code}",
+        "{code} \\\\",
+    ],
+)
+def test_a_message_is_the_same_from_the_file_and_from_the_environment(
+    tmp_path: Path, text: str, quote: str
+) -> None:
+    file = tmp_path / ".env"
+    file.write_text(f"OTP_MESSAGE={quote}{text}{quote}\n", encoding="utf-8")
+    in_file = Settings.load({}, dotenv=file).otp_message
+    if "\\\\\\\\" in text and quote:
+        # Quotes in the file take one of two backslashes, and the gateway one of the two that are left.
+        assert in_file == load(OTP_MESSAGE=text.replace("\\\\", "\\")).otp_message
+    else:
+        assert in_file == load(OTP_MESSAGE=text).otp_message
+
+
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"], ids=["LF", "CRLF"])
+def test_a_message_may_have_several_lines_in_the_file(tmp_path: Path, line_end: str) -> None:
+    file = tmp_path / ".env"
+    file.write_bytes(f'OTP_MESSAGE="Shop{line_end}Code: {{code}}"{line_end}OTP_LENGTH=8{line_end}'.encode())
+    settings = Settings.load({}, dotenv=file)
+    assert (settings.otp_message, settings.otp_length) == ("Shop\nCode: {code}", 8)
+
+
+def test_the_message_of_the_example_file_is_the_default_and_its_help_names_the_escapes() -> None:
+    assert Settings.load({}, dotenv=EXAMPLE).otp_message == DEFAULTS["otp_message"]
+    (line,) = re.findall(r"^OTP_MESSAGE=(.*)$", EXAMPLE.read_text(encoding="utf-8"), re.MULTILINE)
+    # As `docker run --env-file` passes the line on.
+    assert "in quotes" in faults_of(OTP_MESSAGE=line)["OTP_MESSAGE"][0]
+    assert r"\n is a line end" in EXAMPLE.read_text(encoding="utf-8")
+
+
+@settings_of_hypothesis(max_examples=300, deadline=None)
+@given(text=st.lists(st.sampled_from([*"\\nr{}\"' x\r\n", "{code}"]), max_size=12).map("".join))
+@example(text="\\")
+@example(text="{code}\\")
+def test_no_message_shows_a_brace_pair_or_outer_quotes_or_loses_its_code(text: str) -> None:
+    if not text:
+        return
+    try:
+        message = load(OTP_MESSAGE=text).otp_message
+    except SettingsError:
+        assert set(faults_of(OTP_MESSAGE=text)) == {"OTP_MESSAGE"}
+        return
+    shown = message.replace("{code}", "123456")
+    assert message.count("{code}") == 1
+    assert not re.search(r"\{[^{}]*\}", shown)
+    assert "\r\n" not in shown
+    assert not re.fullmatch(r"""\s*(["']).*\1\s*""", text, re.DOTALL)
+    # Each character of the text is shown, apart from escapes and line ends.
+    assert len(shown.replace("\r", "")) <= len(text)
 
 
 def test_a_missing_file_is_no_fault(tmp_path: Path) -> None:

@@ -28,7 +28,12 @@ LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 # The longest window and the most events in one: beyond, Redis refuses a key's end or grows without use.
 MAX_WINDOW = 366 * 86_400
 MAX_EVENTS = 1_000_000
-
+# Some platforms keep the quotes of a variable (docker --env-file); a shell and the .env file remove them.
+QUOTES = ('"', "'")
+# A line end is written as a backslash and n (also after a backslash and r), a backslash as two backslashes.
+ESCAPE = re.compile(r"\\(?:r\\n|n|\\)")
+MORE_BRACES = re.compile(r"\{\s*\{code\}|\{code\}\s*\}")
+BRACES = re.compile(r"\{[^{}]*\}")
 
 S = TypeVar("S", bound=str)
 
@@ -92,7 +97,17 @@ def regions(text: str) -> tuple[str, ...]:
 
 
 def message(text: str) -> str:
-    """The text of an SMS with a place for the code."""
+    """The text of an SMS with a place for the code, with line ends and backslashes for their escapes."""
+    whole = text.strip()
+    if len(whole) > 1 and whole[0] == whole[-1] and whole[0] in QUOTES:
+        raise ValidationError(f"is in quotes, and each SMS would show them: set it without the {whole[0]}")
+    text = ESCAPE.sub(lambda found: "\n" if found[0].endswith("n") else "\\", text)
+    text = text.replace("\r\n", "\n")
+    if MORE_BRACES.search(text):
+        raise ValidationError("has more braces around {code}, and each SMS would show them: write {code}")
+    other = BRACES.search(text.replace("{code}", ""))
+    if other:
+        raise ValidationError(f"holds {other[0][:MAX_REASON]!r}, but only {{code}} is replaced by a value")
     if text.count("{code}") != 1:
         raise ValidationError("the text must hold {code} exactly once")
     return text

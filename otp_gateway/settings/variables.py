@@ -146,7 +146,10 @@ class Variables:
         "national numbers. *: all regions.",
     )
     otp_message: str = variable(
-        message, "کد تایید شما: {code}", help="The text of the SMS, with {code} exactly once."
+        message,
+        "کد تایید شما: {code}",
+        help="The text of the SMS, with {code} exactly once. \\n is a line end, \\\\ a backslash. This "
+        "file's quotes are not part of the text; `docker run --env-file` keeps quotes: leave them out there.",
     )
     otp_web_domain: str | None = variable(
         optional(domain),
