@@ -67,7 +67,7 @@ class Gateway:
         secrets = (settings.secret_key, *settings.secret_key_fallbacks)
         codes, *former = (Codes(secret, settings.otp_length) for secret in secrets)
         tls = RedisTls(settings.redis_tls_ca, settings.redis_tls_verify)
-        redis = redis or connect(settings.redis_url, tls)
+        redis = redis or connect(settings.redis_url, tls, threads=settings.threads)
         sender = sender or sender_for(settings, observer)
         scripts = Scripts(redis, observer)
         tokens = Tokens.from_settings(settings)

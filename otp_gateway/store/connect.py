@@ -13,10 +13,12 @@ import redis
 from redis.backoff import NoBackoff
 from redis.cluster import ClusterNode, RedisCluster
 from redis.retry import Retry
-from redis.sentinel import Sentinel
+from redis.sentinel import Sentinel, SentinelManagedConnection
 
 from otp_gateway.store.client import RedisClient
+from otp_gateway.store.pool import Pool, SentinelPool, greet, most_connections
 from otp_gateway.store.tls import RedisTls
+from otp_gateway.store.tls_connection import SentinelTlsConnection
 
 # Seconds that one attempt waits for a connection, and for the reply. store/scripts.py repeats attempts
 # within a deadline of its own, so the client itself retries nothing.
@@ -27,70 +29,81 @@ CLUSTER_PAUSE = 1.0
 DEFAULT_PORT = 6379
 FULL = RedisTls()
 DEFAULT_SENTINEL_PORT = 26379
+# Connections of a process that does not say how many threads it has.
+UNBOUNDED = 10_000
 
 
-def connect(url: str | None, tls: RedisTls = FULL) -> RedisClient:
+def connect(url: str | None, tls: RedisTls = FULL, threads: int | None = None) -> RedisClient:
     """A client for the URL, without connecting yet; ``None`` is an embedded store of its own.
 
     Schemes: ``redis``, ``rediss``, ``unix``, ``redis+sentinel://h1:p,h2:p/name`` and
     ``redis+cluster://h1:p,h2:p``. The last two take ``user:password@`` for the data nodes, ``?ssl=true`` with
     ``ssl_ca_certs``, ``ssl_certfile`` and ``ssl_keyfile``, and for sentinel ``?db=``,
     ``?sentinel_username=`` and ``?sentinel_password=``. Options of the URL override ``tls``.
+    ``threads``: the threads of this process that answer requests. They bound the connections to a server.
     """
     if url is None:
         # A production process never loads the emulation and its Lua.
         import fakeredis  # noqa: PLC0415
 
         return cast("RedisClient", fakeredis.FakeRedis(server=fakeredis.FakeServer()))
+    options = _common(UNBOUNDED if threads is None else most_connections(threads))
     if url.startswith("redis+sentinel://"):
-        return _sentinel(url, tls)
+        return _sentinel(url, tls, options)
     if url.startswith("redis+cluster://"):
-        return cast("RedisClient", _Cluster(lambda: _cluster(url, tls)))
-    options = tls.options() if url.startswith("rediss://") else {}
-    return cast("RedisClient", redis.Redis.from_url(url, **_common() | options))
+        return cast("RedisClient", _Cluster(lambda: _cluster(url, tls, options)))
+    if url.startswith("rediss://"):
+        options |= tls.options()
+    return cast("RedisClient", redis.Redis.from_pool(Pool.from_url(url, **options)))
 
 
-def _common() -> dict[str, Any]:
+def _common(connections: int) -> dict[str, Any]:
     return {
         "socket_timeout": REPLY_TIMEOUT,
         "socket_connect_timeout": CONNECT_TIMEOUT,
         "retry": Retry(NoBackoff(), 0),
-        "max_connections": 10_000,
+        "max_connections": connections,
+        "redis_connect_func": greet,
         # RESP 2 and no library name: a new connection costs no greeting round trip.
         "protocol": 2,
         "driver_info": None,
     }
 
 
-def _sentinel(url: str, redis_tls: RedisTls) -> RedisClient:
+def _sentinel(url: str, redis_tls: RedisTls, options: dict[str, Any]) -> RedisClient:
     parts = urlsplit(url)
     query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
     tls = redis_tls.of_several(query)
-    sentinel = Sentinel(  # type: ignore[no-untyped-call]  # redis-py has left it untyped
-        _hosts(parts.netloc, DEFAULT_SENTINEL_PORT),
-        sentinel_kwargs=_common()
-        | tls
-        | {
-            name: query[f"sentinel_{name}"]
-            for name in ("username", "password")
-            if f"sentinel_{name}" in query
-        },
-        db=int(query.get("db", "0")),
-        **_common() | tls | _credentials(parts.netloc),
+    login = {
+        name: query[f"sentinel_{name}"] for name in ("username", "password") if f"sentinel_{name}" in query
+    }
+    sentinel = Sentinel((), db=int(query.get("db", "0")), **options | tls | _credentials(parts.netloc))  # type: ignore[no-untyped-call]  # redis-py has left it untyped
+    # Clients that redis-py makes for the sentinels would keep their connections.
+    sentinel.sentinels = [
+        redis.Redis.from_pool(Pool(host=host, port=port, **options | tls | login))
+        for host, port in _hosts(parts.netloc, DEFAULT_SENTINEL_PORT)
+    ]
+    client: redis.Redis = sentinel.master_for(  # type: ignore[no-untyped-call]  # as above
+        unquote(parts.path.strip("/")),
+        connection_pool_class=SentinelPool,
+        connection_class=SentinelTlsConnection if tls else SentinelManagedConnection,
     )
-    client: redis.Redis = sentinel.master_for(unquote(parts.path.strip("/")))  # type: ignore[no-untyped-call]  # as above
     return client
 
 
-def _cluster(url: str, redis_tls: RedisTls) -> RedisClient:
+def _cluster(url: str, redis_tls: RedisTls, options: dict[str, Any]) -> RedisClient:
     parts = urlsplit(url)
     query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
+    (host, port), *others = _hosts(parts.netloc, DEFAULT_PORT)
     return RedisCluster(
+        # redis-py takes a class for the pools only with the URL of a node.
+        url=f"redis://[{host}]:{port}" if ":" in host else f"redis://{host}:{port}",
         startup_nodes=[
-            ClusterNode(host, port)  # type: ignore[no-untyped-call]  # as above
-            for host, port in _hosts(parts.netloc, DEFAULT_PORT)
+            ClusterNode(*node)  # type: ignore[no-untyped-call]  # as above
+            for node in others
         ],
-        **_common() | redis_tls.of_several(query) | _credentials(parts.netloc),
+        connection_pool_class=Pool,
+        **options | redis_tls.of_several(query) | _credentials(parts.netloc),
     )
 
 

@@ -83,7 +83,8 @@ def _tls_reason(error: BaseException | None) -> str | None:
             # The texts are OpenSSL's; the numbers of X509_V_ERR_HOSTNAME_MISMATCH and _IP_ADDRESS_MISMATCH.
             code = getattr(error, "verify_code", None)
             return "tls_hostname" if code in (62, 64) else "tls_certificate"
-        if isinstance(error, ssl.SSLError):
+        # A server closes the connection before TLS begins if it has no place left: that is no fault of TLS.
+        if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError):
             return "tls_protocol"
         error = error.__cause__ or error.__context__
     return None

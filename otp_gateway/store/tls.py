@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from otp_gateway.store.tls_connection import TlsConnection
+
 FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 
 
@@ -21,6 +23,7 @@ class RedisTls:
     def options(self) -> dict[str, Any]:
         """What redis-py is given; the options of a URL override it."""
         found: dict[str, Any] = {
+            "connection_class": TlsConnection,
             "ssl_cert_reqs": "none" if self.verify == "none" else "required",
             "ssl_check_hostname": self.verify == "full",
         }
@@ -30,4 +33,4 @@ class RedisTls:
         """The same for sentinel and cluster, whose URLs say with ``ssl`` whether there is TLS at all."""
         if query.get("ssl", "").lower() not in ("1", "true", "yes"):
             return {}
-        return {"ssl": True} | self.options() | {name: query[name] for name in FILES if name in query}
+        return self.options() | {name: query[name] for name in FILES if name in query}

@@ -13,6 +13,7 @@ from otp_gateway.settings import SettingsError
 from otp_gateway.store.connect import connect
 from otp_gateway.store.scripts import Scripts
 from otp_gateway.store.tls import RedisTls
+from otp_gateway.store.tls_connection import TlsConnection
 from tests.api.support import assert_problem, make_api
 from tests.checks.support import checked
 from tests.conftest import make_settings
@@ -20,6 +21,7 @@ from tests.support.certificates import make_certificate, serving
 from tests.support.kavenegar import KavenegarEmulator
 from tests.support.redis_liar import RedisLiar
 from tests.support.redis_server import RedisServer
+from tests.support.servers import LoopbackServer
 
 
 @pytest.fixture(params=["localhost", "redis.internal"])
@@ -61,6 +63,20 @@ def test_a_port_that_speaks_something_else_is_a_fault_of_the_protocol(emulator: 
     assert reason(url, RedisTls(verify="none")) == "tls_protocol"
 
 
+def test_a_server_that_closes_the_connection_before_tls_is_no_fault_of_tls() -> None:
+    """Redis does this when all its connections are in use."""
+
+    def close(_connection: object, _address: object) -> None:
+        return
+
+    server = LoopbackServer(close)
+    server.start()
+    try:
+        assert reason(f"rediss://localhost:{server.port}/0", RedisTls()) == "unreachable"
+    finally:
+        server.stop()
+
+
 def test_a_redis_without_tls_does_not_answer_in_time(redis_server: RedisServer) -> None:
     # Redis waits for the rest of a command, so nothing tells that it speaks no TLS.
     url = f"rediss://localhost:{redis_server.port}/0"
@@ -84,7 +100,7 @@ def test_sentinel_and_cluster_get_the_same_options() -> None:
     tls = RedisTls(ca="/etc/ca.pem", verify="ca")
     assert tls.of_several({}) == {}
     assert tls.of_several({"ssl": "true", "ssl_certfile": "/etc/own.pem"}) == {
-        "ssl": True,
+        "connection_class": TlsConnection,
         "ssl_cert_reqs": "required",
         "ssl_check_hostname": False,
         "ssl_ca_certs": "/etc/ca.pem",
