@@ -1,4 +1,4 @@
-"""Redis: role, version, scripts, eviction, round trip, clock and TLS."""
+"""Redis: role, version, scripts, eviction, connections, round trip, clock and TLS."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from otp_gateway.errors import StoreUnavailable
 from otp_gateway.settings import Settings
 from otp_gateway.store import keys, scan
 from otp_gateway.store.client import RedisClient
+from otp_gateway.store.pool import most_connections
 from otp_gateway.store.scripts import Scripts, available
 
 OLDEST = (6, 2)
@@ -32,11 +33,12 @@ DRIFT, TOO_MUCH_DRIFT = 1.0, 5.0
 # another node checks.
 NODE_DRIFT = 0.5
 REMEDY = {
-    "unreachable": "look at REDIS_URL, and whether Redis runs there",
+    "unreachable": "look at REDIS_URL, whether Redis runs there, and with TLS at its maxclients",
     "timeout": "it does not answer in time: look at its load, at the network, and whether it speaks TLS",
     "authentication": "it wants another user or password: look at REDIS_URL",
     "permission": "allow the user scripts, and all data commands on all keys",
     "read_only": "it takes no writes: point REDIS_URL at the primary, look at its disk",
+    "connections": "its maxclients connections are all in use: raise it, or lower WEB_CONCURRENCY",
     "out_of_memory": "its memory is full: raise maxmemory",
     "loading": "it is still loading its data: wait",
     "tls_certificate": "no trusted authority signed its certificate: set REDIS_TLS_CA, or for a platform's "
@@ -66,6 +68,7 @@ def look(settings: Settings, client: RedisClient) -> Iterator[Finding]:
     checks: tuple[tuple[str, Callable[[list[_Node]], Finding]], ...] = (
         ("redis", _version),
         ("eviction", _memory),
+        ("connections", lambda nodes: _connections(nodes, settings)),
         ("round_trip", _round_trip),
         ("clock", _clock),
     )
@@ -150,6 +153,20 @@ def _memory(nodes: list[_Node]) -> Finding:
     if fullest > NEARLY_FULL:
         return warning("eviction", f"{words}: raise it before writes are refused")
     return ok("eviction", words)
+
+
+def _connections(nodes: list[_Node], settings: Settings) -> Finding:
+    most = settings.web_concurrency * most_connections(settings.threads)
+    limit = min(_whole(node.info("clients"), "maxclients") for node in nodes)
+    if not limit:
+        return _unknown("connections", "no maxclients")
+    words = f"maxclients is {limit}, one host of gateways uses at most {most}"
+    if limit < most:
+        return warning(
+            "connections",
+            f"{words}: under load requests are answered 503; raise it, or lower WEB_CONCURRENCY",
+        )
+    return ok("connections", f"{words}: enough for {limit // most} of them")
 
 
 def _whole(info: dict[str, Any], name: str) -> int:

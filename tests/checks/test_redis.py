@@ -23,7 +23,7 @@ from tests.support.redis_liar import RedisLiar, clock, error, text
 from tests.support.redis_server import RedisServer, start_cluster, start_sentinel, wait_until
 from tests.support.servers import LoopbackServer, free_port
 
-LINES = ["redis", "eviction", "round_trip", "clock", "redis_tls"]
+LINES = ["redis", "eviction", "connections", "round_trip", "clock", "redis_tls"]
 PASSWORD = "redis-password-of-the-tests"
 
 
@@ -82,7 +82,11 @@ def test_the_embedded_store_is_a_fault() -> None:
 def test_a_redis_that_is_away_is_one_fault() -> None:
     report = checked(REDIS_URL=f"redis://user:{PASSWORD}@127.0.0.1:{free_port()}/0")
     assert of_redis(report) == [
-        ("redis", "fault", "unreachable: look at REDIS_URL, and whether Redis runs there")
+        (
+            "redis",
+            "fault",
+            "unreachable: look at REDIS_URL, whether Redis runs there, and with TLS at its maxclients",
+        )
     ]
     assert PASSWORD not in report.output
 
@@ -154,6 +158,7 @@ def test_what_a_user_may_not_ask_is_a_warning_under_its_own_name(server: RedisSe
     assert [(name, status) for name, status, _ in of_redis(report)] == [
         ("redis", "warning"),
         ("eviction", "warning"),
+        ("connections", "warning"),
         ("round_trip", "ok"),
         ("clock", "ok"),
         ("redis_tls", "ok"),
@@ -252,6 +257,45 @@ def test_memory_that_is_not_told_is_a_warning(server: RedisServer, lie: object) 
     assert "look yourself" in message
 
 
+def test_a_redis_with_too_few_connections_for_one_host_is_a_warning_with_both_numbers(
+    server: RedisServer,
+) -> None:
+    workers = {"REDIS_URL": server.url, "WEB_CONCURRENCY": "3"}
+    with server.client() as client:
+        client.config_set("maxclients", 3 * 34)
+        try:
+            assert checked(**workers)["connections"] == (
+                "ok",
+                "maxclients is 102, one host of gateways uses at most 102: enough for 1 of them",
+            )
+            client.config_set("maxclients", 3 * 34 - 1)
+            status, message = checked(**workers)["connections"]
+        finally:
+            client.config_set("maxclients", 10_000)
+    assert status == "warning"
+    assert "maxclients is 101, one host of gateways uses at most 102" in message
+    assert "raise it" in message
+    assert "WEB_CONCURRENCY" in message
+
+
+@pytest.mark.parametrize("lie", [text("connected_clients:1"), text("maxclients:many")])
+def test_a_redis_that_does_not_show_maxclients_is_a_warning(server: RedisServer, lie: object) -> None:
+    with RedisLiar(server.port, {b"clients\r\n": lie}) as liar:  # type: ignore[dict-item]  # a reply
+        status, message = checked(REDIS_URL=liar.url)["connections"]
+    assert status == "warning"
+    assert "look yourself" in message
+
+
+def test_a_redis_without_a_free_connection_is_a_fault_that_names_maxclients() -> None:
+    with RedisServer("--maxclients", "2") as server, server.client() as one, server.client() as two:
+        one.ping(), two.ping()
+        report = checked(REDIS_URL=server.url)
+    ((_, status, message),) = of_redis(report)
+    assert status == "fault"
+    assert message.startswith("connections: ")
+    assert "maxclients" in message
+
+
 @pytest.mark.parametrize(("seconds", "status"), [(0.02, "warning"), (0.15, "fault")])
 def test_a_redis_far_away_is_told_by_how_far(server: RedisServer, seconds: float, status: str) -> None:
     with RedisProxy(server.port) as proxy:
@@ -320,7 +364,7 @@ def test_over_tls_with_a_checked_certificate_all_is_well(server: RedisServer, tm
         url = f"rediss://localhost:{tls.port}/0"
         trusting = checked(REDIS_URL=f"{url}?ssl_ca_certs={certificate}")
         wary = checked(REDIS_URL=url)
-    assert [status for _, status, _ in of_redis(trusting)] == ["ok"] * 5
+    assert [status for _, status, _ in of_redis(trusting)] == ["ok"] * 6
     assert "TLS" in trusting["redis_tls"][1]
     assert wary["redis"][0] == "fault"
 
@@ -329,14 +373,14 @@ def test_a_unix_socket_is_fine(tmp_path: Path) -> None:
     socket = tmp_path / "redis.sock"
     with RedisServer("--unixsocket", str(socket)):
         report = checked(REDIS_URL=f"unix://{socket}")
-    assert [status for _, status, _ in of_redis(report)] == ["ok"] * 5
+    assert [status for _, status, _ in of_redis(report)] == ["ok"] * 6
 
 
 def test_a_primary_behind_a_sentinel_is_fine(server: RedisServer) -> None:
     with start_sentinel(server.port, "gateway") as port:
         report = checked(REDIS_URL=f"redis+sentinel://127.0.0.1:{port}/gateway")
         wrong = checked(REDIS_URL=f"redis+sentinel://127.0.0.1:{port}/another")
-    assert [status for _, status, _ in of_redis(report)] == ["ok"] * 5
+    assert [status for _, status, _ in of_redis(report)] == ["ok"] * 6
     assert wrong["redis"][0] == "fault"
 
 
@@ -345,7 +389,7 @@ def test_a_cluster_is_looked_at_node_by_node() -> None:
         hosts = ",".join(f"127.0.0.1:{node.port}" for node in nodes)
         variables = {"REDIS_URL": f"redis+cluster://{hosts}"}
         report = checked(**variables)
-        assert [status for _, status, _ in of_redis(report)] == ["ok"] * 5
+        assert [status for _, status, _ in of_redis(report)] == ["ok"] * 6
         assert "3 primaries" in report["redis"][1]
         with nodes[2].client() as client:
             client.config_set("maxmemory-policy", "allkeys-lru")
@@ -380,3 +424,4 @@ def test_every_label_of_a_redis_error_comes_with_advice() -> None:
     }
     for label in labels:
         assert ": " in redis_checks.explain(StoreUnavailable(label))
+    assert labels - {"busy", "refused"} <= set(redis_checks.REMEDY)
