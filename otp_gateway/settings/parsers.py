@@ -102,7 +102,7 @@ def message(text: str) -> str:
     if len(whole) > 1 and whole[0] == whole[-1] and whole[0] in QUOTES:
         raise ValidationError(f"is in quotes, and each SMS would show them: set it without the {whole[0]}")
     text = ESCAPE.sub(lambda found: "\n" if found[0].endswith("n") else "\\", text)
-    text = text.replace("\r\n", "\n")
+    text = re.sub(r"\r+\n", "\n", text)
     if MORE_BRACES.search(text):
         raise ValidationError("has more braces around {code}, and each SMS would show them: write {code}")
     other = BRACES.search(text.replace("{code}", ""))
