@@ -199,7 +199,10 @@ def test_after_the_login_the_person_goes_on(
     somebody.allowed.add(origin)
     query = urlencode({"next": wanted.format(origin=origin)}) if wanted else ""
     # A change of language keeps the way on.
-    somebody.open(f"/?{query}").page.get_by_role("link", name="فارسی").click()
+    somebody.open(f"/?{query}")
+    # Until the page has loaded, its script cannot take the form.
+    with somebody.page.expect_navigation():
+        somebody.page.get_by_role("link", name="فارسی").click()
     somebody.language = "fa"
     somebody.asked().enter(somebody.texted())
     somebody.page.wait_for_url(origin + arrives)
