@@ -13,7 +13,8 @@ import jwt
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from jwt.algorithms import get_default_algorithms
+from jwt.algorithms import ECAlgorithm, get_default_algorithms
+from jwt.utils import der_to_raw_signature
 
 from otp_gateway.errors import InvalidToken
 
@@ -54,6 +55,19 @@ class Key:
         }
 
 
+class _SameSignature(ECAlgorithm):
+    """ES256 whose signature follows from the claims (RFC 6979): a repeated request gets equal tokens."""
+
+    def sign(self, msg: bytes, key: Any) -> bytes:
+        digest = ec.ECDSA(self.hash_alg(), deterministic_signing=True)
+        return der_to_raw_signature(key.sign(msg, digest), key.curve)
+
+
+_jws = jwt.PyJWS()
+_jws.unregister_algorithm("ES256")
+_jws.register_algorithm("ES256", _SameSignature(ECAlgorithm.SHA256))
+
+
 class KeyRing:
     """Signs with one key, and believes that and some former ones, each only with its own algorithm."""
 
@@ -69,7 +83,8 @@ class KeyRing:
         """The compact JWS of the claims, with ``token_type`` as its ``typ``."""
         key = self._keys[0]
         headers = {"typ": token_type} | ({"kid": key.kid} if key.kid else {})
-        return jwt.encode(claims, self._signing, key.algorithm, headers=headers)
+        payload = json.dumps(claims, separators=(",", ":")).encode()
+        return _jws.encode(payload, self._signing, key.algorithm, headers=headers)
 
     def read(self, token: str, token_type: str, *, issuer: str, audience: str) -> dict[str, Any]:
         """The claims of a token of this type, its signature, issuer and audience checked, its times not.
