@@ -138,7 +138,7 @@ def play(run: Run) -> None:
     run.ask("GET", SEND, "192.0.2.70", "method", params={"phone_number": phone})
     run.ask("POST", SEND, "192.0.2.71", "malformed", data=f"{phone}&{code}")
     run.ask("POST", SEND, "192.0.2.71", "malformed", json=[phone, code, token])
-    run.ask("POST", VERIFY, "192.0.2.71", "malformed", json={"phone_number": phone, "code": f"{code}\n"})
+    run.ask("POST", VERIFY, "192.0.2.71", "malformed", json={"phone_number": phone, "code": f"{code}x"})
     run.ask("POST", VERIFY, "192.0.2.71", "malformed", json={"phone_number": token, "code": code})
     run.ask("POST", SEND, phone, "malformed", json={"phone_number": phone, "channel": code})
     for _ in range(7):
