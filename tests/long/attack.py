@@ -154,14 +154,15 @@ class Attack:
                 b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
                 b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
                 b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\nxyz",
-                b"GET / HTTP/1.1\r\nHost: x\r\nSCRIPT_NAME: /x\r\n\r\n",
+                # The header is ignored, so this one is refused by the application: no such path.
+                b"GET /x HTTP/1.1\r\nHost: x\r\nSCRIPT_NAME: /y\r\n\r\n",
             ]
         )
         self._refused(broken)
         self.over.wait(0.3)
 
     def _refused(self, request: bytes) -> None:
-        """Send the bytes; note the status, and the type and id that an answer by gunicorn must have, too."""
+        """Send the bytes; note the status, and the type and id that a refusal must have, too."""
         port, head = random.choice(self._site.gateways).port, b""
         with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=45) as connection:
             # It may answer and close before it has read all.

@@ -184,7 +184,7 @@ def test_honest_clients_still_log_in(volume: Volume) -> None:
         {
             "answers": count(f"{a.route.rpartition('/')[2]} {a.status} {a.code}" for a in answers),
             "panel": volume.attack.answers,
-            "refused by gunicorn": volume.attack.refusals,
+            "requests that are not HTTP, or not ours": volume.attack.refusals,
             "/healthz": volume.health,
             "honest": {"begun": honest.begun, "logins": honest.logins, **honest.unserved}
             | {"slowest verify, me or refresh, s": round(honest.slowest, 1)},
@@ -215,7 +215,7 @@ def test_no_answer_is_a_500_and_each_is_documented(volume: Volume) -> None:
         assert "Traceback" not in gateway.log()
 
 
-def test_a_refusal_by_gunicorn_is_a_problem_document_with_an_id(volume: Volume) -> None:
+def test_each_refusal_is_a_problem_document_with_an_id(volume: Volume) -> None:
     expected = {"problem+json" in name and "no X-Request-ID" not in name for name in volume.attack.refusals}
     assert expected == {True}, volume.attack.refusals
 
