@@ -103,7 +103,12 @@ def test_at_the_limit_of_connections_the_oldest_idle_one_is_closed(redis_server:
 
 @pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="Linux lowers the limit of another process")
 def test_a_worker_without_descriptors_goes_on(gateway: Gateway, connect: Connect) -> None:
-    workers = gateway.workers
+    # One worker answers while the other is still being started.
+    deadline = time.monotonic() + 20
+    while len(workers := gateway.workers) < 2 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert len(workers) == 2
+    time.sleep(1)
     for pid in workers:
         in_use = max(int(one.name) for one in Path(f"/proc/{pid}/fd").iterdir())
         resource.prlimit(
