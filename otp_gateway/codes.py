@@ -7,7 +7,7 @@ import hmac
 import secrets
 from base64 import urlsafe_b64encode
 
-from otp_gateway.model import Challenge, PhoneNumber
+from otp_gateway.model import PhoneNumber, ProposedCode
 
 NONCE_BYTES = 9
 ID_BYTES = 16
@@ -38,14 +38,14 @@ class Codes:
         }
         self.key_id = _text(self._mac("id")[:KEY_ID_BYTES])
 
-    def propose(self, phone: PhoneNumber) -> Challenge:
+    def propose(self, phone: PhoneNumber) -> ProposedCode:
         """A new code for the phone, as a nonce from the operating system's CSPRNG and its digest.
 
         The nonce begins with the code's length: after a change of ``OTP_LENGTH`` no live code is repeated
         in the new one.
         """
         nonce = f"{self._length:x}{random_id()}"
-        return Challenge(nonce, self.digest(phone, self.derive(phone, nonce)))
+        return ProposedCode(nonce, self.digest(phone, self.derive(phone, nonce)))
 
     def derive(self, phone: PhoneNumber, nonce: str) -> str:
         """The code that belongs to the phone's nonce, in ASCII digits."""

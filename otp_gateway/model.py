@@ -85,8 +85,16 @@ class Caller:
     idempotency_key: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class SendRequest:
+    """The fields of a request for a code, after parsing."""
+
+    phone: PhoneNumber
+    channel: Channel = "sms"
+
+
 @dataclass(frozen=True, slots=True, repr=False)
-class Challenge:
+class ProposedCode:
     """A code proposed for a phone: the nonce it derives from, and the keyed digest of the code."""
 
     nonce: str

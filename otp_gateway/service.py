@@ -16,7 +16,7 @@ from otp_gateway.errors import (
     SmsNotConfigured,
     StoreUnavailable,
 )
-from otp_gateway.model import Caller, Channel, Issued, PhoneNumber, Sent
+from otp_gateway.model import Caller, Issued, PhoneNumber, SendRequest, Sent
 from otp_gateway.senders import Sender
 from otp_gateway.senders.breaker import Attempt, Breaker
 from otp_gateway.senders.slots import SendSlots
@@ -50,7 +50,7 @@ class OtpService:
         self._codes = codes
         self._tokens = tokens
 
-    def request(self, phone: PhoneNumber, channel: Channel, caller: Caller) -> Sent:
+    def request(self, send: SendRequest, caller: Caller) -> Sent:
         """Send the phone a code: the active one again while it is young, a new one otherwise.
 
         Raises ``TooManyAttempts``, ``TooManyOtpRequests``, ``SmsNotConfigured``, ``SmsBusy`` (nothing is
@@ -59,32 +59,30 @@ class OtpService:
         """
         if not self._sender.configured:
             raise SmsNotConfigured
-        proposal = self._codes.propose(phone)
+        proposal = self._codes.propose(send.phone)
         try:
             with self._slots.take(), self._breaker.attempt() as attempt:
-                issued = self._store.issue(phone, channel, caller, proposal)
+                issued = self._store.issue(send, caller, proposal)
                 if isinstance(issued, Sent):
                     return issued
-                return self._send(phone, channel, caller, issued, attempt)
+                return self._send(send, caller, issued, attempt)
         except (SmsBusy, SmsFailed) as error:
             tried = isinstance(error, SmsFailed) and error.reason != SKIPPED
             if tried or caller.idempotency_key is None:
                 raise
             # A repeated request gets the outcome of the first one, for which it needs no thread.
             with suppress(StoreUnavailable):
-                earlier = self._store.issue(phone, channel, caller, proposal, only_earlier=True)
+                earlier = self._store.issue(send, caller, proposal, only_earlier=True)
                 if isinstance(earlier, Sent):
                     return earlier
             raise
 
-    def _send(
-        self, phone: PhoneNumber, channel: Channel, caller: Caller, issued: Issued, attempt: Attempt
-    ) -> Sent:
-        issued_at = time.monotonic()
+    def _send(self, send: SendRequest, caller: Caller, issued: Issued, attempt: Attempt) -> Sent:
+        issued_at, phone = time.monotonic(), send.phone
         code = self._codes.derive(phone, issued.nonce)
         try:
             with attempt.call():
-                self._sender.send(phone, code, channel, self._codes.reference(issued.send_id))
+                self._sender.send(phone, code, send.channel, self._codes.reference(issued.send_id))
         except SendFailed as error:
             if error.definite:
                 # If Redis is unavailable too, the charge stays; the answer is still that nothing was sent.

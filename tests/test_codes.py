@@ -9,7 +9,7 @@ from itertools import pairwise
 import pytest
 
 from otp_gateway.codes import REFERENCE_BITS, Codes, random_id
-from otp_gateway.model import Challenge, Issued, PhoneNumber, Session
+from otp_gateway.model import Issued, PhoneNumber, ProposedCode, Session
 
 SECRET = "a secret of the tests that has forty or so characters"
 PHONE = PhoneNumber("+989123456789")
@@ -122,7 +122,7 @@ def test_no_secret_stands_in_any_text_of_these_objects() -> None:
     ]
     issued = Issued("request-id", challenge.nonce, 300_000, 0)
     session = Session("session-id", "refresh-id", "access-id", 0, 0, "sms")
-    shown: list[object] = [CODES, PHONE, challenge, Challenge("nonce", "digest"), issued, session]
+    shown: list[object] = [CODES, PHONE, challenge, ProposedCode("nonce", "digest"), issued, session]
     for each in shown:
         for text in (repr(each), str(each), f"{each}"):
             assert not any(secret in text for secret in hidden)

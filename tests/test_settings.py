@@ -570,15 +570,13 @@ def test_only_embedded_stores_and_printed_codes_are_worth_a_warning() -> None:
 
 
 def test_no_two_settings_share_a_name() -> None:
-    # Python keeps only the last of two fields with one name, so the source is searched.
-    (body,) = [
-        node.body
-        for node in ast.parse(inspect.getsource(variables)).body
-        if isinstance(node, ast.ClassDef) and node.name == "Variables"
-    ]
+    # Python keeps only the last of two fields with one name, so the source of each group is searched.
     names = [
         node.target.id
-        for node in body
+        for group in reversed(variables.Variables.__bases__)
+        for definition in ast.parse(inspect.getsource(group)).body
+        if isinstance(definition, ast.ClassDef)
+        for node in definition.body
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
     ]
     assert tuple(names) == FIELDS

@@ -11,7 +11,7 @@ from otp_gateway.api.outcomes import REFRESHES, SENDS, VERIFIES
 from otp_gateway.api.rate_limit import RateLimiter
 from otp_gateway.api.token_transport import TokenTransport
 from otp_gateway.gateway import Gateway
-from otp_gateway.model import Caller
+from otp_gateway.model import Caller, SendRequest
 
 PREFIX = "/api/v1/usr"
 TOKEN_PATH = f"{PREFIX}/token"
@@ -39,7 +39,7 @@ def install(
     def send_otp(caller: Caller) -> Response:
         fields = body.load(send_schema)
         phone = body.phone(phones, fields)
-        sent = service.request(phone, fields["channel"], idempotency.keyed(caller))
+        sent = service.request(SendRequest(phone, fields["channel"]), idempotency.keyed(caller))
         answer = {
             "message": "OTP sent successfully",
             "phone_number": phone.e164,

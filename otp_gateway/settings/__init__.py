@@ -23,7 +23,7 @@ __all__ = ["Settings", "SettingsError", "read_variables"]
 class Settings(Variables):
     """Every setting, typed. Times in seconds. Secrets stay out of the repr.
 
-    Field names are the variables' names in lower case; ``settings/variables.py`` declares them. ``misspelt``:
+    Field names are the variables' names in lower case; ``settings/variables/`` declares them. ``misspelt``:
     names that begin like ours, each with the name that was probably meant.
     """
 

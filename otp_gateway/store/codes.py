@@ -14,7 +14,17 @@ from otp_gateway.errors import (
     TooManyAttempts,
     TooManyOtpRequests,
 )
-from otp_gateway.model import Caller, Challenge, Channel, Issued, PhoneNumber, Policy, Sent, Session
+from otp_gateway.model import (
+    Caller,
+    Channel,
+    Issued,
+    PhoneNumber,
+    Policy,
+    ProposedCode,
+    SendRequest,
+    Sent,
+    Session,
+)
 from otp_gateway.store.keys import PhoneKeys
 from otp_gateway.store.scripts import CALL_TIMEOUT, LATE, Reply, Scripts, deadline, flat, wait_until
 
@@ -43,10 +53,9 @@ class CodeStore:
 
     def issue(
         self,
-        phone: PhoneNumber,
-        channel: Channel,
+        send: SendRequest,
         caller: Caller,
-        proposal: Challenge,
+        proposal: ProposedCode,
         *,
         only_earlier: bool = False,
     ) -> Issued | Sent:
@@ -58,10 +67,10 @@ class CodeStore:
         Raises ``TooManyAttempts`` (a failure budget is used up), ``TooManyOtpRequests`` (a window is full),
         and for an earlier request ``SmsUnconfirmed``, ``RequestInProgress`` and ``IdempotencyKeyReused``.
         """
-        name, key = self._keys(phone), caller.idempotency_key
+        name, key = self._keys(send.phone), caller.idempotency_key
         send_id = random_id()
-        call_id = self._codes.call_id("send", phone, key)
-        fingerprint = self._codes.fingerprint(key, channel)
+        call_id = self._codes.call_id("send", send.phone, key)
+        fingerprint = self._codes.fingerprint(key, send.channel)
         reply = self._scripts.run(
             "issue",
             [name.code, name.tries, name.sends, name.call(call_id)],
@@ -70,8 +79,8 @@ class CodeStore:
                 send_id,
                 proposal.nonce,
                 proposal.digest,
-                phone.masked,
-                channel,
+                send.phone.masked,
+                send.channel,
                 *self._send_limits(caller.client),
                 fingerprint,
                 max(KEYED_MS, self._send_ms + REPLAY_MS),

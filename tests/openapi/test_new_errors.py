@@ -43,7 +43,7 @@ def missing_places(error: type[GatewayError], documented: set[str]) -> list[str]
         f"a `code` of its own: {code} is also the code of {', '.join(others)}": not others,
         "a `meaning`": bool(getattr(error, "meaning", "")),
         "a row in STATUS of otp_gateway/api/problems.py": error in STATUS,
-        "a line with its name and code in the tree at the head of otp_gateway/errors.py": bool(
+        "a line with its name and code in the tree at the head of otp_gateway/errors/": bool(
             drawing.search(errors.__doc__ or "")
         ),
         "an operation in otp_gateway/openapi/ that lists its code, or a place in UNDOCUMENTED": (
@@ -74,10 +74,10 @@ def test_an_error_that_no_place_knows_is_missing_in_each(documented: set[str]) -
 
     assert LineBusy in below(GatewayError)
     missing = missing_places(LineBusy, documented)
-    assert [re.findall(r"`meaning`|STATUS|errors\.py|openapi", place)[0] for place in missing] == [
+    assert [re.findall(r"`meaning`|STATUS|errors/|openapi", place)[0] for place in missing] == [
         "`meaning`",
         "STATUS",
-        "errors.py",
+        "errors/",
         "openapi",
     ]
 

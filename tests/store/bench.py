@@ -13,7 +13,18 @@ import redis
 
 from otp_gateway.codes import Codes
 from otp_gateway.errors import InvalidCode
-from otp_gateway.model import Admission, Caller, Channel, Clock, Issued, PhoneNumber, Policy, Session, Window
+from otp_gateway.model import (
+    Admission,
+    Caller,
+    Channel,
+    Clock,
+    Issued,
+    PhoneNumber,
+    Policy,
+    SendRequest,
+    Session,
+    Window,
+)
 from otp_gateway.store.address_limits import AddressLimits
 from otp_gateway.store.client import RedisClient
 from otp_gateway.store.codes import CodeStore
@@ -99,7 +110,7 @@ class Bench:
     ) -> Issued:
         """Charge one send."""
         caller = client if isinstance(client, Caller) else self.caller(client)
-        issued = self.store.issue(phone, channel, caller, self.codes.propose(phone))
+        issued = self.store.issue(SendRequest(phone, channel), caller, self.codes.propose(phone))
         assert isinstance(issued, Issued)
         return issued
 

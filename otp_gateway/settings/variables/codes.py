@@ -1,0 +1,73 @@
+"""The variables of the group "Codes and limits"."""
+
+# ruff: noqa: RUF009  # `variable` makes a dataclass field, so each instance gets a value of its own
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from otp_gateway.model import Window
+from otp_gateway.settings.declaration import optional, variable
+from otp_gateway.settings.parsers import (
+    integer,
+    message,
+    probability,
+    regions,
+    windows,
+)
+from otp_gateway.settings.urls import domain
+
+
+@dataclass(frozen=True, kw_only=True)
+class CodeVariables:
+    """Declared here once: name, type, default, range and help of each variable."""
+
+    otp_length: int = variable(
+        integer(4, 10),
+        "6",
+        heading="Codes and limits",
+        help="Digits of a code. 4 and 5 only if OTP_MAX_GUESS_PROBABILITY allows them.",
+    )
+    otp_expiry_time: int = variable(integer(1, 600), "300", help="Seconds until a code expires.")
+    otp_max_attempts: int = variable(integer(1, 100), "3", help="Wrong tries per code.")
+    otp_phone_limits: tuple[Window, ...] = variable(
+        windows,
+        "3/2minute;10/hour;20/day",
+        help="Sends per phone: sliding windows in the notation of the `limits` library.",
+    )
+    otp_ip_limits: tuple[Window, ...] = variable(
+        windows, "5/minute", help="Requests per IP address, for each endpoint that sends or verifies a code."
+    )
+    token_ip_limits: tuple[Window, ...] = variable(
+        windows, "60/minute", help="Requests per IP address, for each endpoint that takes a token."
+    )
+    otp_max_failures_per_client: int = variable(
+        integer(1, 1_000_000), "10", help="Failed verifies in 24 h per phone and client network."
+    )
+    otp_max_failures_per_phone: int = variable(
+        integer(1, 1_000_000), "50", help="Failed verifies in 24 h per phone."
+    )
+    otp_max_guess_probability: Decimal = variable(
+        probability,
+        "1e-4",
+        help="The highest allowed probability that an attacker guesses a code of one phone within any 24 h. "
+        "If 2 x OTP_MAX_FAILURES_PER_PHONE / 10^OTP_LENGTH is higher, the gateway does not start.",
+    )
+    otp_regions: tuple[str, ...] = variable(
+        regions,
+        "IR",
+        help="Regions whose phones may log in: ISO 3166, comma-separated. The first is the default for "
+        "national numbers. *: all regions.",
+    )
+    otp_message: str = variable(
+        message,
+        "کد تایید شما: {code}",
+        help="The text of the SMS, with {code} exactly once. \\n is a line end, \\\\ a backslash. This "
+        "file's quotes are not part of the text; `docker run --env-file` keeps quotes: leave them out there.",
+    )
+    otp_web_domain: str | None = variable(
+        optional(domain),
+        "",
+        help='If set, the SMS ends with the line "@domain #code": browsers then fill in the code (WebOTP).',
+    )
