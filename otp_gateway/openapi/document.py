@@ -91,8 +91,9 @@ def describe(settings: Settings, transport: TransportDescription) -> dict[str, A
     for name, scheme in _schemes(transport, metrics_token=metrics_token).items():
         spec.components.security_scheme(name, scheme)
     spec.components.schema("Problem", schema=response_schemas.ProblemSchema)
+    general = spec.components.schemas["Problem"]
     for kind in kinds:
-        spec.components.schema(kind.name, kind.schema)
+        spec.components.schema(kind.name, kind.schema(general, _optional_members(kind, listed)))
     for name, header in headers.components().items():
         spec.components.header(name, header)
     for name, parameter in headers.parameters().items():
@@ -115,6 +116,11 @@ def _kinds(listed: Iterable[Operation]) -> list[problems.Kind]:
     codes = {code for operation in listed for code in operation.codes}
     codes |= {problems.NOT_FOUND, problems.METHOD_NOT_ALLOWED}
     return sorted((problems.KINDS[code] for code in codes), key=lambda kind: (kind.status, kind.code))
+
+
+def _optional_members(kind: problems.Kind, listed: Iterable[Operation]) -> list[str]:
+    """The members that a problem of this kind has only in some operation."""
+    return list({name: None for operation in listed for name in operation.members.get(kind.code, {})})
 
 
 def _about(kinds: Iterable[problems.Kind], transport: TransportDescription, *, cross_origin: bool) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
@@ -15,6 +15,8 @@ MEMBERS: dict[str, dict[str, Any]] = {
     errors.InvalidRequest.code: {"errors": {"phone_number": ["Missing data for required field."]}},
     errors.InvalidCode.code: {"attempts_remaining": 2},
 }
+# The members that every problem of a kind has with the same value.
+FIXED = ("type", "status", "code")
 # Those that the web framework finds, or that routes raise as such.
 FRAMEWORK_MEANINGS = {
     HTTPStatus.FORBIDDEN: "Not from here: this is for the machine's own monitoring.",
@@ -47,15 +49,24 @@ class Kind:
         """Such a problem document."""
         return document(self.status, self.code, self.detail, **self.members)
 
-    @property
-    def schema(self) -> dict[str, Any]:
-        """What sets it apart from other problems."""
-        fixed = {name: {"const": self.example[name]} for name in ("type", "title", "status", "code")}
-        about = {"type": "object", "properties": fixed, "required": [*fixed, *self.members]}
+    def schema(self, general: Mapping[str, Any], optional: Collection[str]) -> dict[str, Any]:
+        """The schema of this kind. ``general``: the schema of every problem; ``optional``: what it can have.
+
+        It repeats the general members instead of referring to them: generators of clients cannot merge a
+        ``const`` with the same member of another schema, and drop such a schema.
+        """
+        members, required = general["properties"], {*general["required"], *self.members}
+        own = {name: schema for name, schema in members.items() if name in required or name in optional}
+        for name, value in self.example.items():
+            if name in FIXED:
+                own[name] = {"type": members[name]["type"], "const": value}
+            elif name not in self.members:
+                own[name] = members[name] | {"examples": [value]}
         return {
             "description": self.meaning,
             "type": "object",
-            "allOf": [{"$ref": "#/components/schemas/Problem"}, about],
+            "properties": own,
+            "required": [name for name in own if name in required],
         }
 
 

@@ -70,7 +70,11 @@ class Document:
 
     def problems(self) -> list[str]:
         """The names of the schemas of single kinds of problem."""
-        return [name for name, schema in self.whole["components"]["schemas"].items() if "allOf" in schema]
+        return [
+            name
+            for name, schema in self.whole["components"]["schemas"].items()
+            if "const" in schema.get("properties", {}).get("code", {})
+        ]
 
     def check(self, schema: dict[str, Any], value: Any) -> None:
         """The value is as the schema says, formats included."""
