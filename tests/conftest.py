@@ -40,8 +40,7 @@ def redis_client(request: pytest.FixtureRequest) -> RedisClient:
     if request.param == "embedded":
         return connect(None)
     server: RedisServer = request.getfixturevalue("redis_server")
-    with server.client() as client:
-        client.flushall()
+    server.clear()
     return connect(server.url)
 
 

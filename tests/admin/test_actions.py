@@ -346,8 +346,8 @@ def test_no_key_of_the_panel_lives_for_ever_or_tells_a_secret(
 @pytest.fixture
 def lossy(redis_server: RedisServer) -> Iterator[tuple[RedisProxy, Operator]]:
     """An operator whose panel reaches a real Redis through a proxy; the API beside it looks directly."""
+    redis_server.clear()
     with RedisProxy(redis_server.port) as proxy, redis_server.client() as direct:
-        direct.flushall()
         sender = Recorder()
         operator = signed_in(make_panel(connect(proxy.url), sender, ADMIN_REVEAL_CODES=True))
         operator.api.send()

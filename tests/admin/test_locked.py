@@ -74,8 +74,8 @@ def test_a_network_that_guesses_its_budget_away_is_counted() -> None:
 
 
 def test_only_the_list_looks_through_keys(redis_server: RedisServer) -> None:
+    redis_server.clear()
     with RedisProxy(redis_server.port) as proxy, redis_server.client() as direct:
-        direct.flushall()
         operator = signed_in(make_panel(connect(proxy.url), Recorder()))
         operator.api.send()
         set_failures(direct, keys_of(PHONE), 10, client="network")

@@ -304,8 +304,8 @@ def test_redis_holds_neither_the_password_nor_what_opens_a_session(operator: Ope
 
 @pytest.mark.parametrize("secret", ["another-secret-key-of-at-least-forty-characters"])
 def test_a_cookie_that_was_signed_elsewhere_opens_nothing(secret: str, redis_server: RedisServer) -> None:
+    redis_server.clear()
     with redis_server.client() as client:
-        client.flushall()
         store: redis.Redis = client
         foreign = signed_in(make_panel(store, SECRET_KEY=secret))
         cookie = foreign.client.get_cookie("admin_session", path="/admin")

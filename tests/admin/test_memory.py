@@ -24,8 +24,7 @@ LARGEST_GROWTH_MIB = 150
 
 @pytest.fixture
 def gateway(redis_server: RedisServer) -> Iterator[Gateway]:
-    with redis_server.client() as client:
-        client.flushall()
+    redis_server.clear()
     environment = {
         "SECRET_KEY": SECRET_KEY,
         "REDIS_URL": redis_server.url,

@@ -86,8 +86,8 @@ def test_nothing_is_counted_for_other_pages(api: Api) -> None:
 def test_a_request_makes_two_round_trips_with_the_panel_on(
     redis_server: RedisServer, emulator: KavenegarEmulator
 ) -> None:
+    redis_server.clear()
     with RedisProxy(redis_server.port) as proxy, redis_server.client() as direct:
-        direct.flushall()
         api = make_panel(connect(proxy.url), emulator=emulator)
         api.send(OTHER)
         direct.config_resetstat()

@@ -160,8 +160,7 @@ def log_in(gateway: Gateway, emulator: KavenegarEmulator, phone: str) -> Tokens:
 
 @pytest.fixture(scope="module")
 def environment(redis_server: RedisServer, running_emulator: KavenegarEmulator) -> dict[str, str]:
-    with redis_server.client() as client:
-        client.flushall()
+    redis_server.clear()
     return {
         "SECRET_KEY": SECRET_KEY,
         "REDIS_URL": redis_server.url,

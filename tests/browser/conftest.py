@@ -94,8 +94,7 @@ def gateways(
 @pytest.fixture
 def empty_redis(redis_server: RedisServer) -> RedisServer:
     """Redis without limits and sessions of earlier tests."""
-    with redis_server.client() as client:
-        client.flushall()
+    redis_server.clear()
     return redis_server
 
 

@@ -223,8 +223,7 @@ def test_a_gateway_that_never_answers_is_given_up(fragile: Fragile, person: Make
 @pytest.mark.parametrize("mode", ["body", "cookies"])
 def test_the_session_is_over(person: MakePerson, empty_redis: RedisServer, mode: str) -> None:
     somebody = person("fa", mode=mode).signed_in()
-    with empty_redis.client() as client:
-        client.flushall()
+    empty_redis.clear()
     somebody.button("refresh").click()
     somebody.expect_error("invalid_token")
     expect(somebody.phone).to_be_visible()

@@ -40,8 +40,8 @@ def dump(client: redis.Redis) -> dict[bytes, tuple[bytes, bool]]:
 @pytest.fixture
 def server(redis_server: RedisServer) -> Iterator[RedisServer]:
     """The shared server, its settings as they were."""
+    redis_server.clear()
     with redis_server.client() as client:
-        client.flushall()
         before = {name: client.config_get(name)[name] for name in ("maxmemory", "maxmemory-policy")}
         yield redis_server
         for name, value in before.items():

@@ -39,8 +39,8 @@ SPELLINGS = [
 
 @pytest.fixture
 def store(redis_server: RedisServer) -> Iterator[redis.Redis]:
+    redis_server.clear()
     with redis_server.client() as client:
-        client.flushall()
         yield client
 
 

@@ -43,22 +43,18 @@ def gateways(server: RedisServer, emulator: KavenegarEmulator) -> Iterator[list[
         started = [
             stack.enter_context(Gateway(environment(server, emulator), workers=WORKERS)) for _ in range(2)
         ]
-        for gateway in started:
-            wait_ready(gateway)
         yield started
-
-
-def wait_ready(gateway: Gateway, besides: frozenset[int] = frozenset()) -> None:
-    """Until all workers have come, and those of before have gone."""
-    wait_until(lambda: len(gateway.workers) == WORKERS and not besides & set(gateway.workers), "the workers")
 
 
 def look_again(gateways: list[Gateway]) -> None:
     """Make all workers look, which each does as it starts."""
     for gateway in gateways:
-        before = frozenset(gateway.workers)
+        before = set(gateway.workers)
         gateway.hup()
-        wait_ready(gateway, before)
+        wait_until(
+            lambda g=gateway, b=before: len(g.workers) == WORKERS and not b & set(g.workers),  # type: ignore[misc]  # mypy cannot infer a lambda's default
+            "the new workers",
+        )
 
 
 def ask_again(

@@ -36,8 +36,7 @@ class Host:
 
     def clear(self) -> None:
         """Forget what earlier tests have left."""
-        with self.redis.client() as client:
-            client.flushall()
+        self.redis.clear()
         self.emulator.clear()
         for gateway in self.gateways:
             gateway.clear()

@@ -81,8 +81,7 @@ class Foreman:
 def foreman(
     tmp_path: Path, redis_server: RedisServer, emulator: KavenegarEmulator
 ) -> Iterator[Callable[..., Foreman]]:
-    with redis_server.client() as client:
-        client.flushall()
+    redis_server.clear()
     running = []
 
     def start(**variables: str) -> Foreman:

@@ -57,8 +57,7 @@ class Provider:
 @contextmanager
 def started(redis: RedisServer, emulator: KavenegarEmulator, **more: str) -> Iterator[Gateway]:
     """One worker behind one proxy, with an empty Redis."""
-    with redis.client() as client:
-        client.flushall()
+    redis.clear()
     environment = {
         "SECRET_KEY": SECRET_KEY,
         "REDIS_URL": redis.url,

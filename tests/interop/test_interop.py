@@ -54,8 +54,7 @@ def login(
     pem = KEYS[algorithm]().private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    with redis_server.client() as client:
-        client.flushall()
+    redis_server.clear()
     environment = {
         "SECRET_KEY": SECRET_KEY,
         "REDIS_URL": redis_server.url,

@@ -44,8 +44,6 @@ class Site:
             # Past the proxy, for the faults and for the checks.
             self.store = stack.enter_context(self.redis.client())
             self.gateways = [stack.enter_context(Gateway(self._environment(), workers=WORKERS)) for _ in "ab"]
-            for gateway in self.gateways:
-                wait_until(lambda g=gateway: len(workers_of(g)) == WORKERS, "all workers")  # type: ignore[misc]  # mypy cannot infer a lambda's default
             self._stack = stack.pop_all()
         return self
 

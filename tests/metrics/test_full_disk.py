@@ -127,7 +127,6 @@ def test_a_file_system_that_is_full_from_the_start_costs_no_request(
 ) -> None:
     prefix = in_own_mounts(mounted(small, size="512k", full=True))
     with Gateway(environment | {"METRICS_DIR": str(small)}, workers=WORKERS, prefix=prefix) as gateway:
-        wait_until(lambda: len(gateway.workers) == WORKERS, "all workers")
         workers = gateway.workers
         ask(gateway, 30)
         ask_everything(gateway)
@@ -147,7 +146,6 @@ def test_a_file_system_that_is_full_from_the_start_costs_no_request(
 def test_a_file_system_that_becomes_full_costs_no_request(environment: dict[str, str], small: Path) -> None:
     prefix = in_own_mounts(mounted(small))
     with Gateway(environment | {"METRICS_DIR": str(small)}, workers=WORKERS, prefix=prefix) as gateway:
-        wait_until(lambda: len(gateway.workers) == WORKERS, "all workers")
         workers = gateway.workers
         counted = ask_every_worker(gateway, small) + 10
         assert is_shared(scrape(gateway))
@@ -179,7 +177,6 @@ def test_a_read_only_container_with_one_tmpfs_starts(
 ) -> None:
     prefix = in_own_mounts(READ_ONLY + mounted(small, full=full))
     with Gateway(environment | {"TMPDIR": str(small)}, workers=WORKERS, prefix=prefix) as gateway:
-        wait_until(lambda: len(gateway.workers) == WORKERS, "all workers")
         ask(gateway, 20)
         assert is_shared(scrape(gateway)) is not full
         assert full or verifies(scrape(gateway)) == 20
@@ -192,7 +189,6 @@ def test_the_operator_chooses_the_places_in_a_read_only_container(
     prefix = in_own_mounts(READ_ONLY + mounted(small))
     places = {"METRICS_DIR": f"{small}/metrics", "GUNICORN_CMD_ARGS": f"--worker-tmp-dir {small}"}
     with Gateway(environment | places, workers=WORKERS, prefix=prefix) as gateway:
-        wait_until(lambda: len(gateway.workers) == WORKERS, "all workers")
         ask(gateway, 20)
         now = scrape(gateway)
         assert is_shared(now)
@@ -221,7 +217,6 @@ def test_a_missing_metrics_dir_costs_no_request(environment: dict[str, str], tmp
 
 def test_a_cleanup_of_the_folder_loses_no_count(environment: dict[str, str], tmp_path: Path) -> None:
     with Gateway(environment | {"METRICS_DIR": str(tmp_path)}, workers=WORKERS) as gateway:
-        wait_until(lambda: len(gateway.workers) == WORKERS, "all workers")
         ask(gateway, 20)
         [folder] = tmp_path.glob(f"{PREFIX}*")
         shutil.rmtree(folder)

@@ -48,7 +48,6 @@ def environment(redis: RedisServer, emulator: KavenegarEmulator, temporary: Path
 @pytest.fixture
 def gateway(redis_server: RedisServer, emulator: KavenegarEmulator, temporary: Path) -> Iterator[Gateway]:
     with Gateway(environment(redis_server, emulator, temporary), workers=WORKERS) as gateway:
-        wait_until(lambda: len(gateway.workers) == WORKERS, "all workers")
         yield gateway
 
 

@@ -139,8 +139,7 @@ def test_the_python_client_logs_in(
         "KAVENEGAR_API_KEY": emulator.api_key,
         "KAVENEGAR_BASE_URL": emulator.base_url,
     }
-    with redis_server.client() as redis:
-        redis.flushall()
+    redis_server.clear()
     with Gateway(variables, workers=1) as gateway, client.Client(base_url=gateway.url) as guest:
 
         def call(operation: str, **fields: Any) -> Any:

@@ -1,15 +1,13 @@
-"""Atomicity, shown against real gunicorn workers on real Redis: whatever comes at once, the law holds."""
+"""Atomicity, shown against real gunicorn workers on real Redis: each limit holds for requests at once."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 
-import pytest
 import requests
 
 from tests.conftest import SECRET_KEY
+from tests.races.support import at_once, outcomes
 from tests.support.gateway import Gateway
 from tests.support.kavenegar import KavenegarEmulator
 from tests.support.redis_server import RedisServer
@@ -27,30 +25,6 @@ SPELLINGS = [
     "０９１２３４５６７８９",
     "\u200e+98 912 345 67 89\u200f",
 ]
-
-
-@pytest.fixture
-def gateway(redis_server: RedisServer, emulator: KavenegarEmulator) -> Iterator[Gateway]:
-    with redis_server.client() as client:
-        client.flushall()
-    environment = {
-        "SECRET_KEY": SECRET_KEY,
-        "REDIS_URL": redis_server.url,
-        "KAVENEGAR_API_KEY": emulator.api_key,
-        "KAVENEGAR_BASE_URL": emulator.base_url,
-        "OTP_IP_LIMITS": "10000/minute",
-    }
-    with Gateway(environment, workers=2) as gateway:
-        yield gateway
-
-
-def at_once(calls: list[Callable[[], requests.Response]], threads: int = 50) -> list[requests.Response]:
-    with ThreadPoolExecutor(threads) as pool:
-        return [future.result() for future in [pool.submit(call) for call in calls]]
-
-
-def outcomes(replies: list[requests.Response]) -> Counter[str]:
-    return Counter(str(reply.json().get("code", reply.status_code)) for reply in replies)
 
 
 def wrong(code: str) -> str:
@@ -120,8 +94,7 @@ def test_right_and_wrong_codes_mixed_never_give_two_logins_nor_a_fourth_comparis
 def test_an_address_gets_no_more_than_its_limit_from_all_workers_together(
     redis_server: RedisServer,
 ) -> None:
-    with redis_server.client() as client:
-        client.flushall()
+    redis_server.clear()
     environment = {"SECRET_KEY": SECRET_KEY, "REDIS_URL": redis_server.url}
     with Gateway(environment, workers=2) as gateway:
         replies = at_once([lambda: gateway.post("/api/v1/usr/otp/verify", {})] * 60)
@@ -130,15 +103,8 @@ def test_an_address_gets_no_more_than_its_limit_from_all_workers_together(
 
 
 def test_two_gateways_on_one_redis_are_one(
-    gateway: Gateway, redis_server: RedisServer, emulator: KavenegarEmulator
+    gateway: Gateway, environment: dict[str, str], emulator: KavenegarEmulator
 ) -> None:
-    environment = {
-        "SECRET_KEY": SECRET_KEY,
-        "REDIS_URL": redis_server.url,
-        "KAVENEGAR_API_KEY": emulator.api_key,
-        "KAVENEGAR_BASE_URL": emulator.base_url,
-        "OTP_IP_LIMITS": "10000/minute",
-    }
     with Gateway(environment, workers=1) as other:
         hosts = [gateway, other]
         sends = at_once(

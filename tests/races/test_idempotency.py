@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import requests
 
-from tests.conftest import SECRET_KEY
+from tests.races.support import at_once, outcomes
 from tests.support.gateway import Gateway
 from tests.support.kavenegar import KavenegarEmulator
 from tests.support.kavenegar_faults import code as result_code
@@ -27,25 +26,8 @@ TIMEOUT = 3
 
 
 @pytest.fixture
-def gateway(redis_server: RedisServer, emulator: KavenegarEmulator) -> Iterator[Gateway]:
-    with redis_server.client() as client:
-        client.flushall()
-    environment = {
-        "SECRET_KEY": SECRET_KEY,
-        "REDIS_URL": redis_server.url,
-        "KAVENEGAR_API_KEY": emulator.api_key,
-        "KAVENEGAR_BASE_URL": emulator.base_url,
-        "OTP_IP_LIMITS": "10000/minute",
-        "TOKEN_IP_LIMITS": "10000/minute",
-        "SMS_TIMEOUT": str(TIMEOUT),
-    }
-    with Gateway(environment, workers=2) as gateway:
-        yield gateway
-
-
-def at_once(calls: list[Callable[[], requests.Response]]) -> list[requests.Response]:
-    with ThreadPoolExecutor(50) as pool:
-        return [future.result() for future in [pool.submit(call) for call in calls]]
+def environment(environment: dict[str, str]) -> dict[str, str]:
+    return environment | {"SMS_TIMEOUT": str(TIMEOUT)}
 
 
 def send(gateway: Gateway) -> requests.Response:
@@ -57,17 +39,13 @@ def sends(emulator: KavenegarEmulator) -> int:
     return sum("sms/send" in request.path for request in emulator.requests)
 
 
-def answers(replies: list[requests.Response]) -> Counter[str]:
-    return Counter(str(reply.json().get("code", reply.status_code)) for reply in replies)
-
-
 def test_fifty_right_codes_with_one_key_give_fifty_equal_pairs_and_one_session(
     gateway: Gateway, emulator: KavenegarEmulator, redis_server: RedisServer
 ) -> None:
     gateway.post(SEND, {"phone_number": PHONE})
     body = {"phone_number": PHONE, "code": emulator.code_for(PHONE)}
     replies = at_once([lambda: gateway.post(VERIFY, body, headers=KEY)] * 50)
-    assert answers(replies) == {"200": 50}
+    assert outcomes(replies) == {"200": 50}
     assert len({reply.text for reply in replies}) == 1
     with redis_server.client() as redis:
         assert len(list(redis.scan_iter("otp:*:session:*"))) == 1
@@ -81,7 +59,7 @@ def test_one_key_with_fifty_bodies_gives_one_outcome_and_49_refusals(
         return lambda: gateway.post(VERIFY, body, headers=KEY)
 
     replies = at_once([guess(number) for number in range(50)])
-    assert answers(replies) == {"invalid_code": 1, "idempotency_key_reused": 49}
+    assert outcomes(replies) == {"invalid_code": 1, "idempotency_key_reused": 49}
     with redis_server.client() as redis:
         [name] = redis.scan_iter("otp:*:tries")
         assert redis.hget(name, "tries") == b"1"
@@ -90,7 +68,7 @@ def test_one_key_with_fifty_bodies_gives_one_outcome_and_49_refusals(
 def test_many_sends_with_one_key_give_one_sms(gateway: Gateway, emulator: KavenegarEmulator) -> None:
     emulator.fault = slow(0.3)
     replies = at_once([lambda: send(gateway)] * 20)
-    found = answers(replies)
+    found = outcomes(replies)
     assert found["200"] >= 1
     assert set(found) <= {"200", "request_in_progress"}
     for reply in replies:
@@ -159,7 +137,7 @@ def test_fifty_refreshes_with_one_key_give_one_pair(gateway: Gateway, emulator: 
     pair = gateway.post(VERIFY, {"phone_number": PHONE, "code": emulator.code_for(PHONE)}).json()
     body = {"refresh_token": pair["refresh_token"]}
     replies = at_once([lambda: gateway.post(REFRESH, body, headers=KEY)] * 50)
-    assert answers(replies) == {"200": 50}
+    assert outcomes(replies) == {"200": 50}
     assert len({reply.text for reply in replies}) == 1
     token = replies[0].json()["access_token"]
     assert gateway.get(ME, headers={"Authorization": f"Bearer {token}"}).status_code == 200

@@ -181,8 +181,8 @@ def test_nothing_stays_for_ever_and_nothing_is_revealed(
         "JWT_PRIVATE_KEY": pem,
     }
     traffic = Traffic(emulator)
+    redis_server.clear()
     with RedisProxy(redis_server.port) as proxy, redis_server.client() as store:
-        store.flushall()
         # The most talkative level: what the others say is among it.
         base = environment(proxy.url, emulator, LOG_LEVEL="DEBUG")
         with Gateway(base, workers=1) as gateway:

@@ -55,8 +55,7 @@ def test_the_embedded_store_works_and_each_is_its_own() -> None:
 
 
 def test_a_tcp_url_works(redis_server: RedisServer) -> None:
-    with redis_server.client() as client:
-        client.flushall()
+    redis_server.clear()
     assert_works(redis_server.url)
 
 
@@ -77,8 +76,7 @@ def test_a_password_in_the_url_works_and_without_it_the_store_is_unavailable() -
 def test_a_sentinel_url_works_past_a_sentinel_that_is_away() -> None:
     with RedisServer() as master, start_sentinel(master.port, "main") as port:
         assert_works(f"redis+sentinel://127.0.0.1:{port}/main")
-        with master.client() as client:
-            client.flushall()
+        master.clear()
         assert_works(f"redis+sentinel://127.0.0.1:1,127.0.0.1:{port}/main?db=2")
         assert_unavailable(Bench(connect(f"redis+sentinel://127.0.0.1:{port}/another")).admit)
 

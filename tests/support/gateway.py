@@ -18,11 +18,11 @@ import requests
 from tests.support.servers import free_port
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 ROOT = Path(__file__).resolve().parents[2]
 _COMMAND = [sys.executable, "-m", "gunicorn", "-c", str(ROOT / "gunicorn.conf.py")]
-_PATIENCE = 20.0
+_TIMEOUT = 20.0
 _TAIL = 4000
 
 
@@ -39,6 +39,8 @@ class Gateway:
         self.port = free_port()
         self._app = app
         self._prefix = prefix
+        # The embedded store has one worker, whatever WEB_CONCURRENCY is.
+        self._count = workers if env.get("REDIS_URL") else 1
         self._env = {**env, "PORT": str(self.port), "WEB_CONCURRENCY": str(workers)}
         self._process: subprocess.Popen[bytes] | None = None
         self._output: IO[bytes] | None = None
@@ -69,12 +71,15 @@ class Gateway:
         return self._log if self._output is None else _read(self._output)
 
     def start(self) -> None:
-        """Start it and wait until /healthz answers; RuntimeError with the log when it does not."""
+        """Start it and wait until /healthz answers and all workers have been started.
+
+        RuntimeError with the log if this takes too long.
+        """
         # It outlives this method: `log` reads it and `stop` closes it.
         self._output = tempfile.TemporaryFile()  # noqa: SIM115
         try:
             self._process = _spawn(self._env, self._output, self._app, self._prefix)
-            self._wait_healthy()
+            self._wait_until_complete()
         except BaseException:
             self.stop()
             raise
@@ -85,7 +90,7 @@ class Gateway:
             try:
                 self.terminate()
                 with suppress(subprocess.TimeoutExpired):
-                    self._process.wait(_PATIENCE)
+                    self._process.wait(_TIMEOUT)
             finally:
                 _kill_group(self._process)
         if self._output is not None:
@@ -101,7 +106,7 @@ class Gateway:
         """SIGHUP to the master: a reload with new workers."""
         self._started().send_signal(signal.SIGHUP)
 
-    def wait_exit(self, timeout: float = _PATIENCE) -> int:
+    def wait_exit(self, timeout: float = _TIMEOUT) -> int:
         """Wait until it has ended by itself or by a signal; its exit status."""
         return self._started().wait(timeout)
 
@@ -132,22 +137,30 @@ class Gateway:
             raise RuntimeError("the gateway was not started")
         return self._process
 
-    def _wait_healthy(self) -> None:
-        deadline = time.monotonic() + _PATIENCE
+    def _wait_until_complete(self) -> None:
+        self._wait_for(self._is_healthy, "healthy")
+        # One worker answers while another is still being started.
+        self._wait_for(lambda: len(self.workers) == self._count, "complete")
+
+    def _wait_for(self, condition: Callable[[], bool], what: str) -> None:
+        deadline = time.monotonic() + _TIMEOUT
         while time.monotonic() < deadline:
             status = self._started().poll()
             if status is not None:
                 raise RuntimeError(f"gateway ended with status {status}:\n{self.log()[-_TAIL:]}")
-            try:
-                if self.get("/healthz", timeout=2).status_code == 200:
-                    return
-            except requests.RequestException:
-                pass
+            if condition():
+                return
             time.sleep(0.05)
-        raise RuntimeError(f"gateway not healthy in {_PATIENCE:g} s:\n{self.log()[-_TAIL:]}")
+        raise RuntimeError(f"gateway not {what} in {_TIMEOUT:g} s:\n{self.log()[-_TAIL:]}")
+
+    def _is_healthy(self) -> bool:
+        try:
+            return self.get("/healthz", timeout=2).ok
+        except requests.RequestException:
+            return False
 
 
-def run_to_exit(env: Mapping[str, str], *, timeout: float = _PATIENCE) -> tuple[int, str]:
+def run_to_exit(env: Mapping[str, str], *, timeout: float = _TIMEOUT) -> tuple[int, str]:
     """Start it with settings that it must refuse; its exit status and output.
 
     AssertionError when it still runs after `timeout` seconds.

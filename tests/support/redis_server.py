@@ -66,6 +66,11 @@ class RedisServer:
         """A new client of this server; replies are bytes. The caller closes it, or need not."""
         return redis.Redis(host="127.0.0.1", port=self.port, **{"socket_timeout": 5, **options})
 
+    def clear(self) -> None:
+        """Delete all keys."""
+        with self.client() as client:
+            client.flushall()
+
     def start(self) -> None:
         """Start it, on the same port each time, and wait until it answers."""
         if self._process is not None:
