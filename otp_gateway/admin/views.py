@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import Any
 
 from flask import Blueprint, Response, abort, redirect, request, url_for
-from flask_limiter import RateLimitExceeded
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as BaseResponse
 
@@ -29,7 +28,13 @@ from otp_gateway.admin.rendering import (
 from otp_gateway.api import context
 from otp_gateway.api.problems import seconds
 from otp_gateway.api.rate_limit import RateLimiter
-from otp_gateway.errors import InvalidPhoneNumber, SendFailed, StoreUnavailable, UnsupportedDestination
+from otp_gateway.errors import (
+    InvalidPhoneNumber,
+    RateLimited,
+    SendFailed,
+    StoreUnavailable,
+    UnsupportedDestination,
+)
 from otp_gateway.gateway import Gateway
 from otp_gateway.log import get_logger
 from otp_gateway.model import Caller, Window
@@ -95,7 +100,7 @@ class Views:
         admin.before_request(identify)
         admin.before_request(self.guard)
         admin.register_error_handler(StoreUnavailable, lambda _: page("unavailable.html", status=503))
-        admin.register_error_handler(RateLimitExceeded, self.too_often)
+        admin.register_error_handler(RateLimited, self.too_often)
         admin.register_error_handler(HTTPException, mishap)
         admin.after_request(protect)
         admin.context_processor(
@@ -138,7 +143,7 @@ class Views:
         _note("sign-in refused")
         return refused_login(self._panel_login.locked_for(network), following)
 
-    def too_often(self, _: RateLimitExceeded) -> Response:
+    def too_often(self, _: RateLimited) -> Response:
         admission = context.current().admission
         wait = seconds(admission.retry_after if admission else 0)
         return refused_login(wait, inside(request.form.get("next")))

@@ -8,7 +8,6 @@ from http import HTTPStatus
 from typing import Any
 
 from flask import Flask, Response
-from flask_limiter import RateLimitExceeded
 from werkzeug.exceptions import HTTPException, InternalServerError
 
 from otp_gateway import errors
@@ -70,7 +69,6 @@ def install(app: Flask, report: Callable[..., None]) -> None:
         return unexpected(error.original_exception or error)  # type: ignore[arg-type]  # stub: BaseException
 
     app.register_error_handler(errors.GatewayError, _expected)
-    app.register_error_handler(RateLimitExceeded, _rate_limited)
     app.register_error_handler(HTTPException, _framework)
     app.register_error_handler(InternalServerError, broken)
     app.register_error_handler(Exception, unexpected)
@@ -127,10 +125,6 @@ def _wait(error: errors.Refused) -> int:
     """The phone's wait, or the address's where that is longer: waiting must be enough."""
     admission = context.current().admission
     return max(error.retry_after, admission.retry_after if admission else 0)
-
-
-def _rate_limited(_: RateLimitExceeded) -> Response:
-    return _expected(errors.RateLimited(0))
 
 
 def _framework(error: HTTPException) -> Response:

@@ -8,11 +8,12 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from flask import Flask, Response, request
 from flask_limiter import Limiter
+from limits import parse_many
 from limits.storage import MovingWindowSupport, Storage
 
 from otp_gateway.api import context
 from otp_gateway.api.problems import seconds
-from otp_gateway.errors import StoreUnavailable
+from otp_gateway.errors import RateLimited, StoreUnavailable
 from otp_gateway.model import Admission, Caller, Window
 from otp_gateway.store.address_limits import AddressLimits
 
@@ -82,11 +83,24 @@ class LimiterStorage(Storage, MovingWindowSupport):
         raise NotImplementedError
 
 
+class Extension(Limiter):
+    """Flask-Limiter, which here holds the storage and the strategy.
+
+    By itself it looks for limits before each request and again in each decorated view, and parses their
+    notation each time. ``RateLimiter`` evaluates the one limit of a route once.
+    """
+
+    def _check_request_limit(
+        self, callable_name: str | None = None, in_middleware: bool = True
+    ) -> None:
+        pass
+
+
 class RateLimiter:
     """Counts requests of addresses. A failure of the store is an error and never admits a request."""
 
     def __init__(self, limits: AddressLimits) -> None:
-        self._extension = Limiter(
+        self._extension = Extension(
             key_func=lambda: context.current().client,
             strategy="moving-window",
             storage_uri=f"{SCHEME}://",
@@ -97,18 +111,22 @@ class RateLimiter:
     def limit(
         self, windows: Sequence[Window]
     ) -> Callable[[Callable[Concatenate[Caller, P], R]], Callable[P, R]]:
-        """The route's limit. Only an admitted request reaches the view, which then gets the ``Caller``."""
+        """The route's limit. Only an admitted request reaches the view, which then gets the ``Caller``.
+
+        The decorated view raises ``RateLimited`` and ``StoreUnavailable``.
+        """
 
         def decorate(view: Callable[Concatenate[Caller, P], R]) -> Callable[P, R]:
-            @self._extension.limit(_notation(windows))
-            @wraps(view)
-            def admitted(*args: P.args, **kwargs: P.kwargs) -> R:
-                return view(context.current().caller(), *args, **kwargs)
+            items = parse_many(_notation(windows))
 
             @wraps(view)
             def limited(*args: P.args, **kwargs: P.kwargs) -> R:
-                context.current().limit = windows
-                return admitted(*args, **kwargs)
+                current = context.current()
+                current.limit = windows
+                hit = self._extension.limiter.hit
+                if not all(hit(item, current.client, request.endpoint or "") for item in items):
+                    raise RateLimited(0)
+                return view(current.caller(), *args, **kwargs)
 
             return limited
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import secrets
-from string import ascii_lowercase
 
 from flask import Flask, Response, request
 
@@ -16,6 +15,8 @@ METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 PHONE = re.compile(r"(?<![0-9A-Fa-f])(?:0098|98|0)?9[0-9]{9}(?![0-9A-Fa-f])")
 SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 SHORTEST_PHONE = 9
+# A letter for each hexadecimal digit: a log without runs of digits is easily searched for leaked codes.
+LETTERS = str.maketrans("0123456789abcdef", "ghijklmnopabcdef")
 logger = get_logger("otp_gateway.request")
 
 
@@ -45,8 +46,8 @@ def _open() -> None:
 
 
 def _new_id() -> str:
-    """24 letters, 112 bits. No digits: a log without digit runs is easily searched for leaked codes."""
-    return "".join(secrets.choice(ascii_lowercase) for _ in range(24))
+    """24 letters, 96 bits, from one draw."""
+    return secrets.token_hex(12).translate(LETTERS)
 
 
 def _sane(given: str) -> bool:

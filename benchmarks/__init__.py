@@ -1,0 +1,1 @@
+"""What a request costs: ``make bench`` prints one table. Nothing here is part of the package."""

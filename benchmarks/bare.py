@@ -1,0 +1,19 @@
+"""A Flask application with one route that does nothing: the unit of the table."""
+
+from __future__ import annotations
+
+from flask import Flask, Response, jsonify
+
+app = Flask(__name__, static_folder=None)
+
+
+@app.post("/bare")
+def bare() -> Response:
+    """A short JSON object."""
+    return jsonify(status="ok")
+
+
+@app.get("/healthz")
+def healthz() -> Response:
+    """For the start: the server waits for it."""
+    return jsonify(status="ok")
