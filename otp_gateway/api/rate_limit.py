@@ -90,9 +90,7 @@ class Extension(Limiter):
     notation each time. ``RateLimiter`` evaluates the one limit of a route once.
     """
 
-    def _check_request_limit(
-        self, callable_name: str | None = None, in_middleware: bool = True
-    ) -> None:
+    def _check_request_limit(self, callable_name: str | None = None, in_middleware: bool = True) -> None:
         pass
 
 

@@ -16,6 +16,7 @@ from redis.retry import Retry
 from redis.sentinel import Sentinel, SentinelManagedConnection
 
 from otp_gateway.store.client import RedisClient
+from otp_gateway.store.plain_redis import PlainRedis
 from otp_gateway.store.pool import Pool, SentinelPool, greet, most_connections
 from otp_gateway.store.tls import RedisTls
 from otp_gateway.store.tls_connection import SentinelTlsConnection
@@ -54,7 +55,7 @@ def connect(url: str | None, tls: RedisTls = FULL, threads: int | None = None) -
         return cast("RedisClient", _Cluster(lambda: _cluster(url, tls, options)))
     if url.startswith("rediss://"):
         options |= tls.options()
-    return cast("RedisClient", redis.Redis.from_pool(Pool.from_url(url, **options)))
+    return cast("RedisClient", PlainRedis.from_pool(Pool.from_url(url, **options)))
 
 
 def _common(connections: int) -> dict[str, Any]:
@@ -83,8 +84,9 @@ def _sentinel(url: str, redis_tls: RedisTls, options: dict[str, Any]) -> RedisCl
         redis.Redis.from_pool(Pool(host=host, port=port, **options | tls | login))
         for host, port in _hosts(parts.netloc, DEFAULT_SENTINEL_PORT)
     ]
-    client: redis.Redis = sentinel.master_for(  # type: ignore[no-untyped-call]  # as above
+    client: PlainRedis = sentinel.master_for(  # type: ignore[no-untyped-call]  # as above
         unquote(parts.path.strip("/")),
+        redis_class=PlainRedis,
         connection_pool_class=SentinelPool,
         connection_class=SentinelTlsConnection if tls else SentinelManagedConnection,
     )
