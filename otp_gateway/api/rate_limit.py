@@ -83,22 +83,11 @@ class LimiterStorage(Storage, MovingWindowSupport):
         raise NotImplementedError
 
 
-class Extension(Limiter):
-    """Flask-Limiter, which here holds the storage and the strategy.
-
-    By itself it looks for limits before each request and again in each decorated view, and parses their
-    notation each time. ``RateLimiter`` evaluates the one limit of a route once.
-    """
-
-    def _check_request_limit(self, callable_name: str | None = None, in_middleware: bool = True) -> None:
-        pass
-
-
 class RateLimiter:
     """Counts requests of addresses. A failure of the store is an error and never admits a request."""
 
     def __init__(self, limits: AddressLimits) -> None:
-        self._extension = Extension(
+        self._extension = Limiter(
             key_func=lambda: context.current().client,
             strategy="moving-window",
             storage_uri=f"{SCHEME}://",
@@ -132,6 +121,9 @@ class RateLimiter:
 
     def install(self, app: Flask) -> None:
         """Write RateLimit-Policy and RateLimit (draft-ietf-httpapi-ratelimit-headers) on counted replies."""
+        # An extension that is registered already adds no hooks to the app. Its hooks would look for limits before
+        # each request, and parse their notation each time; ``limit`` evaluates the one limit of a route.
+        app.extensions.setdefault("limiter", set()).add(self._extension)
         self._extension.init_app(app)
         app.after_request(_headers)
 

@@ -81,6 +81,9 @@ class Pool(ConnectionPool):
         Raises redis-py's ``ConnectionError`` if Redis has no place left for ``WAIT_SECONDS``.
         """
         self._checkpid()
+        ready = self._take_ready()
+        if ready:
+            return ready
         give_up = time.monotonic() + WAIT_SECONDS
         while True:
             opens = self._wait_while_full(give_up)
@@ -100,8 +103,13 @@ class Pool(ConnectionPool):
         """Take a connection back. Close it later, unless a thread uses it again before."""
         self._checkpid()
         with self._lock:
-            super().release(connection)
             free = self._available_connections
+            if connection in self._in_use_connections and self.owns_connection(connection):
+                # Without redis-py's telemetry, which costs more than the rest.
+                self._in_use_connections.remove(connection)
+                free.append(connection)
+            else:
+                super().release(connection)
             if not free or free[-1] is not connection:
                 # The pool does not own it: the process has forked, or a sentinel names another primary.
                 return
@@ -120,6 +128,24 @@ class Pool(ConnectionPool):
             start, self._closer_runs = not self._closer_runs, True
         if start:
             self._start_closer()
+
+    def _take_ready(self) -> Connection | None:
+        """An open and unused connection, without redis-py's telemetry. None if there is none."""
+        with self._lock:
+            if self._waiting or not self._has_unused():
+                return None
+            connection = self._available_connections.pop()
+            self._in_use_connections.add(connection)
+        try:
+            # Unread data belong to a reply that no thread has waited for, or the server has closed it.
+            unread = connection.can_read()
+        except (RedisConnectionError, OSError):
+            unread = True
+        if not unread:
+            return connection
+        connection.disconnect()
+        self.release(connection)
+        return None
 
     def _wait_while_full(self, give_up: float) -> bool:
         """Wait until an unused connection is open, or this thread may open one. True: it must open one."""
