@@ -19,6 +19,9 @@ IRAN = 98
 # Kavenegar and the Iranian numbering plan: ten national digits from 9. The metadata of phonenumbers
 # learns of a new range years after it is in use, so it does not decide here.
 IRANIAN_MOBILE = re.compile(r"9[0-9]{9}")
+# The formats in which most Iranian numbers arrive. In each of them, phonenumbers reads the last ten digits as the
+# national number, which a test compares.
+PLAIN_IRANIAN = re.compile(r"(?:\+98|0098|0)(9[0-9]{9})")
 # The longest text that a request body can hold.
 MAX_CHARACTERS = 8192
 # The characters of a number that are written differently, or not at all.
@@ -36,6 +39,7 @@ class PhoneParser:
         self._default = next(iter(regions), ALL_REGIONS)
         self._all = ALL_REGIONS in regions
         self._allowed = frozenset(regions)
+        self._iranian = self._default == "IR"
 
     def parse(self, raw: str) -> PhoneNumber:
         """The number in E.164.
@@ -43,6 +47,10 @@ class PhoneParser:
         Raises ``InvalidPhoneNumber`` where the text cannot be one mobile number, ``UnsupportedDestination``
         for a mobile number of a region that is not allowed.
         """
+        plain = PLAIN_IRANIAN.fullmatch(raw) if self._iranian else None
+        if plain:
+            # Without the metadata library: it takes most of the time of a verify's parsing.
+            return PhoneNumber(f"+{IRAN}{plain[1]}")
         text = _clean(raw)
         if text.startswith("00"):
             # ITU-T E.164's recommended international prefix, whatever the default region dials.

@@ -10,6 +10,7 @@ import timeit
 import traceback
 import unicodedata
 from pathlib import Path
+from random import Random
 
 import phonenumbers
 import pytest
@@ -19,7 +20,7 @@ from hypothesis import strategies as st
 from otp_gateway import characters
 from otp_gateway.errors import GatewayError, InvalidPhoneNumber, UnsupportedDestination
 from otp_gateway.model import PhoneNumber
-from otp_gateway.phones import PhoneParser
+from otp_gateway.phones import PLAIN_IRANIAN, PhoneParser
 
 CORPUS_FILE = Path(__file__).parent / "data" / "phones.json"
 CORPUS: dict[str, list[dict[str, str]]] = json.loads(CORPUS_FILE.read_text(encoding="utf-8"))
@@ -136,6 +137,27 @@ def test_a_refused_spelling_gets_the_error_of_its_kind(entry: dict[str, str]) ->
         IRAN.parse(entry["input"])
     assert type(caught.value) is ERRORS[entry["code"]]
     assert caught.value.code == entry["code"]
+
+
+def test_a_plain_iranian_number_is_read_as_the_metadata_library_reads_it() -> None:
+    with_library = PhoneParser(["IR"])
+    with_library._iranian = False
+
+    def read(parser: PhoneParser, raw: str) -> str:
+        try:
+            return parser.parse(raw).e164
+        except GatewayError as error:
+            return error.code
+
+    random = Random(98)
+    prefixes = ("+98", "0098", "0", "98", "", "00", "+", "+980", "0098 0", "+1", "+49")
+    texts = [
+        random.choice(prefixes) + random.choice(("9", "")) + "".join(random.choices("0123456789", k=length))
+        for length in random.choices((8, 9, 9, 9, 10), k=100_000)
+    ]
+    texts += [entry["input"] for kind in ("accepted", "refused") for entry in CORPUS[kind]]
+    assert sum(PLAIN_IRANIAN.fullmatch(text) is not None for text in texts) > 10_000
+    assert [text for text in texts if read(IRAN, text) != read(with_library, text)] == []
 
 
 def test_the_corpus_hides_no_character_from_its_reader() -> None:

@@ -61,11 +61,12 @@ def networks(arrived: Request, trusted_proxies: int) -> tuple[str, ...]:
     write; everything further left is the client's own claim. A hop that is missing or unreadable counts as
     the peer, and a peer without an address (a unix socket) as one client of its own.
     """
-    address = _address(arrived.remote_addr or "")
+    address = None
     if trusted_proxies:
         hops = forwarded_for(arrived)
         if len(hops) >= trusted_proxies:
-            address = _address(hops[-trusted_proxies]) or address
+            address = _address(hops[-trusted_proxies])
+    address = address or _address(arrived.remote_addr or "")
     if address is None:
         return (UNKNOWN,)
     if isinstance(address, ipaddress.IPv4Address):
