@@ -54,6 +54,7 @@ class Tokens:
         """Lifetimes in seconds."""
         self._keys = keys
         self._issuer = issuer
+        self._namespace = uuid.uuid5(uuid.NAMESPACE_URL, issuer)
         self._audience = audience
         self._refresh_audience = f"{issuer}/refresh"
         self._access_ttl = access_ttl
@@ -79,8 +80,7 @@ class Tokens:
 
     def subject(self, phone: PhoneNumber) -> str:
         """The user's id: a UUID (RFC 9562, version 5) of issuer and phone, whatever the secrets are."""
-        namespace = uuid.uuid5(uuid.NAMESPACE_URL, self._issuer)
-        return str(uuid.uuid5(namespace, phone.e164))
+        return str(uuid.uuid5(self._namespace, phone.e164))
 
     def issue(self, phone: PhoneNumber, session: Session) -> TokenPair:
         """The pair of the session's present token ids; the same session gives the same claims."""

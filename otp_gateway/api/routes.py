@@ -29,6 +29,7 @@ def install(
     routes = Blueprint("usr", __name__, url_prefix=PREFIX)
     settings, service, phones = gateway.settings, gateway.service, gateway.phones
     send_schema = request_schemas.send_request_schema(settings.channels)
+    sent_schema, user_schema = response_schemas.SentSchema(), response_schemas.UserSchema()
     verify_schema = request_schemas.verify_request_schema(settings.otp_length)
 
     routes.before_request(identify)
@@ -48,7 +49,7 @@ def install(
             # Rounded up: waiting that long is enough.
             "resend_in": -(-sent.resend_in // 1000),
         }
-        return jsonify(response_schemas.SentSchema().dump(answer))
+        return jsonify(sent_schema.dump(answer))
 
     @routes.post("/otp/verify")
     @VERIFIES.of_route
@@ -78,7 +79,7 @@ def install(
     @routes.get("/me")
     def me() -> Response:
         user = service.user(transport.access_token())
-        return jsonify(response_schemas.UserSchema().dump({"id": user.id, "phone_number": user.phone.e164}))
+        return jsonify(user_schema.dump({"id": user.id, "phone_number": user.phone.e164}))
 
     @routes.after_request
     def private(response: Response) -> Response:

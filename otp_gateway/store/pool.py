@@ -129,12 +129,12 @@ class Pool(ConnectionPool):
         if start:
             self._start_closer()
 
-    def _take_ready(self) -> Connection | None:
+    def _take_ready(self) -> Any:
         """An open and unused connection, without redis-py's telemetry. None if there is none."""
         with self._lock:
             if self._waiting or not self._has_unused():
                 return None
-            connection = self._available_connections.pop()
+            connection: Any = self._available_connections.pop()
             self._in_use_connections.add(connection)
         try:
             # Unread data belong to a reply that no thread has waited for, or the server has closed it.
