@@ -19,8 +19,8 @@ IRAN = 98
 # Kavenegar and the Iranian numbering plan: ten national digits from 9. The metadata of phonenumbers
 # learns of a new range years after it is in use, so it does not decide here.
 IRANIAN_MOBILE = re.compile(r"9[0-9]{9}")
-# The formats in which most Iranian numbers arrive. phonenumbers, too, reads the last ten digits of each as the
-# national number; a test compares both.
+# The formats in which most Iranian numbers arrive. phonenumbers, too, reads the last ten digits of each as
+# the national number; a test compares both.
 PLAIN_IRANIAN = re.compile(r"(?:\+98|0098|0)(9[0-9]{9})")
 # The longest text that a request body can hold.
 MAX_CHARACTERS = 8192

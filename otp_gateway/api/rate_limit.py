@@ -121,8 +121,8 @@ class RateLimiter:
 
     def install(self, app: Flask) -> None:
         """Write RateLimit-Policy and RateLimit (draft-ietf-httpapi-ratelimit-headers) on counted replies."""
-        # An extension that is registered already adds no hooks. They would look for limits before each request,
-        # and parse their notation each time; ``limit`` evaluates the one limit of a route.
+        # An extension that is registered already adds no hooks. They would look for limits before each
+        # request, and parse their notation each time; ``limit`` evaluates the one limit of a route.
         app.extensions.setdefault("limiter", set()).add(self._extension)
         self._extension.init_app(app)
         app.after_request(_headers)

@@ -81,7 +81,7 @@ class Pool(ConnectionPool):
         Raises redis-py's ``ConnectionError`` if Redis has no place left for ``WAIT_SECONDS``.
         """
         self._checkpid()
-        ready = self._take_ready()
+        ready: Connection | None = self._take_ready()
         if ready:
             return ready
         give_up = time.monotonic() + WAIT_SECONDS
