@@ -34,7 +34,10 @@ class Codes:
         # One key per use (HKDF-Expand with a single block, RFC 5869), so that no output serves elsewhere.
         self._keys = {
             use: hmac.digest(root, f"otp-gateway/v1/{use}\x01".encode(), "sha256")
-            for use in ("pid", "client", "code", "digest", "reference", "id", "panel", "check", "call")
+            for use in (
+                *("pid", "client", "code", "digest", "reference", "id", "panel", "check", "call"),
+                *("challenge", "solution"),
+            )
         }
         self.key_id = _text(self._mac("id")[:KEY_ID_BYTES])
 
@@ -85,6 +88,13 @@ class Codes:
     def check_key(self) -> bytes:
         """What signs the passes of the operator's check."""
         return self._keys["check"]
+
+    def challenge_keys(self, pid: str) -> tuple[bytes, bytes]:
+        """The two keys that sign the challenges of one phone: the parameters, and the key that solves them.
+
+        Each phone has its own keys. So a challenge is bound to its phone, and contains nothing about it.
+        """
+        return self._mac("challenge", pid), self._mac("solution", pid)
 
     def reference(self, request: str) -> int:
         """The number under which the provider knows a send: 62 bits that follow from the request's id."""

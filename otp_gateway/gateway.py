@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Self
 
+from otp_gateway.abuse.challenge import Challenges
 from otp_gateway.codes import Codes
 from otp_gateway.errors import StoreUnavailable
 from otp_gateway.log import get_logger
@@ -84,6 +85,7 @@ class Gateway:
             breaker=Breaker(settings.sms_timeout),
             codes=codes,
             tokens=tokens,
+            challenges=Challenges(codes),
         )
         return cls(
             settings=settings,

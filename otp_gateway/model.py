@@ -87,10 +87,27 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class SendRequest:
-    """The fields of a request for a code, after parsing."""
+    """The fields of a request for a code, after parsing.
+
+    ``challenge``: the solution of a challenge as the client has sent it, not checked yet.
+    """
 
     phone: PhoneNumber
     channel: Channel = "sms"
+    challenge: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Solution:
+    """A right solution of a challenge; whether it was used before is not known yet.
+
+    ``id`` is the challenge's own: it is the same in whatever form a client sends the solution. ``step``: the
+    difficulty of the challenge.
+    """
+
+    id: str
+    expires_at_ms: int
+    step: int
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 
+from otp_gateway.abuse.challenge import Challenges
 from otp_gateway.codes import Codes
 from otp_gateway.errors import (
     SKIPPED,
     GatewayError,
+    InvalidChallenge,
     InvalidToken,
     SendFailed,
     SmsBusy,
@@ -16,11 +18,12 @@ from otp_gateway.errors import (
     SmsNotConfigured,
     StoreUnavailable,
 )
-from otp_gateway.model import Caller, Issued, PhoneNumber, SendRequest, Sent
+from otp_gateway.model import Caller, Issued, PhoneNumber, ProposedCode, SendRequest, Sent
 from otp_gateway.senders import Sender
 from otp_gateway.senders.breaker import Attempt, Breaker
 from otp_gateway.senders.slots import SendSlots
 from otp_gateway.store.codes import CodeStore
+from otp_gateway.store.scripts import LATE
 from otp_gateway.store.sessions import SessionStore
 from otp_gateway.store.write_probe import WriteProbe
 from otp_gateway.tokens import TokenPair, Tokens, User
@@ -40,6 +43,7 @@ class OtpService:
         breaker: Breaker,
         codes: Codes,
         tokens: Tokens,
+        challenges: Challenges,
     ) -> None:
         self._store = store
         self._sessions = sessions
@@ -49,33 +53,48 @@ class OtpService:
         self._breaker = breaker
         self._codes = codes
         self._tokens = tokens
+        self._challenges = challenges
 
     def request(self, send: SendRequest, caller: Caller) -> Sent:
         """Send the phone a code: the active one again while it is young, a new one otherwise.
 
-        Raises ``TooManyAttempts``, ``TooManyOtpRequests``, ``SmsNotConfigured``, ``SmsBusy`` (nothing is
-        charged), ``SmsFailed`` (Redis is then as it was before), ``SmsUnconfirmed`` (the code is active, the
-        send is charged) and ``StoreUnavailable``.
+        Raises ``TooManyAttempts``, ``TooManyOtpRequests``, ``InvalidChallenge``, ``SmsNotConfigured``,
+        ``SmsBusy`` (nothing is charged), ``SmsFailed`` (Redis is then as it was before), ``SmsUnconfirmed``
+        (the code is active, the send is charged) and ``StoreUnavailable``.
         """
         if not self._sender.configured:
             raise SmsNotConfigured
         proposal = self._codes.propose(send.phone)
         try:
+            self._check_challenge(send, caller)
             with self._slots.take(), self._breaker.attempt() as attempt:
                 issued = self._store.issue(send, caller, proposal)
                 if isinstance(issued, Sent):
                     return issued
                 return self._send(send, caller, issued, attempt)
-        except (SmsBusy, SmsFailed) as error:
+        except (InvalidChallenge, SmsBusy, SmsFailed) as error:
             tried = isinstance(error, SmsFailed) and error.reason != SKIPPED
             if tried or caller.idempotency_key is None:
                 raise
-            # A repeated request gets the outcome of the first one, for which it needs no thread.
-            with suppress(StoreUnavailable):
-                earlier = self._store.issue(send, caller, proposal, only_earlier=True)
-                if isinstance(earlier, Sent):
-                    return earlier
-            raise
+            # A repeated request gets the outcome of the first one, without a thread and without a solution.
+            earlier = self._first_outcome(send, caller, proposal)
+            if earlier is None:
+                raise
+            return earlier
+
+    def _check_challenge(self, send: SendRequest, caller: Caller) -> None:
+        if send.challenge is not None:
+            self._challenges.check(send.challenge, self._codes.pid(send.phone), caller.clock.now_ms())
+
+    def _first_outcome(self, send: SendRequest, caller: Caller, proposal: ProposedCode) -> Sent | None:
+        """The outcome of the first request with this idempotency key; None if there was none."""
+        try:
+            earlier = self._store.issue(send, caller, proposal, only_earlier=True)
+        except StoreUnavailable as error:
+            if error.reason != LATE:
+                raise
+            return None
+        return earlier if isinstance(earlier, Sent) else None
 
     def _send(self, send: SendRequest, caller: Caller, issued: Issued, attempt: Attempt) -> Sent:
         issued_at, phone = time.monotonic(), send.phone

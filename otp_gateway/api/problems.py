@@ -24,6 +24,8 @@ STATUS: dict[type[errors.GatewayError], HTTPStatus] = {
     errors.TooManyAttempts: HTTPStatus.TOO_MANY_REQUESTS,
     errors.TooManyOtpRequests: HTTPStatus.TOO_MANY_REQUESTS,
     errors.RateLimited: HTTPStatus.TOO_MANY_REQUESTS,
+    errors.ChallengeRequired: HTTPStatus.TOO_MANY_REQUESTS,
+    errors.InvalidChallenge: HTTPStatus.BAD_REQUEST,
     errors.InvalidToken: HTTPStatus.UNAUTHORIZED,
     errors.CrossOrigin: HTTPStatus.FORBIDDEN,
     errors.SmsNotConfigured: HTTPStatus.SERVICE_UNAVAILABLE,
@@ -53,6 +55,7 @@ RETRY_HINTS: dict[type[errors.GatewayError], int] = {
     errors.SmsNotConfigured: 60,
     errors.SmsBusy: 2,
     errors.RequestInProgress: 1,
+    errors.ChallengeRequired: 60,
 }
 logger = get_logger("otp_gateway.errors")
 
@@ -116,7 +119,7 @@ def _expected(error: errors.GatewayError) -> Response:
         response.headers["WWW-Authenticate"] = 'Bearer realm="otp-gateway", error="invalid_token"'
     if isinstance(error, errors.SendFailed):
         context.current().note(reason=error.reason, fault=error.fault, provider_code=error.provider_code)
-    if isinstance(error, errors.StoreUnavailable):
+    if isinstance(error, errors.StoreUnavailable | errors.InvalidChallenge):
         context.current().note(reason=error.reason)
     return response
 

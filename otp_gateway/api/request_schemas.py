@@ -74,11 +74,26 @@ class ChannelField(fields.String):
         )
 
 
+class ChallengeField(fields.String):
+    """The solution of a challenge; ``otp_gateway.abuse.challenge`` reads it."""
+
+    def __init__(self) -> None:
+        about = {
+            "description": "The solution of the challenge in the gateway's last reply: ALTCHA's payload, the "
+            "base64 of a JSON object with `challenge` and `solution`.",
+            "examples": ["eyJjaGFsbGVuZ2UiOnsicGFyYW1ldGVycyI6eyJhbGdvcml0aG0iOiJQQktERjIvU0hBLTI1NiIs…"],
+        }
+        super().__init__(load_default=lambda: None, metadata=about)
+
+
 def send_request_schema(channels: Sequence[str]) -> Schema:
-    """``{"phone_number": "…", "channel": "sms" | "call"}``, the channel optional."""
-    return RequestSchema.from_dict(
-        {"phone_number": PhoneField(), "channel": ChannelField(channels)}, name="SendRequestSchema"
-    )()
+    """``{"phone_number": "…", "channel": "sms" | "call", "challenge": "…"}``, the last two optional."""
+    members: dict[str, fields.Field[Any]] = {
+        "phone_number": PhoneField(),
+        "channel": ChannelField(channels),
+        "challenge": ChallengeField(),
+    }
+    return RequestSchema.from_dict(members, name="SendRequestSchema")()
 
 
 def verify_request_schema(length: int) -> Schema:

@@ -32,6 +32,13 @@ def _one_of(description: str, *values: str) -> fields.String:
     return _text(description, values[0], enum=list(values))
 
 
+def _hexadecimal(description: str, size: int, name: str | None = None) -> fields.String:
+    """``size`` bytes in hexadecimal digits."""
+    about = _about(description, bytes(range(0x10, 0x10 + size)).hex())
+    about["pattern"] = f"^[0-9a-f]{{{2 * size}}}$"
+    return fields.String(required=True, data_key=name, metadata=about)
+
+
 class ReplySchema(Schema):
     """A JSON object to which later versions may add members."""
 
@@ -114,6 +121,42 @@ class KeySetSchema(ReplySchema):
     keys = fields.List(fields.Nested(KeySchema), required=True)
 
 
+class ChallengeDataSchema(ReplySchema):
+    """What the gateway adds to the parameters."""
+
+    attempts = fields.Integer(
+        required=True,
+        metadata=_about("The counter of the solution is below this number", 1000) | {"minimum": 1},
+    )
+
+
+class ChallengeParametersSchema(ReplySchema):
+    """The parameters of a challenge. A client sends them back as they are."""
+
+    algorithm = _one_of("The function that derives a key", "PBKDF2/SHA-256")
+    cost = fields.Integer(required=True, metadata=_about("Iterations of one key", 2000) | {"minimum": 1})
+    key_length = fields.Integer(
+        required=True, data_key="keyLength", metadata=_about("Bytes of a key", 32) | {"minimum": 1}
+    )
+    key_prefix = _hexadecimal("The key that solves the challenge begins with these bytes", 16, "keyPrefix")
+    key_signature = _hexadecimal("The gateway's signature of that key", 32, "keySignature")
+    nonce = _hexadecimal("The first bytes of each password; the counter follows them", 16)
+    salt = _hexadecimal("The salt", 16)
+    expires_at = fields.Integer(
+        required=True,
+        data_key="expiresAt",
+        metadata=_about("From this time, in seconds since 1970, the solution is no longer valid", 1795622400),
+    )
+    data = fields.Nested(ChallengeDataSchema, required=True)
+
+
+class ChallengeSchema(ReplySchema):
+    """A proof of work: ALTCHA's challenge object, version 2. See docs/CHALLENGE.md."""
+
+    parameters = fields.Nested(ChallengeParametersSchema, required=True)
+    signature = _hexadecimal("The gateway's signature of the parameters", 32)
+
+
 class ProblemSchema(ReplySchema):
     """An error (RFC 9457)."""
 
@@ -129,6 +172,10 @@ class ProblemSchema(ReplySchema):
     )
     attempts_remaining = fields.Integer(
         metadata={"description": "With invalid_code: tries left", "minimum": 0}
+    )
+    challenge = fields.Nested(
+        ChallengeSchema,
+        metadata={"description": "With challenge_required and invalid_challenge: the challenge to solve"},
     )
     parts = fields.Nested(
         PartsSchema, metadata={"description": "With /readyz: `ok`, or what is wrong, by part"}

@@ -40,7 +40,8 @@ def install(
     def send_otp(caller: Caller) -> Response:
         fields = body.load(send_schema)
         phone = body.phone(phones, fields)
-        sent = service.request(SendRequest(phone, fields["channel"]), idempotency.keyed(caller))
+        send = SendRequest(phone, fields["channel"], fields["challenge"])
+        sent = service.request(send, idempotency.keyed(caller))
         answer = {
             "message": "OTP sent successfully",
             "phone_number": phone.e164,

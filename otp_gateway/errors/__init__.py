@@ -11,6 +11,9 @@
     │   ├── TooManyAttempts        too_many_attempts
     │   ├── TooManyOtpRequests     too_many_otp_requests
     │   └── RateLimited            rate_limited
+    ├── Challenged                 · has a challenge that the client can solve
+    │   ├── ChallengeRequired      challenge_required
+    │   └── InvalidChallenge       invalid_challenge
     ├── InvalidToken               invalid_token
     ├── CrossOrigin                cross_origin
     ├── StoreUnavailable           store_unavailable
@@ -26,6 +29,7 @@ The table ``STATUS`` in ``otp_gateway.api.problems`` maps each class that has a 
 from __future__ import annotations
 
 from otp_gateway.errors.base import (
+    Challenged,
     GatewayError,
     Refused,
 )
@@ -40,8 +44,10 @@ from otp_gateway.errors.failures import (
     StoreUnavailable,
 )
 from otp_gateway.errors.refusals import (
+    ChallengeRequired,
     CrossOrigin,
     IdempotencyKeyReused,
+    InvalidChallenge,
     InvalidCode,
     InvalidPhoneNumber,
     InvalidRequest,
@@ -56,9 +62,12 @@ from otp_gateway.errors.refusals import (
 __all__ = [
     "LARGEST_CODE",
     "SKIPPED",
+    "ChallengeRequired",
+    "Challenged",
     "CrossOrigin",
     "GatewayError",
     "IdempotencyKeyReused",
+    "InvalidChallenge",
     "InvalidCode",
     "InvalidPhoneNumber",
     "InvalidRequest",

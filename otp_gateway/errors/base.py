@@ -37,3 +37,15 @@ class Refused(GatewayError):
         super().__init__()
         self.retry_after = retry_after
         self.limit = limit or self.limit
+
+
+class Challenged(GatewayError):
+    """The client can solve the challenge in this error, and send its request again with the solution."""
+
+    def __init__(self, challenge: dict[str, Any]) -> None:
+        super().__init__()
+        self.challenge = challenge
+
+    @property
+    def data(self) -> dict[str, Any]:
+        return {"challenge": self.challenge}

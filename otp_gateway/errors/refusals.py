@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from otp_gateway.errors.base import GatewayError, Refused
+from otp_gateway.errors.base import Challenged, GatewayError, Refused
 
 
 class InvalidRequest(GatewayError):
@@ -99,6 +99,32 @@ class RateLimited(Refused):
     meaning = "One of the address's sliding windows is full, or the session was refreshed too often."
     detail = "Too many requests"
     limit = "ip"
+
+
+class ChallengeRequired(Challenged):
+    """The send has no credit at the gate. With a solved challenge it goes out."""
+
+    code = "challenge_required"
+    meaning = (
+        "Sends have no credit left, or the operator has paused the prefix or the network. Solve `challenge` "
+        "and send the request again with the solution."
+    )
+    detail = "Solve the challenge and try again"
+
+
+class InvalidChallenge(Challenged):
+    """The solution in the request cannot be used. The error does not show why, and has a new challenge.
+
+    ``reason`` is for logs: ``unreadable``, ``unsigned``, ``expired``, ``unsolved`` or ``used``.
+    """
+
+    code = "invalid_challenge"
+    meaning = "The solution of a challenge is wrong, expired or used. `challenge` is a new one."
+    detail = "The solution of the challenge is wrong, expired or used"
+
+    def __init__(self, challenge: dict[str, Any], reason: str) -> None:
+        super().__init__(challenge)
+        self.reason = reason
 
 
 class InvalidToken(GatewayError):

@@ -10,10 +10,27 @@ from typing import Any
 from otp_gateway import errors
 from otp_gateway.api.problems import FRAMEWORK_DETAILS, STATUS, UNEXPECTED, code_of, document
 
+# An example of a challenge.
+CHALLENGE: dict[str, Any] = {
+    "parameters": {
+        "algorithm": "PBKDF2/SHA-256",
+        "cost": 2000,
+        "data": {"attempts": 1000},
+        "expiresAt": 1795622400,
+        "keyLength": 32,
+        "keyPrefix": "3877575d1b7633586bd94cfe6302605c",
+        "keySignature": "d5812a9023463c9bb1d4c573b8c8a3e2828b9209666207a49b958c9120271b3d",
+        "nonce": "dcaed4b5c95fa650dff44c591a5a4652",
+        "salt": "26725facd7e25bc6536be8d4fb9e3ff6",
+    },
+    "signature": "900eb70b7eb05f03c9e5b16c169d766bcb3d9c47f3cf7a5b327ebd2c0f034e96",
+}
 # What stands beside the standard members, by code: an example of each.
 MEMBERS: dict[str, dict[str, Any]] = {
     errors.InvalidRequest.code: {"errors": {"phone_number": ["Missing data for required field."]}},
     errors.InvalidCode.code: {"attempts_remaining": 2},
+    errors.ChallengeRequired.code: {"challenge": CHALLENGE},
+    errors.InvalidChallenge.code: {"challenge": CHALLENGE},
 }
 # The members that every problem of a kind has with the same value.
 FIXED = ("type", "status", "code")
@@ -107,6 +124,8 @@ KEY_REUSED = errors.IdempotencyKeyReused.code
 SEND = (
     errors.RequestInProgress.code,
     errors.TooManyOtpRequests.code,
+    errors.ChallengeRequired.code,
+    errors.InvalidChallenge.code,
     errors.SmsNotConfigured.code,
     errors.SmsBusy.code,
     errors.SmsFailed.code,

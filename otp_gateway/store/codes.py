@@ -70,7 +70,7 @@ class CodeStore:
         name, key = self._keys(send.phone), caller.idempotency_key
         send_id = random_id()
         call_id = self._codes.call_id("send", send.phone, key)
-        fingerprint = self._codes.fingerprint(key, send.channel)
+        fingerprint = self._codes.fingerprint(key, send.channel, ascii(send.challenge))
         reply = self._scripts.run(
             "issue",
             [name.code, name.tries, name.sends, name.call(call_id)],

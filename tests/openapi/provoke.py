@@ -8,7 +8,9 @@ from typing import Any
 
 from werkzeug.test import TestResponse
 
-from otp_gateway.errors import SmsFailed, SmsUnconfirmed
+from otp_gateway.abuse.challenge import Challenges
+from otp_gateway.codes import Codes
+from otp_gateway.errors import ChallengeRequired, SmsFailed, SmsUnconfirmed
 from otp_gateway.store import connect
 from tests.openapi.site import PHONE, Site
 
@@ -108,6 +110,13 @@ def over_the_limit(make: Make) -> TestResponse:
     return site.send()
 
 
+def challenged(make: Make) -> TestResponse:
+    site = make()
+    challenge = Challenges(Codes("a secret of its own, as the schema sees it", 6)).create("pid", 0, 10**12)
+    site.outbox.error = ChallengeRequired(challenge)
+    return site.send()
+
+
 def busy(make: Make) -> TestResponse:
     site = make()
     slots = site.app.extensions["send_slots"]
@@ -170,6 +179,10 @@ PROVOKE: dict[tuple[str, str], Provoke] = {
     ("sendOtp", "unsupported_destination"): lambda make: make().send(ABROAD),
     ("sendOtp", "too_many_attempts"): guessed_out(Site.send),
     ("sendOtp", "too_many_otp_requests"): over_the_limit,
+    ("sendOtp", "challenge_required"): challenged,
+    ("sendOtp", "invalid_challenge"): lambda make: make().ask(
+        "POST", OTP, json={"phone_number": PHONE, "challenge": "bm9uc2Vuc2U="}
+    ),
     ("sendOtp", "sms_not_configured"): unconfigured(Site.send),
     ("sendOtp", "sms_busy"): busy,
     ("sendOtp", "request_in_progress"): in_progress,

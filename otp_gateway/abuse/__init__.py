@@ -1,0 +1,1 @@
+"""Defences of the operator's money and of users under attack."""
