@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run check test test-long lint format update clean
+.PHONY: help run check test test-long bench lint format update clean
 
 help: ## Show what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,6 +19,9 @@ test: $(VENV)/.dev ## Run every test that ends in seconds
 
 test-long: $(VENV)/.dev ## Run the tests that take minutes, and show their figures; SOAK_SECONDS sets the soak's length
 	$(BIN)/python -m pytest -raP -m long
+
+bench: $(VENV)/.dev ## Measure what a request costs, next to a bare Flask route; takes some minutes
+	$(BIN)/python -m benchmarks
 
 lint: $(VENV)/.dev ## Check style, types and layers
 	$(BIN)/ruff check .

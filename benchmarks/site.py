@@ -6,7 +6,7 @@ import multiprocessing
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from itertools import count
 
 from benchmarks.processes import seconds_of_group
@@ -23,6 +23,26 @@ context = multiprocessing.get_context("spawn")
 _numbers = count()
 
 
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Seconds of a processor, calls of Redis, and their bytes, as Redis counts them."""
+
+    gateway: float = 0.0
+    redis: float = 0.0
+    round_trips: float = 0.0
+    sent: float = 0.0
+    read: float = 0.0
+
+    def __sub__(self, other: Usage) -> Usage:
+        return Usage(*(mine - theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(*(mine + theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))
+
+    def __truediv__(self, count: int) -> Usage:
+        return Usage(*(value / count for value in astuple(self)))
+
+
 @dataclass(frozen=True)
 class Site:
     """Everything that a figure needs."""
@@ -32,17 +52,22 @@ class Site:
     bare: Gateway
     codes: Codes
 
-    def seconds(self) -> float:
-        """Processor seconds of the gateway's processes so far."""
-        return seconds_of_group(self.gateway.pid)
+    def usage(self) -> Usage:
+        """Everything that the gateway and Redis have used so far."""
+        with self.redis.client() as client:
+            stats, commands = client.info("stats"), client.info("commandstats")
+        calls = (commands.get(f"cmdstat_{name}", {"calls": 0})["calls"] for name in ("evalsha", "eval"))
+        return Usage(
+            gateway=seconds_of_group(self.gateway.pid),
+            redis=seconds_of_group(self.redis.pid),
+            round_trips=sum(calls),
+            sent=stats["total_net_input_bytes"],
+            read=stats["total_net_output_bytes"],
+        )
 
     def bare_seconds(self) -> float:
         """Processor seconds of the bare route's processes so far."""
         return seconds_of_group(self.bare.pid)
-
-    def redis_seconds(self) -> float:
-        """Processor seconds of Redis so far."""
-        return seconds_of_group(self.redis.pid)
 
     def codes_of(self, phones: list[PhoneNumber]) -> list[str]:
         """The active code of each phone: derived from its nonce, as the gateway derives it."""
