@@ -32,11 +32,17 @@ DRIFT, TOO_MUCH_DRIFT = 1.0, 5.0
 # Seconds between the clocks of a cluster's nodes. A request reads one node's clock to make a deadline that
 # another node checks.
 NODE_DRIFT = 0.5
+# The rights that a Redis user for the gateway needs. INFO and TIME come after the rule that takes INFO away.
+RIGHTS = (
+    *(f"~{prefix}*" for prefix in keys.PREFIXES),
+    *("+@read", "+@write", "+@scripting", "+@transaction", "+@connection"),
+    *("-@dangerous", "+info", "+time", "+cluster|slots"),
+)
 REMEDY = {
     "unreachable": "look at REDIS_URL, whether Redis runs there, and with TLS at its maxclients",
     "timeout": "it does not answer in time: look at its load, at the network, and whether it speaks TLS",
     "authentication": "it wants another user or password: look at REDIS_URL",
-    "permission": "allow the user scripts, and all data commands on all keys",
+    "permission": f"give its user these rights: {' '.join(RIGHTS)}",
     "read_only": "it takes no writes: point REDIS_URL at the primary, look at its disk",
     "connections": "its maxclients connections are all in use: raise it, or lower WEB_CONCURRENCY",
     "out_of_memory": "its memory is full: raise maxmemory",
@@ -45,7 +51,7 @@ REMEDY = {
     "self-signed one REDIS_TLS_VERIFY=none",
     "tls_hostname": "its certificate is for another host: set REDIS_TLS_VERIFY=ca",
     "tls_protocol": "it speaks no TLS that we accept: look at the scheme and the port of REDIS_URL",
-    "cluster": "the cluster is not whole: look at its nodes",
+    "cluster": "the cluster is not whole: look at its nodes, and whether the user may call CLUSTER SLOTS",
 }
 
 
@@ -89,7 +95,7 @@ def explain(error: StoreUnavailable) -> str:
 
 def _unknown(name: str, label: str) -> Finding:
     if label == "permission":
-        return warning(name, "not looked at: the user may not ask; allow it INFO and TIME, or look yourself")
+        return warning(name, "not checked: allow the user INFO and TIME, or look yourself")
     return warning(name, f"Redis does not tell ({label}): look yourself")
 
 

@@ -6,6 +6,8 @@ import hmac
 import re
 from dataclasses import dataclass
 
+# How every name begins. A Redis user for the gateway needs the keys of these prefixes, and no others.
+PREFIXES = ("otp:", "ip:", "admin:", "provider:", "{usage}:")
 PID = re.compile(r"[A-Za-z0-9_-]{22}")
 CODE_KEY = re.compile(rb"otp:\{([A-Za-z0-9_-]{22})\}:code")
 # What SCAN is given to find the phones with a code.

@@ -125,9 +125,9 @@ def test_a_redis_that_drips_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.mark.parametrize(
     ("rules", "advice"),
     [
-        (("~*", "+@all", "-@scripting"), "permission: allow"),
-        (("~other:*", "+@all"), "permission: allow"),
-        (("~*", "+@all", "-@write", "+script", "+eval"), "permission: allow"),
+        (("~*", "+@all", "-@scripting"), "permission: give its user these rights: ~otp:* "),
+        (("~other:*", "+@all"), "permission: give its user these rights: ~otp:* "),
+        (("~*", "+@all", "-@write", "+script", "+eval"), "permission: give its user these rights: ~otp:* "),
     ],
     ids=["no scripts", "other keys", "no writes"],
 )
@@ -163,7 +163,7 @@ def test_what_a_user_may_not_ask_is_a_warning_under_its_own_name(server: RedisSe
         ("clock", "ok"),
         ("redis_tls", "ok"),
     ]
-    assert "allow it INFO" in report["redis"][1]
+    assert "allow the user INFO" in report["redis"][1]
 
 
 def test_a_replica_is_a_fault() -> None:
