@@ -6,7 +6,9 @@ import ssl
 import time
 from socket import socket
 from threading import Lock
+from typing import Any
 
+from redis._parsers import _RESP2Parser
 from redis.connection import SSLConnection
 from redis.sentinel import SentinelManagedConnection
 
@@ -57,6 +59,11 @@ class TlsConnection(SSLConnection):
 
     # The pool sets it on each connection that it makes.
     shared: SharedContext
+
+    def __init__(self, **options: Any) -> None:
+        # Not hiredis: with it, redis-py takes the session tickets of TLS 1.3 for a reply that no command
+        # waits for, and closes the connection. A connection that sends a greeting does not have this problem.
+        super().__init__(parser_class=_RESP2Parser, **options)
 
     def _wrap_socket_with_ssl(self, sock: socket) -> ssl.SSLSocket:
         try:
