@@ -54,6 +54,7 @@ MARKS: tuple[tuple[str, str], ...] = (
     ("MISCONF", "read_only"),
     ("NOREPLICAS", "read_only"),
     ("CLUSTERDOWN", "cluster"),
+    ("TRYAGAIN", "cluster"),
     ("BUSY", "busy"),
 )
 # What a server without a place left says to a new connection, which ends there.

@@ -10,12 +10,14 @@ from importlib import resources
 from typing import Any
 
 from redis.exceptions import (
-    ConnectionError as RedisConnectionError,
-)
-from redis.exceptions import (
+    ClusterError,
     NoScriptError,
     RedisClusterException,
     RedisError,
+    TryAgainError,
+)
+from redis.exceptions import (
+    ConnectionError as RedisConnectionError,
 )
 from redis.exceptions import (
     TimeoutError as RedisTimeoutError,
@@ -38,6 +40,9 @@ FIRST_PAUSE = 0.02
 LONGEST_PAUSE = 0.2
 # Errors after which the command may still run later, or may run well on the next attempt.
 LOST = (RedisConnectionError, RedisTimeoutError, RedisClusterException, OSError)
+# Errors of a cluster that moves a slot or elects a primary: the command did not run, and the next attempt may
+# succeed.
+CHANGING = (ClusterError, TryAgainError)
 # The reason of a call whose script came behind its deadline, and so did nothing.
 LATE = "late"
 
@@ -143,7 +148,7 @@ class Scripts:
                 # Refused outright (read-only replica, out of memory, loading): nothing of it ran, but an
                 # earlier attempt may yet.
                 failure = self._failed(error)
-                if not in_doubt:
+                if not in_doubt and not isinstance(error, CHANGING):
                     raise StoreUnavailable(failure) from None
             else:
                 found = Reply([reply[0].decode(), *reply[1:]])
