@@ -124,7 +124,8 @@ class Issued:
 
     ``expires_in`` is what is left of the code's life, ``resend_in`` the time until the phone may ask again;
     both in milliseconds, as of the store's answer. Until ``settled_at`` (``time.monotonic()`` seconds) a lost
-    attempt of the same send can still run. ``fingerprint`` is empty without an idempotency key.
+    attempt of the same send can still run. ``fingerprint`` is empty without an idempotency key, and
+    ``solution_id`` without the solution of a challenge.
     """
 
     send_id: str
@@ -134,6 +135,7 @@ class Issued:
     settled_at: float = 0.0
     call_id: str = ""
     fingerprint: str = ""
+    solution_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

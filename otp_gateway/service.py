@@ -18,11 +18,11 @@ from otp_gateway.errors import (
     SmsNotConfigured,
     StoreUnavailable,
 )
-from otp_gateway.model import Caller, Issued, PhoneNumber, ProposedCode, SendRequest, Sent
+from otp_gateway.model import Caller, Issued, PhoneNumber, ProposedCode, SendRequest, Sent, Solution
 from otp_gateway.senders import Sender
 from otp_gateway.senders.breaker import Attempt, Breaker
 from otp_gateway.senders.slots import SendSlots
-from otp_gateway.store.codes import CodeStore
+from otp_gateway.store.codes import CodeStore, UnusableSolution
 from otp_gateway.store.scripts import LATE
 from otp_gateway.store.sessions import SessionStore
 from otp_gateway.store.write_probe import WriteProbe
@@ -66,9 +66,9 @@ class OtpService:
             raise SmsNotConfigured
         proposal = self._codes.propose(send.phone)
         try:
-            self._check_challenge(send, caller)
+            solution = self._solution(send, caller)
             with self._slots.take(), self._breaker.attempt() as attempt:
-                issued = self._store.issue(send, caller, proposal)
+                issued = self._issue(send, caller, proposal, solution)
                 if isinstance(issued, Sent):
                     return issued
                 return self._send(send, caller, issued, attempt)
@@ -82,9 +82,19 @@ class OtpService:
                 raise
             return earlier
 
-    def _check_challenge(self, send: SendRequest, caller: Caller) -> None:
-        if send.challenge is not None:
-            self._challenges.check(send.challenge, self._codes.pid(send.phone), caller.clock.now_ms())
+    def _solution(self, send: SendRequest, caller: Caller) -> Solution | None:
+        if send.challenge is None:
+            return None
+        return self._challenges.check(send.challenge, self._codes.pid(send.phone), caller.clock.now_ms())
+
+    def _issue(
+        self, send: SendRequest, caller: Caller, proposal: ProposedCode, solution: Solution | None
+    ) -> Issued | Sent:
+        try:
+            return self._store.issue(send, caller, proposal, solution=solution)
+        except UnusableSolution as error:
+            pid, now = self._codes.pid(send.phone), caller.clock.now_ms()
+            raise self._challenges.unusable(error.solution, pid, now, error.reason) from None
 
     def _first_outcome(self, send: SendRequest, caller: Caller, proposal: ProposedCode) -> Sent | None:
         """The outcome of the first request with this idempotency key; None if there was none."""

@@ -24,6 +24,7 @@ from otp_gateway.model import (
     SendRequest,
     Sent,
     Session,
+    Solution,
 )
 from otp_gateway.store.keys import PhoneKeys
 from otp_gateway.store.scripts import CALL_TIMEOUT, LATE, Reply, Scripts, deadline, flat, wait_until
@@ -32,6 +33,15 @@ from otp_gateway.store.scripts import CALL_TIMEOUT, LATE, Reply, Scripts, deadli
 REPLAY_MS = 10_000
 # The same with an idempotency key, for a request that the client repeats.
 KEYED_MS = 60_000
+
+
+class UnusableSolution(Exception):
+    """The solution is right, but ``used`` by an earlier send, or ``expired`` since its check."""
+
+    def __init__(self, solution: Solution, reason: str) -> None:
+        super().__init__(reason)
+        self.solution = solution
+        self.reason = reason
 
 
 class CodeStore:
@@ -57,23 +67,27 @@ class CodeStore:
         caller: Caller,
         proposal: ProposedCode,
         *,
+        solution: Solution | None = None,
         only_earlier: bool = False,
     ) -> Issued | Sent:
         """Charge one send; the nonce in the result is the proposal's, or that of a code that is repeated.
 
         With an idempotency key that an earlier request has used, ``Sent`` is the outcome of that request.
-        ``only_earlier``: look for that outcome, and charge nothing.
+        ``solution``: the checked solution of a challenge, which this send uses up. ``only_earlier``: look for
+        that outcome, and charge nothing.
 
         Raises ``TooManyAttempts`` (a failure budget is used up), ``TooManyOtpRequests`` (a window is full),
-        and for an earlier request ``SmsUnconfirmed``, ``RequestInProgress`` and ``IdempotencyKeyReused``.
+        ``UnusableSolution``, and for an earlier request ``SmsUnconfirmed``, ``RequestInProgress`` and
+        ``IdempotencyKeyReused``.
         """
         name, key = self._keys(send.phone), caller.idempotency_key
         send_id = random_id()
         call_id = self._codes.call_id("send", send.phone, key)
+        solution_id = solution.id if solution else ""
         fingerprint = self._codes.fingerprint(key, send.channel, ascii(send.challenge))
         reply = self._scripts.run(
             "issue",
-            [name.code, name.tries, name.sends, name.call(call_id)],
+            [name.code, name.tries, name.sends, name.call(call_id), name.challenge(solution_id)],
             [
                 0 if only_earlier else deadline(caller.clock),
                 send_id,
@@ -85,14 +99,17 @@ class CodeStore:
                 fingerprint,
                 max(KEYED_MS, self._send_ms + REPLAY_MS),
                 self._send_ms,
+                solution.expires_at_ms if solution else "",
                 *flat(self._policy.windows),
             ],
             CALL_TIMEOUT,
         )
-        issued = _issued(reply)
+        issued = _issued(reply, solution)
         if isinstance(issued, Sent):
             return issued
-        return replace(issued, send_id=send_id, call_id=call_id, fingerprint=fingerprint)
+        return replace(
+            issued, send_id=send_id, call_id=call_id, fingerprint=fingerprint, solution_id=solution_id
+        )
 
     def _send_limits(self, client: str) -> list[str | int]:
         policy = self._policy
@@ -126,7 +143,10 @@ class CodeStore:
         name, policy = self._keys(phone), self._policy
         tag, *_ = self._scripts.run(
             "withdraw",
-            [name.code, name.tries, name.sends, name.call(issued.call_id)],
+            [
+                *(name.code, name.tries, name.sends),
+                *(name.call(issued.call_id), name.challenge(issued.solution_id)),
+            ],
             [deadline(caller.clock), issued.send_id, max(self._horizon, 1000 * policy.failure_period)],
             CALL_TIMEOUT,
         )
@@ -186,7 +206,7 @@ class CodeStore:
         return PhoneKeys(self._codes.pid(phone))
 
 
-def _issued(reply: Reply) -> Issued | Sent:
+def _issued(reply: Reply, solution: Solution | None) -> Issued | Sent:
     """What issue.lua has decided; the ids of the call are the caller's to add."""
     match reply:
         case ["issued", left, wait, nonce]:
@@ -205,5 +225,8 @@ def _issued(reply: Reply) -> Issued | Sent:
         case ["limited", wait]:
             reply.settle()
             raise TooManyOtpRequests(wait)
+        case ["unusable", why] if solution:
+            reply.settle()
+            raise UnusableSolution(solution, why.decode())
         case _:
             raise StoreUnavailable(LATE)

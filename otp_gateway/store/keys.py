@@ -37,6 +37,10 @@ class PhoneKeys:
         """String: the answer to one call, for a repeated attempt of it."""
         return f"otp:{{{self.pid}}}:call:{call_id}"
 
+    def challenge(self, solution_id: str) -> str:
+        """String: the id of the send that has used the solution of a challenge."""
+        return f"otp:{{{self.pid}}}:challenge:{solution_id}"
+
     @property
     def sends(self) -> str:
         """List: the log of sends from which every window of the phone is computed."""

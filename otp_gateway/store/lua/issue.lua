@@ -5,6 +5,7 @@
 --        3  otp:{pid}:sends   list of 'time:send id:nonce:channel', TTL the horizon or the period, the longer one
 --        4  otp:{pid}:call:<id>   string, TTL ARGV 15: 'fingerprint sending:send id:time', until finish.lua
 --                                 writes the outcome
+--        5  otp:{pid}:challenge:<id>   string, TTL until the solution expires: the id of the send that has used it
 -- ARGV   1  deadline in ms of Redis's time
 --        2  send id
 --        3  proposed nonce
@@ -21,10 +22,12 @@
 --       14  fingerprint of the request's body; empty without an idempotency key
 --       15  how long the outcome is kept for a repeated request with this key, ms
 --       16  how long a send may be in progress, ms
---       17… per window: limit, window in ms
+--       17  expiry of the challenge's solution, ms of Redis's time; empty without a solution
+--       18… per window: limit, window in ms
 -- REPLY  {'issued', ms of life left, ms until the next send fits, nonce}
 --        {'locked', ms to wait, limit}   a failure budget is used up; limit: phone_failures or client_failures
 --        {'limited', ms to wait}   a window is full
+--        {'unusable', reason}   the solution is used, or it has expired: nothing was done
 --        {'sent', ms of lifetime left, ms until the next send fits}   the outcome of an earlier request with this key
 --        {'unconfirmed'}   the same; the message may have been sent
 --        {'in_progress'}   the same; the provider has not answered yet
@@ -55,7 +58,7 @@ end
 
 local function wait()
   local longest = 0
-  for i = 17, #ARGV, 2 do
+  for i = 18, #ARGV, 2 do
     local limit, span = tonumber(ARGV[i]), tonumber(ARGV[i + 1])
     local nth = times[#times - limit + 1]
     if nth and nth + span - now > longest then
@@ -111,6 +114,16 @@ end
 if limited > 0 then
   return { 'limited', limited }
 end
+local solution_ends = tonumber(ARGV[17])
+if solution_ends then
+  if redis.call('EXISTS', KEYS[5]) == 1 then
+    return { 'unusable', 'used' }
+  end
+  -- The key expires with the solution. So this check must use the same clock.
+  if now >= solution_ends then
+    return { 'unusable', 'expired' }
+  end
+end
 
 local repeated = live[1] and left * 2 >= life and used < tries and string.sub(live[1], 1, 1) == string.sub(nonce, 1, 1)
 if repeated then
@@ -124,6 +137,11 @@ times[#times + 1] = now
 while times[2] and times[2] <= now - horizon do
   redis.call('LPOP', KEYS[3])
   table.remove(times, 1)
+end
+
+if solution_ends then
+  -- A second more, because Redis may round the expiry of the key.
+  redis.call('SET', KEYS[5], request, 'NX', 'PX', string.format('%.0f', solution_ends - now + 1000))
 end
 
 if repeated then

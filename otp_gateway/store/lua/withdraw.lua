@@ -4,6 +4,7 @@
 --        2  otp:{pid}:tries      hash, TTL at least the expiry that the tries had before the send
 --        3  otp:{pid}:sends      list, TTL counted from the last send left in it
 --        4  otp:{pid}:call:<id> string, deleted by this script: a repeated request is a new send
+--        5  otp:{pid}:challenge:<id> string, deleted by this script if this send has used the solution
 -- ARGV   1  deadline in ms of Redis's time
 --        2  send id
 --        3  how long the last send is remembered, ms
@@ -35,6 +36,9 @@ end
 
 redis.call('LREM', KEYS[3], 1, own)
 redis.call('DEL', KEYS[4])
+if redis.call('GET', KEYS[5]) == ARGV[2] then
+  redis.call('DEL', KEYS[5])
+end
 if last then
   redis.call('PEXPIREAT', KEYS[3], string.format('%.0f', last + tonumber(ARGV[3])))
 end
