@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import logging.config
 import sys
 from collections.abc import MutableMapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TextIO
 
 import structlog
 
 # Loggers that would print what a log must not hold (urllib3: the URL with the provider's key, at WARNING
 # too), or repeat what the request's own line says.
 QUIET = ("urllib3", "flask-limiter", "werkzeug")
+
+
+ENCODER = json.JSONEncoder(ensure_ascii=False, default=repr)
 
 
 def stamp(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
@@ -33,6 +37,44 @@ class Discretion(logging.Filter):
             if message.startswith(opening):
                 record.msg, record.args, record.exc_info = opening, (), None
         return True
+
+
+class Handler(logging.StreamHandler[TextIO]):
+    """Writes records, and lines that are complete already."""
+
+    def write_line(self, line: str) -> None:
+        """Write the line at once, as ``emit`` does with the text of a record."""
+        self.acquire()
+        try:
+            self.stream.write(f"{line}\n")
+            self.flush()
+        except Exception:  # noqa: BLE001  # as in logging: a log that cannot be written stops no request
+            self.handleError(logging.makeLogRecord({"msg": "a line was not written"}))
+        finally:
+            self.release()
+
+
+class LineLogger:
+    """A logger for the line of each request: it renders the line once, and makes no record of ``logging``.
+
+    Without records, the line takes half of the time. On a terminal, this is an ordinary logger.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._logger = get_logger(name)
+        self._levels = logging.getLogger(name)
+
+    def info(self, event: str, **values: Any) -> None:
+        """Write one line."""
+        if not self._levels.isEnabledFor(logging.INFO):
+            return
+        handlers = [each for each in logging.getLogger().handlers if isinstance(each, Handler)]
+        if not handlers or handlers[0].stream.isatty():
+            self._logger.info(event, **values)
+            return
+        line = stamp(None, "", values | {"event": event, "level": "info", "logger": self._name})
+        handlers[0].write_line(ENCODER.encode(line))
 
 
 def configuration(level: str) -> dict[str, Any]:
@@ -68,7 +110,7 @@ def configuration(level: str) -> dict[str, Any]:
         "filters": {"discretion": {"()": Discretion}},
         "handlers": {
             "stderr": {
-                "class": "logging.StreamHandler",
+                "()": Handler,
                 "formatter": "structured",
                 "stream": "ext://sys.stderr",
             }

@@ -8,7 +8,7 @@ import secrets
 from flask import Flask, Response, request
 
 from otp_gateway.api import context
-from otp_gateway.log import get_logger
+from otp_gateway.log import LineLogger
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 # An Iranian mobile as such; not as a part of a longer hexadecimal number, which it can be by chance.
@@ -17,7 +17,7 @@ SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 SHORTEST_PHONE = 9
 # A letter for each hexadecimal digit: a log without runs of digits is easily searched for leaked codes.
 LETTERS = str.maketrans("0123456789abcdef", "ghijklmnopabcdef")
-logger = get_logger("otp_gateway.request")
+logger = LineLogger("otp_gateway.request")
 
 
 def install(app: Flask) -> None:
