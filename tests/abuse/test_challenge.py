@@ -7,8 +7,9 @@ import hashlib
 import itertools
 import json
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import altcha
@@ -243,3 +244,33 @@ def test_the_check_of_a_solution_derives_no_key(
     with counted_iterations(monkeypatch) as iterations:
         CHALLENGES.check(encoded(easy), PID, NOW)
     assert iterations == []
+
+
+def test_no_payload_takes_more_than_a_mebibyte_or_more_time_than_two_keys(easy: dict[str, Any]) -> None:
+    challenges = Challenges(CODES)
+    # The new challenge costs one key in each case; the tests above count it.
+    challenges.create = lambda *_: {}  # type: ignore[method-assign]
+
+    def check(payload: str) -> None:
+        with suppress(InvalidChallenge):
+            challenges.check(payload, PID, NOW)
+
+    payloads = [encoded(easy), *HOSTILE.values()]
+    one_key = fastest(lambda: hashlib.pbkdf2_hmac("sha256", b"p" * 20, b"s" * 16, COST))
+    for payload in payloads:
+        tracemalloc.start()
+        check(payload)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak < 2**20
+        assert fastest(lambda payload=payload: check(payload)) < 2 * one_key  # type: ignore[misc]  # mypy cannot infer a lambda's default
+
+
+def fastest(call: Callable[[], object]) -> float:
+    """The least processor time of some calls."""
+    times = []
+    for _ in range(20):
+        began = time.process_time()
+        call()
+        times.append(time.process_time() - began)
+    return min(times)
