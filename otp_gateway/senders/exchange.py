@@ -7,15 +7,18 @@ import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
+from urllib.parse import unquote
 
-import requests
-from requests.adapters import HTTPAdapter
-from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
+import certifi
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, Timeout, make_headers
 from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import SSLError
+from urllib3.exceptions import TimeoutError as HTTPTimeoutError
+from urllib3.util import parse_url
 
 from otp_gateway.errors import SendFailed, SmsFailed, SmsUnconfirmed
-from otp_gateway.senders.http import PlainSession
 
 MAX_BODY = 256 * 1024
 # The share of the time that connecting may take. The rest is for the reply: if connecting took all the time,
@@ -24,27 +27,39 @@ CONNECT_SHARE = 0.5
 CONNECTIONS = 64
 
 
-class Exchanger:
-    """Posts forms over connections that are kept open. Each exchange has one deadline for everything.
+@dataclass(frozen=True, slots=True, repr=False)
+class HttpRequest:
+    """``path`` may have a query. No repr, because each part can hold the key, the code or the phone."""
 
-    ``requests`` limits only single reads. It does not limit name resolution, or a provider that sends data
+    method: str
+    path: str
+    body: bytes | None
+    headers: Mapping[str, str]
+
+
+class Exchanger:
+    """Makes HTTP requests over connections that are kept open. Each exchange has one deadline for everything.
+
+    urllib3 limits only single reads. It does not limit name resolution, or a provider that sends data
     slowly. So each exchange runs in its own thread. At the deadline the exchange is given up: its connection
-    is closed, and a request that was not sent by then is never sent.
+    is closed, and a request that was not sent by then is never sent. It follows no redirect, and takes no
+    proxy and no password from the environment.
     """
 
-    def __init__(self, prefix: str) -> None:
-        """``prefix``: the beginning of every URL."""
-        # KAVENEGAR_BASE_URL names the server, so the session must use no proxy of the environment.
-        self._session = PlainSession()
-        self._session.mount(prefix, _Adapter(pool_connections=1, pool_maxsize=CONNECTIONS))
+    def __init__(self, server: str) -> None:
+        """``server``: a URL. All requests go to its scheme, host and port, with its user and password."""
+        parts = parse_url(server)
+        self._headers = make_headers(basic_auth=unquote(parts.auth)) if parts.auth else {}
+        host, port = parts.host or "", parts.port
+        self._pool: HTTPConnectionPool = _Pool(host, port, maxsize=CONNECTIONS)
+        if parts.scheme == "https":
+            self._pool = _TLSPool(host, port, maxsize=CONNECTIONS, ca_certs=certifi.where())
 
-    def post(
-        self, url: str, form: Mapping[str, Any], headers: Mapping[str, str], deadline: float
-    ) -> tuple[int, bytes]:
+    def send(self, request: HttpRequest, deadline: float) -> tuple[int, bytes]:
         """The HTTP status and the body, by ``deadline`` (``time.monotonic()`` seconds).
 
         Raises ``SmsFailed`` if the request was definitely not sent, ``SmsUnconfirmed`` otherwise. The errors
-        hold no URL, no form and no original error, because those hold the key, the code and the phone.
+        hold no URL, no body and no original error, because those hold the key, the code and the phone.
         """
         attempt = _Attempt()
         outcome: list[tuple[int, bytes] | SendFailed] = []
@@ -52,7 +67,7 @@ class Exchanger:
 
         def run() -> None:
             _thread.attempt = attempt
-            outcome.append(self._exchange(url, form, headers, deadline, attempt))
+            outcome.append(self._exchange(request, deadline, attempt))
             done.set()
 
         try:
@@ -68,31 +83,33 @@ class Exchanger:
         return result
 
     def _exchange(
-        self,
-        url: str,
-        form: Mapping[str, Any],
-        headers: Mapping[str, str],
-        deadline: float,
-        attempt: _Attempt,
+        self, request: HttpRequest, deadline: float, attempt: _Attempt
     ) -> tuple[int, bytes] | SendFailed:
         remaining = max(0.05, deadline - time.monotonic())
         try:
-            with self._session.post(
-                url,
-                data=form,
-                headers=headers,
-                timeout=(remaining * CONNECT_SHARE, remaining),
-                stream=True,
-            ) as response:
-                body = b""
-                for chunk in response.iter_content(8192):
-                    body += chunk
-                    if len(body) > MAX_BODY or time.monotonic() > deadline:
+            response = self._pool.urlopen(
+                request.method,
+                request.path,
+                body=request.body,
+                headers={**self._headers, **request.headers},
+                timeout=Timeout(connect=remaining * CONNECT_SHARE, read=remaining),
+                retries=False,
+                redirect=False,
+                preload_content=False,
+            )
+            try:
+                read = b""
+                for chunk in response.stream(8192, decode_content=True):
+                    read += chunk
+                    if len(read) > MAX_BODY or time.monotonic() > deadline:
                         return SmsUnconfirmed("unreadable")
-                return response.status_code, body
+                return response.status, read
+            finally:
+                # A connection whose reply was read to its end is in the pool already, and stays open.
+                response.close()
         except Exception as error:  # noqa: BLE001  # a malformed reply can make the library raise any error
-            failure = attempt.give_up(timed_out=isinstance(error, requests.Timeout))
-            if failure.definite and isinstance(error, requests.exceptions.SSLError):
+            failure = attempt.give_up(timed_out=isinstance(error, HTTPTimeoutError))
+            if failure.definite and isinstance(error, SSLError):
                 return SmsFailed("tls", fault="configuration")
             return failure
 
@@ -152,9 +169,3 @@ class _Pool(HTTPConnectionPool):
 
 class _TLSPool(HTTPSConnectionPool):
     ConnectionCls = _TLSConnection
-
-
-class _Adapter(HTTPAdapter):
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}

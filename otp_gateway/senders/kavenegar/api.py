@@ -8,13 +8,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode, urlsplit
 
 from kavenegar import KavenegarAPI
 
 from otp_gateway.errors import SendFailed, SmsUnconfirmed
 from otp_gateway.observer import UNOBSERVED, Observer
-from otp_gateway.senders.exchange import Exchanger
+from otp_gateway.senders.exchange import Exchanger, HttpRequest
 from otp_gateway.senders.kavenegar.codes import refusal
 
 
@@ -28,8 +28,8 @@ class Kavenegar(KavenegarAPI):  # type: ignore[misc]  # the SDK ships no types
     def __init__(self, apikey: str, base_url: str, observer: Observer = UNOBSERVED) -> None:
         super().__init__(apikey)
         self._observer = observer
-        self._root = f"{base_url.removesuffix('/v1')}/{self.version}"
-        self._exchanger = Exchanger(self._root)
+        self._path = f"{urlsplit(base_url).path.removesuffix('/v1')}/{self.version}"
+        self._exchanger = Exchanger(base_url)
         self._local = threading.local()
 
     def __repr__(self) -> str:
@@ -64,8 +64,11 @@ class Kavenegar(KavenegarAPI):  # type: ignore[misc]  # the SDK ships no types
             raise
 
     def _exchange(self, action: str, method: str, params: dict[str, Any]) -> Any:
-        url = f"{self._root}/{quote(self.apikey, safe='')}/{action}/{method}.json"
-        status, body = self._exchanger.post(url, params, self.headers, self._local.deadline)
+        path = f"{self._path}/{quote(self.apikey, safe='')}/{action}/{method}.json"
+        form = urlencode({name: value for name, value in params.items() if value is not None}).encode()
+        status, body = self._exchanger.send(
+            HttpRequest("POST", path, form, self.headers), self._local.deadline
+        )
         code, entries = _envelope(body)
         if code is None:
             raise SmsUnconfirmed("unreadable", fault="temporary" if status >= 500 else "unknown")
