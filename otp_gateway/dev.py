@@ -41,8 +41,7 @@ def main() -> None:
     print("\n" + "\n".join(f"  {line}" for line in lines) + "\n", flush=True)  # noqa: T201
     # Ctrl-C before gunicorn listens for it would print a traceback of half-done imports.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # No SMS is under way here that a stop should wait for.
-    serve.start(("--bind", f"127.0.0.1:{port}", "--graceful-timeout", "2"), environ)
+    serve.start(("--bind", f"127.0.0.1:{port}"), environ)
 
 
 def _is_taken(port: int) -> bool:

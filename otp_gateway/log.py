@@ -1,4 +1,4 @@
-"""Structured logs: one JSON object a line, or coloured text on a terminal."""
+"""Structured logs: one JSON object a line, or short text on a terminal."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from typing import Any, TextIO
 
 import structlog
+
+from otp_gateway import terminal_log
 
 # Loggers that would print what a log must not hold (urllib3: the URL with the provider's key, at WARNING
 # too), or repeat what the request's own line says.
@@ -57,7 +59,7 @@ class Handler(logging.StreamHandler[TextIO]):
 class LineLogger:
     """A logger for the line of each request: it renders the line once, and makes no record of ``logging``.
 
-    Without records, the line takes half of the time. On a terminal, this is an ordinary logger.
+    Without records, the line takes half of the time.
     """
 
     def __init__(self, name: str) -> None:
@@ -70,8 +72,11 @@ class LineLogger:
         if not self._levels.isEnabledFor(logging.INFO):
             return
         handlers = [each for each in logging.getLogger().handlers if isinstance(each, Handler)]
-        if not handlers or handlers[0].stream.isatty():
+        if not handlers:
             self._logger.info(event, **values)
+            return
+        if handlers[0].stream.isatty():
+            handlers[0].write_line(terminal_log.request_line(values))
             return
         line = stamp(None, "", values | {"event": event, "level": "info", "logger": self._name})
         handlers[0].write_line(ENCODER.encode(line))
@@ -85,15 +90,8 @@ def configuration(level: str) -> dict[str, Any]:
         structlog.stdlib.ExtraAdder(),
         stamp,
     ]
-    # Tracebacks as plain text: the kinds that structlog prefers print the local variables.
-    if sys.stderr.isatty():
-        plain = structlog.dev.plain_traceback
-        render: list[Any] = [structlog.dev.ConsoleRenderer(exception_formatter=plain)]
-    else:
-        render = [
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(ensure_ascii=False),
-        ]
+    terminal = sys.stderr.isatty()
+    render: Any = terminal_log.render if terminal else structlog.processors.JSONRenderer(ensure_ascii=False)
     return {
         "version": 1,
         "disable_existing_loggers": False,
@@ -103,7 +101,9 @@ def configuration(level: str) -> dict[str, Any]:
                 "foreign_pre_chain": shared,
                 "processors": [
                     structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                    *render,
+                    # Tracebacks as plain text: the kinds that structlog prefers print the local variables.
+                    structlog.processors.format_exc_info,
+                    render,
                 ],
             }
         },

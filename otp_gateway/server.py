@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import math
+import os
 import sys
 from contextlib import suppress
 from typing import Any
@@ -65,6 +67,7 @@ def configuration() -> dict[str, Any]:
         "pre_fork": pre_fork,
         "post_fork": post_fork,
         "post_worker_init": post_worker_init,
+        "worker_exit": worker_exit,
         "child_exit": child_exit,
         "on_exit": on_exit,
     }
@@ -107,6 +110,18 @@ def post_worker_init(worker: Any) -> None:
     watch = extensions.get("credit_watch")
     if watch:
         watch.start()
+
+
+def worker_exit(server: Any, worker: Any) -> None:
+    """End a worker that must stop at once, after the functions that are registered for the exit.
+
+    Python itself would wait for the threads, and some seconds pass if Redis does not answer. The master would
+    kill the worker, and log that the memory was perhaps full.
+    """
+    del server
+    if getattr(worker, "quits", False):
+        atexit._run_exitfuncs()  # noqa: SLF001  # os._exit does not call them
+        os._exit(0)
 
 
 def child_exit(server: Any, worker: Any) -> None:

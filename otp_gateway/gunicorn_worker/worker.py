@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import selectors
+import signal
 import socket
 import time
 from collections.abc import Mapping
@@ -46,6 +47,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.quits = False
         self._idle = Stage(max(self.cfg.keepalive, FIRST_BYTE_SECONDS))
         self._arriving = Stage(ARRIVAL_SECONDS)
         self._leaving = Stage(LINGER_SECONDS)
@@ -105,6 +107,15 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         refusal.log(exc)
         with suppress(OSError):
             util.write_nonblock(client, refusal.to_bytes(self.headers))
+
+    def handle_quit(self, sig: int, frame: Any) -> None:
+        """Stop at once, as after Ctrl-C: no request is waited for."""
+        # On a terminal, the signal comes from the terminal and from the master. Python reports one that comes
+        # while it is set to be ignored, so a function ignores it.
+        for other in (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
+            signal.signal(other, lambda *_: None)
+        self.quits = True
+        super().handle_quit(sig, frame)
 
     def murder_pending(self) -> None:
         """Close the connections whose time is over. gunicorn calls this about once a second."""
