@@ -116,7 +116,7 @@ if limited > 0 then
 end
 local solution_ends = tonumber(ARGV[17])
 if solution_ends then
-  if redis.call('EXISTS', KEYS[5]) == 1 then
+  if redis.call('GET', KEYS[5]) then
     return { 'unusable', 'used' }
   end
   -- The key expires with the solution. So this check must use the same clock.
