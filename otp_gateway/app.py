@@ -15,6 +15,7 @@ from otp_gateway.api import (
     health,
     https,
     jwks,
+    outcomes,
     problems,
     request_log,
     routes,
@@ -63,6 +64,7 @@ def create_app(
     # After-request functions run last to first: the log line is written when the headers are complete.
     request_log.install(app)
     metrics.install(app)
+    outcomes.install(app, gateway.records.recorder)
     problems.install(app, report)
     https.install(app, settings.trusted_proxies)
     cors.install(app, settings.cors_origins)

@@ -8,9 +8,11 @@ from typing import Self
 from otp_gateway.abuse.challenge import Challenges
 from otp_gateway.codes import Codes
 from otp_gateway.errors import StoreUnavailable
+from otp_gateway.event_reporter import EventReporter
 from otp_gateway.log import get_logger
 from otp_gateway.observer import UNOBSERVED, Observer
 from otp_gateway.phones import PhoneParser
+from otp_gateway.recorder import Recorder
 from otp_gateway.senders import Sender, sender_for
 from otp_gateway.senders.breaker import Breaker
 from otp_gateway.senders.kavenegar.reports import KavenegarReports
@@ -23,14 +25,32 @@ from otp_gateway.store.admin_sessions import AdminSessions
 from otp_gateway.store.client import RedisClient
 from otp_gateway.store.codes import CodeStore
 from otp_gateway.store.operator_actions import OperatorActions
+from otp_gateway.store.outcomes import OutcomeStore
 from otp_gateway.store.phone_state import PhoneStateStore
 from otp_gateway.store.provider_account import ProviderAccountStore
+from otp_gateway.store.recent_phones import RecentPhones
 from otp_gateway.store.scripts import Scripts
 from otp_gateway.store.sessions import SessionStore
 from otp_gateway.store.tls import RedisTls
 from otp_gateway.store.usage import UsageStore
 from otp_gateway.store.write_probe import WriteProbe
 from otp_gateway.tokens import Tokens
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Records:
+    """What is recorded in the background, for people and for metrics."""
+
+    recorder: Recorder
+    recent_phones: RecentPhones
+    usage: UsageStore
+
+    @classmethod
+    def build(cls, redis: RedisClient, scripts: Scripts) -> Self:
+        """The recorder with its writers; each of them gets every event."""
+        recent_phones, usage = RecentPhones(redis), UsageStore(redis, scripts)
+        recorder = Recorder((OutcomeStore(scripts), recent_phones, usage))
+        return cls(recorder=recorder, recent_phones=recent_phones, usage=usage)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +71,7 @@ class Gateway:
     write_probe: WriteProbe
     phone_states: PhoneStateStore
     operator_actions: OperatorActions
-    usage: UsageStore
+    records: Records
     provider_account: ProviderAccountStore
     admin_sessions: AdminSessions
 
@@ -66,19 +86,18 @@ class Gateway:
     ) -> Self:
         """The parts; nothing connects yet. ``redis`` and ``sender`` replace what the settings name."""
         secrets = (settings.secret_key, *settings.secret_key_fallbacks)
-        codes, *former = (Codes(secret, settings.otp_length) for secret in secrets)
-        tls = RedisTls(settings.redis_tls_ca, settings.redis_tls_verify)
-        redis = redis or connect(settings.redis_url, tls, threads=settings.threads)
+        all_codes = [Codes(secret, settings.otp_length) for secret in secrets]
+        codes, redis = all_codes[0], redis or _connect(settings)
         sender = sender or sender_for(settings, observer)
-        scripts = Scripts(redis, observer)
+        scripts, slots = Scripts(redis, observer), SendSlots(settings.threads)
         tokens = Tokens.from_settings(settings)
-        slots = SendSlots(settings.threads)
-        # Not observed: the metrics count the calls of requests.
-        write_probe = WriteProbe(redis, Scripts(redis))
+        # The metrics count the calls of requests, not those of the probe and of the recorder.
+        unobserved = Scripts(redis)
+        write_probe, records = WriteProbe(redis, unobserved), Records.build(redis, unobserved)
         reports = KavenegarReports.from_settings(settings, observer)
         service = OtpService(
             store=CodeStore(scripts, codes, settings.policy, settings.sms_timeout),
-            sessions=SessionStore(scripts, [codes, *former]),
+            sessions=SessionStore(scripts, all_codes),
             probe=write_probe,
             sender=sender,
             slots=slots,
@@ -86,6 +105,7 @@ class Gateway:
             codes=codes,
             tokens=tokens,
             challenges=Challenges(codes),
+            events=EventReporter(records.recorder, all_codes),
         )
         return cls(
             settings=settings,
@@ -102,7 +122,7 @@ class Gateway:
             write_probe=write_probe,
             phone_states=PhoneStateStore(redis, codes, settings.policy),
             operator_actions=OperatorActions(redis, scripts),
-            usage=UsageStore(redis),
+            records=records,
             provider_account=ProviderAccountStore(redis, reports.account if reports else None),
             admin_sessions=AdminSessions(redis),
         )
@@ -115,3 +135,8 @@ class Gateway:
         except StoreUnavailable:
             # Redis may come later: until then requests are answered 503, and the scripts load themselves.
             get_logger("otp_gateway.app").warning("Redis does not answer yet")
+
+
+def _connect(settings: Settings) -> RedisClient:
+    tls = RedisTls(settings.redis_tls_ca, settings.redis_tls_verify)
+    return connect(settings.redis_url, tls, threads=settings.threads)

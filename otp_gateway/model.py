@@ -146,6 +146,19 @@ class Sent:
     resend_in: int
 
 
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """A provider's answer to a message that it has accepted.
+
+    ``backend``: the name of the backend that has sent the message. ``cost`` is in Rial, 0 if it is not known.
+    ``message_id``: the provider's id of the message, empty if there is no id.
+    """
+
+    backend: str
+    cost: int = 0
+    message_id: str = ""
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class Session:
     """A login: ids of the session and of its tokens, times in whole seconds of Redis's clock."""

@@ -22,6 +22,7 @@ IRANIAN_MOBILE = re.compile(r"9[0-9]{9}")
 # The formats in which most Iranian numbers arrive. phonenumbers, too, reads the last ten digits of each as
 # the national number; a test compares both.
 PLAIN_IRANIAN = re.compile(r"(?:\+98|0098|0)(9[0-9]{9})")
+PREFIX_DIGITS = 3
 # The longest text that a request body can hold.
 MAX_CHARACTERS = 8192
 # The characters of a number that are written differently, or not at all.
@@ -68,6 +69,17 @@ class PhoneParser:
         if not self._all and phonenumbers.region_code_for_number(number) not in self._allowed:
             raise UnsupportedDestination
         return PhoneNumber(phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164))
+
+
+def prefix_of(phone: PhoneNumber) -> str:
+    """Country code and three digits (``+98912``): the unit in which sends are counted and paused.
+
+    A parsed number is of an allowed region, so the allowed regions bound the number of prefixes.
+    """
+    digits = phone.e164[1:]
+    # No country code is the beginning of another one.
+    length = next((n for n in (1, 2, 3) if int(digits[:n]) in phonenumbers.COUNTRY_CODE_TO_REGION_CODE), 3)
+    return f"+{digits[: length + PREFIX_DIGITS]}"
 
 
 def _clean(raw: str) -> str:

@@ -18,6 +18,7 @@ from otp_gateway.errors import (
     SmsNotConfigured,
     StoreUnavailable,
 )
+from otp_gateway.event_reporter import EventReporter
 from otp_gateway.model import Caller, Issued, PhoneNumber, ProposedCode, SendRequest, Sent, Solution
 from otp_gateway.senders import Sender
 from otp_gateway.senders.breaker import Attempt, Breaker
@@ -44,6 +45,7 @@ class OtpService:
         codes: Codes,
         tokens: Tokens,
         challenges: Challenges,
+        events: EventReporter,
     ) -> None:
         self._store = store
         self._sessions = sessions
@@ -54,6 +56,7 @@ class OtpService:
         self._codes = codes
         self._tokens = tokens
         self._challenges = challenges
+        self._events = events
 
     def request(self, send: SendRequest, caller: Caller) -> Sent:
         """Send the phone a code: the active one again while it is young, a new one otherwise.
@@ -62,6 +65,10 @@ class OtpService:
         ``SmsBusy`` (nothing is charged), ``SmsFailed`` (Redis is then as it was before), ``SmsUnconfirmed``
         (the code is active, the send is charged) and ``StoreUnavailable``.
         """
+        with self._events.refusals(send, caller):
+            return self._request(send, caller)
+
+    def _request(self, send: SendRequest, caller: Caller) -> Sent:
         if not self._sender.configured:
             raise SmsNotConfigured
         proposal = self._codes.propose(send.phone)
@@ -111,8 +118,9 @@ class OtpService:
         code = self._codes.derive(phone, issued.nonce)
         try:
             with attempt.call():
-                self._sender.send(phone, code, send.channel, self._codes.reference(issued.send_id))
+                receipt = self._sender.send(phone, code, send.channel, self._codes.reference(issued.send_id))
         except SendFailed as error:
+            self._events.failed(send, caller, issued, error)
             if error.definite:
                 # If Redis is unavailable too, the charge stays; the answer is still that nothing was sent.
                 with suppress(StoreUnavailable):
@@ -120,6 +128,7 @@ class OtpService:
             else:
                 self._keep_outcome(phone, issued, sent=False)
             raise
+        self._events.sent(send, caller, issued, receipt)
         self._keep_outcome(phone, issued, sent=True)
         spent = int((time.monotonic() - issued_at) * 1000)
         return Sent(max(0, issued.expires_in - spent), max(0, issued.resend_in - spent))
@@ -135,7 +144,10 @@ class OtpService:
 
         Raises ``InvalidCode``, ``TooManyAttempts`` and ``StoreUnavailable``.
         """
-        return self._tokens.issue(phone, self._store.verify(phone, code, caller))
+        with self._events.stuck(phone, caller):
+            session = self._store.verify(phone, code, caller)
+        self._events.login(phone, caller, session)
+        return self._tokens.issue(phone, session)
 
     def refresh(self, refresh_token: str, caller: Caller) -> TokenPair:
         """Exchange a refresh token for a new pair; the presented one is spent.

@@ -9,7 +9,7 @@ import pytest
 from otp_gateway.settings import Settings
 from otp_gateway.store import connect
 from otp_gateway.store.client import RedisClient
-from tests.support import needs_program
+from tests.support import needs_program, recording
 from tests.support.kavenegar import KavenegarEmulator
 from tests.support.redis_server import RedisServer
 
@@ -25,6 +25,13 @@ def make_settings(**variables: object) -> Settings:
     """Settings from the given variables alone, a secret key among them."""
     values = {"SECRET_KEY": SECRET_KEY} | {name: str(value) for name, value in variables.items()}
     return Settings.load(values, dotenv=None)
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_to_record() -> Iterator[None]:
+    """A recorder writes every two seconds: what a test leaves is dropped."""
+    yield
+    recording.forget()
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from flask import Flask
 
 from otp_gateway.admin.auth import PanelLogin
-from otp_gateway.admin.recorder import Recorder
 from otp_gateway.admin.rendering import PREFIX
 from otp_gateway.admin.views import Views
 from otp_gateway.api.rate_limit import RateLimiter
@@ -19,7 +18,7 @@ __all__ = ["install"]
 def install(
     app: Flask, gateway: Gateway, password_hash: str, *, limiter: RateLimiter, identify: Callable[[], None]
 ) -> None:
-    """Serve the panel under /admin, and count what it shows."""
+    """Serve the panel under /admin."""
     app.secret_key = gateway.codes.panel_key
     app.config.update(
         SESSION_COOKIE_NAME="admin_session",
@@ -29,6 +28,5 @@ def install(
         # Behind a proxy of ours there is TLS in front of it; make run has none.
         SESSION_COOKIE_SECURE=gateway.settings.trusted_proxies > 0,
     )
-    Recorder(gateway.usage, getattr(gateway.sender, "take_cost", lambda: 0)).install(app)
     views = Views(gateway, PanelLogin(gateway.admin_sessions, password_hash))
     app.register_blueprint(views.blueprint(identify, limiter))

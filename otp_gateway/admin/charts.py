@@ -10,7 +10,7 @@ from otp_gateway.store.usage import Bucket, Span
 
 WIDTH, HEIGHT = 720, 200
 LEFT, BOTTOM, TOP = 40, 28, 12
-FORMATS = {"hour": "%H:%M", "day": "%H:00", "week": "%a %d"}
+FORMATS = {"hour": "%H:%M", "day": "%H:00", "week": "%a %d", "month": "%b %d"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,7 +67,7 @@ class Views:
         self._phones = gateway.phones
         self._states = gateway.phone_states
         self._actions = gateway.operator_actions
-        self._usage = gateway.usage
+        self._usage = gateway.records.usage
         self._account = gateway.provider_account
         self._policy = settings.policy
         self._codes = gateway.codes

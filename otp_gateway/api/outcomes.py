@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
-from flask import Response
+from flask import Flask, Response
 
 from otp_gateway.api import context
+from otp_gateway.recorder import Recorder
 
 OTHER = "other"
 P = ParamSpec("P")
@@ -43,6 +44,18 @@ class Outcomes:
             return self.success
         name: str = context.current().notes.get("error", OTHER)
         return name
+
+
+def install(app: Flask, recorder: Recorder) -> None:
+    """Count the outcomes of sends and verifies for the panel."""
+
+    @app.after_request
+    def count(response: Response) -> Response:
+        outcomes = context.current().outcomes
+        if outcomes in (SENDS, VERIFIES):
+            name = outcomes.name(response)
+            recorder.count(name if name == outcomes.success else f"{outcomes.success}:{name}")
+        return response
 
 
 SENDS = Outcomes("sends", "sent", "send_otp")

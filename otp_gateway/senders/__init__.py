@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from otp_gateway.model import Channel, PhoneNumber
+from otp_gateway.model import Channel, PhoneNumber, Receipt
 from otp_gateway.observer import UNOBSERVED, Observer
 from otp_gateway.senders.console import ConsoleSender
 from otp_gateway.senders.kavenegar.sender import KavenegarSender
@@ -20,8 +20,8 @@ class Sender(Protocol):
         """Whether a send can work at all."""
         ...
 
-    def send(self, phone: PhoneNumber, code: str, channel: Channel, reference: int) -> None:
-        """Deliver the code, within ``SMS_TIMEOUT``.
+    def send(self, phone: PhoneNumber, code: str, channel: Channel, reference: int) -> Receipt | None:
+        """Deliver the code, within ``SMS_TIMEOUT``. The receipt is None if the sender knows nothing about it.
 
         ``reference`` identifies the send at the provider (62 bits): a repeat with it delivers nothing twice.
         Raises ``SmsFailed`` if the message was definitely not sent, ``SmsUnconfirmed`` if it may have been.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Self, TextIO
 
-from otp_gateway.model import Channel, PhoneNumber
+from otp_gateway.model import Channel, PhoneNumber, Receipt
 from otp_gateway.observer import UNOBSERVED, Observer
 from otp_gateway.senders.message import compose
 from otp_gateway.settings import Settings
@@ -28,7 +28,7 @@ class ConsoleSender:
         del observer  # there is no call to a provider to observe
         return cls(settings.otp_message, settings.otp_web_domain)
 
-    def send(self, phone: PhoneNumber, code: str, channel: Channel, reference: int) -> None:
+    def send(self, phone: PhoneNumber, code: str, channel: Channel, reference: int) -> Receipt:
         """Print the message."""
         del reference  # there is no provider that could use it
         text = compose(self._template, code, self._web_domain)
@@ -38,3 +38,4 @@ class ConsoleSender:
         # One write, so that messages of parallel requests do not mix.
         stream.write(f"\n  {kind} to {phone.masked}\n{lines}\n")
         stream.flush()
+        return Receipt("console")

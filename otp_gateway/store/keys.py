@@ -15,6 +15,9 @@ CODE_PATTERN = "otp:*:code"
 PROVIDER_ACCOUNT = "provider:account"
 PROVIDER_TURN = "provider:account:turn"
 PROVIDER_WARNED = "provider:account:warned"
+# Sorted sets: phones by their last send, and phones without a try by their last refusal.
+RECENT_PHONES = "admin:phones:recent"
+STUCK_PHONES = "admin:phones:stuck"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,11 @@ class PhoneKeys:
         """List: the log of sends from which every window of the phone is computed."""
         return f"otp:{{{self.pid}}}:sends"
 
+    @property
+    def outcomes(self) -> str:
+        """List: the last sends with their outcomes, for the panel; refused and failed ones too."""
+        return f"otp:{{{self.pid}}}:outcomes"
+
     def session(self, session_id: str) -> str:
         """Hash: the session's current refresh token id, its login time and channel."""
         return f"otp:{{{self.pid}}}:session:{session_id}"
@@ -70,6 +78,16 @@ def usage(span: str, start: int) -> str:
     """Hash: counts of one step of a span, which begins at ``start`` (seconds since 1970)."""
     # In one slot of a cluster, as a transaction needs it.
     return f"{{usage}}:{span}:{start}"
+
+
+def tally(kind: str, span: str, start: int) -> str:
+    """Hash: sends and logins by prefix or by network in one step of a span."""
+    return f"{{usage}}:{kind}:{span}:{start}"
+
+
+def batch(batch_id: str) -> str:
+    """String: the counts of this batch are written."""
+    return f"{{usage}}:batch:{batch_id}"
 
 
 def warned(kind: str) -> str:

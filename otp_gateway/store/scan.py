@@ -19,6 +19,11 @@ def primaries(redis: RedisClient) -> list[Any]:
     return sorted(find(), key=lambda node: str(node.name)) if find else [None]
 
 
+def is_cluster(redis: RedisClient) -> bool:
+    """Whether the keys are on several servers."""
+    return hasattr(redis, "get_primaries")
+
+
 def on(node: Any) -> dict[str, Any]:
     """The keyword arguments that send a command to this primary."""
     return {} if node is None else {"target_nodes": node}

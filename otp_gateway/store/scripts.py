@@ -26,7 +26,8 @@ from redis.exceptions import (
 from otp_gateway.errors import StoreUnavailable
 from otp_gateway.model import Clock, Window
 from otp_gateway.observer import UNOBSERVED, Observer
-from otp_gateway.store.client import RedisClient
+from otp_gateway.store import scan
+from otp_gateway.store.client import Pipeline, RedisClient
 from otp_gateway.store.error_labels import reason
 
 # Seconds until a call gives up. With the attempt that is then running, rate limiter and one transition end
@@ -43,6 +44,8 @@ LOST = (RedisConnectionError, RedisTimeoutError, RedisClusterException, OSError)
 # Errors of a cluster that moves a slot or elects a primary: the command did not run, and the next attempt may
 # succeed.
 CHANGING = (ClusterError, TryAgainError)
+# Calls that are sent to Redis together.
+AT_ONCE = 100
 # The reason of a call whose script came behind its deadline, and so did nothing.
 LATE = "late"
 
@@ -134,6 +137,37 @@ class Scripts:
             return self._repeat(name, keys, args, began + patience)
         finally:
             self._observer.redis_call(name, time.monotonic() - began)
+
+    def run_many(
+        self, name: str, calls: Sequence[tuple[Sequence[str], Sequence[str | int]]], patience: float
+    ) -> None:
+        """Run the script once for each call, as keys and arguments; on one server, many in a round trip.
+
+        For scripts that may run twice with the same effect, and whose replies do not matter. Raises
+        ``StoreUnavailable`` if a call has failed; then others may have run.
+        """
+        if scan.is_cluster(self._redis) or len(calls) == 1:
+            # A cluster's pipeline takes no scripts.
+            for keys, args in calls:
+                self.run(name, keys, args, patience)
+            return
+        for start in range(0, len(calls), AT_ONCE):
+            self._pipelined(name, calls[start : start + AT_ONCE])
+
+    def _pipelined(self, name: str, calls: Sequence[tuple[Sequence[str], Sequence[str | int]]]) -> None:
+        for attempt in (1, 2):
+            with available():
+                pipeline: Pipeline = self._redis.pipeline(transaction=False)
+                for keys, args in calls:
+                    pipeline.evalsha(self._digests[name], len(keys), *keys, *args)
+                errors = [
+                    each for each in pipeline.execute(raise_on_error=False) if isinstance(each, Exception)
+                ]
+                if not errors:
+                    return
+                if attempt == 2 or not all(isinstance(error, NoScriptError) for error in errors):
+                    raise errors[0]
+                self._redis.script_load(self._sources[name])
 
     def _repeat(self, name: str, keys: Sequence[str], args: Sequence[str | int], give_up: float) -> Reply:
         pause = FIRST_PAUSE

@@ -1,28 +1,55 @@
-"""Counts of what has happened, by time: TTL'd hashes that name nobody."""
+"""Counts of what has happened, by time: hashes with a TTL, without any phone.
+
+A *tally* holds the sends and logins by prefix and by client network. Its size is bounded: see ``tally.lua``.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
+from otp_gateway.events import Batch, PhoneEvent
 from otp_gateway.store import keys
 from otp_gateway.store.client import Pipeline, RedisClient
-from otp_gateway.store.scripts import available
+from otp_gateway.store.scripts import CALL_TIMEOUT, Scripts, available
+
+# Members that a tally keeps, and that a batch can bring.
+MEMBERS = 128
+ALL = "*"
+# Longer than a worker tries to write the same batch while Redis answers at all.
+BATCH_MS = 3_600_000
+Kind = Literal["prefix", "network"]
+KINDS: dict[Kind, Callable[[PhoneEvent], str]] = {
+    "prefix": lambda event: event.prefix,
+    "network": lambda event: event.client,
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A stretch of time up to now, in buckets of ``step`` seconds."""
+    """A stretch of time up to now, in buckets of ``step`` seconds.
+
+    ``stored_as``: the span whose keys have its buckets.
+    """
 
     name: str
     step: int
     buckets: int
+    stored_as: str
+
+    def starts(self, now: int) -> list[int]:
+        """The beginnings of its buckets, oldest first."""
+        return [now // self.step * self.step - i * self.step for i in reversed(range(self.buckets))]
 
 
-HOUR = Span("hour", 300, 12)
-DAY = Span("day", 3600, 24)
-WEEK = Span("week", 86_400, 7)
-SPANS = (HOUR, DAY, WEEK)
+HOUR = Span("hour", 300, 12, "hour")
+DAY = Span("day", 3600, 24, "day")
+WEEK = Span("week", 86_400, 7, "week")
+MONTH = Span("month", 86_400, 30, "week")
+SPANS = (HOUR, DAY, WEEK, MONTH)
+STORED = {span: max(s.buckets for s in SPANS if s.stored_as == span.name) for span in (HOUR, DAY, WEEK)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,39 +60,98 @@ class Bucket:
     counts: Mapping[str, int]
 
 
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Sends that may have gone out, and logins, of one prefix or network."""
+
+    name: str
+    sends: int
+    logins: int
+
+    @property
+    def conversion(self) -> float | None:
+        """Logins by sends; None without a send."""
+        return self.logins / self.sends if self.sends else None
+
+
+@dataclass(frozen=True, slots=True)
+class Tallies:
+    """The members with the most sends, and all others together."""
+
+    top: tuple[Tally, ...]
+    rest: Tally
+
+
 class UsageStore:
     """Adds up counts of all workers. Every method raises ``StoreUnavailable``."""
 
-    def __init__(self, redis: RedisClient) -> None:
+    def __init__(self, redis: RedisClient, scripts: Scripts) -> None:
         self._redis = redis
+        self._scripts = scripts
 
-    def add(self, counts: Mapping[str, int]) -> None:
-        """Add to the present bucket of each span."""
-        with available():
-            now = int(self._redis.time()[0])
-            # In one step, so that no key stands without an end.
-            pipeline: Pipeline = self._redis.pipeline(transaction=True)
-            for span in SPANS:
-                key = _key(span, now)
-                for name, count in counts.items():
-                    pipeline.hincrby(key, name, count)
-                pipeline.expire(key, span.step * (span.buckets + 1))
-            pipeline.execute()
+    def write(self, batch: Batch) -> None:
+        """Add to the present bucket of each span. A batch that is written already adds nothing."""
+        now = self._now()
+        names, lives = [keys.batch(batch.id)], []
+        for span, buckets in STORED.items():
+            start = now // span.step * span.step
+            names += [keys.usage(span.name, start), *(keys.tally(kind, span.name, start) for kind in KINDS)]
+            # From the last write on, which is within the step.
+            lives.append(str(span.step * buckets))
+        args: list[str | int] = [BATCH_MS, MEMBERS, " ".join(lives), len(batch.counts)]
+        for name, count in batch.counts.items():
+            args += [name, count]
+        for member in KINDS.values():
+            args += _members(batch, member)
+        self._scripts.run("tally", names, args, CALL_TIMEOUT)
 
     def read(self, span: Span) -> list[Bucket]:
         """The span's buckets, oldest first, the present one last."""
-        with available():
-            now = int(self._redis.time()[0])
-            starts = [now // span.step * span.step - i * span.step for i in reversed(range(span.buckets))]
-            pipeline: Pipeline = self._redis.pipeline(transaction=False)
-            for start in starts:
-                pipeline.hgetall(_key(span, start))
-            found = pipeline.execute()
+        starts = span.starts(self._now())
+        found = self._hashes([keys.usage(span.stored_as, start) for start in starts])
         return [
             Bucket(start, {name.decode(): int(count) for name, count in counts.items()})
             for start, counts in zip(starts, found, strict=True)
         ]
 
+    def tallies(self, kind: Kind, span: Span, top: int) -> Tallies:
+        """Sends and logins by ``kind``, the ``top`` members with the most sends first."""
+        starts = span.starts(self._now())
+        sums: dict[str, list[int]] = {ALL: [0, 0]}
+        for counts in self._hashes([keys.tally(kind, span.stored_as, start) for start in starts]):
+            for member, packed in counts.items():
+                _, sends, logins = packed.split(b":")
+                one = sums.setdefault(member.decode(), [0, 0])
+                one[0] += int(sends)
+                one[1] += int(logins)
+        of_all = sums.pop(ALL)
+        ordered = sorted(sums.items(), key=lambda item: (-item[1][0], -item[1][1], item[0]))
+        found = tuple(Tally(name, *counts) for name, counts in ordered[:top])
+        rest = Tally(
+            "",
+            of_all[0] - sum(each.sends for each in found),
+            of_all[1] - sum(each.logins for each in found),
+        )
+        return Tallies(found, rest)
 
-def _key(span: Span, now: int) -> str:
-    return keys.usage(span.name, now // span.step * span.step)
+    def _hashes(self, names: Sequence[str]) -> list[Mapping[bytes, bytes]]:
+        with available():
+            pipeline: Pipeline = self._redis.pipeline(transaction=False)
+            for name in names:
+                pipeline.hgetall(name)
+            return pipeline.execute()
+
+    def _now(self) -> int:
+        with available():
+            return int(self._redis.time()[0])
+
+
+def _members(batch: Batch, member: Callable[[PhoneEvent], str]) -> list[str | int]:
+    """The arguments for one kind of tally: at most ``MEMBERS`` members, and the sums of all."""
+    sends = Counter(member(event) for event in batch.sends if event.may_have_gone_out)
+    logins = Counter(member(event) for event in batch.logins)
+    chosen = [name for name, _ in (sends + logins).most_common(MEMBERS)]
+    args: list[str | int] = [len(chosen), sends.total(), logins.total()]
+    for name in chosen:
+        args += [name, sends[name], logins[name]]
+    return args

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import expect
 
-from otp_gateway.store import usage
+from otp_gateway.store import keys
 from otp_gateway.store.usage import SPANS
 from tests.browser.conftest import MakeOperator, Shot
 from tests.browser.operator import TOKENS, USAGE, Callers, Operator, Scheme
@@ -157,4 +157,4 @@ def fill_usage(server: RedisServer) -> None:
                     "sent:sms_failed": sent // 40,
                 }
                 for name, count in counts.items():
-                    client.hincrby(usage._key(span, start), name, count)
+                    client.hincrby(keys.usage(span.stored_as, start), name, count)

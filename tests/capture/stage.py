@@ -28,7 +28,7 @@ from tests.support.redis_server import RedisServer
 SECRET_KEY = "a-secret-key-for-the-capture-of-forty-ch"
 HOME = "192.0.2.1"
 # The thread that writes usage every two seconds; here it is written when the run says so.
-BACKGROUND = "usage"
+BACKGROUND = "recorder"
 # Of files: set by their time, which differs from checkout to checkout.
 OF_FILES = ("Last-Modified", "ETag")
 

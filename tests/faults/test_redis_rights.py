@@ -12,10 +12,11 @@ import redis
 
 from otp_gateway.checks.redis import RIGHTS
 from otp_gateway.store import connect, keys
-from tests.admin.support import PASSWORD_HASH, RECORDERS, USAGE, Operator, make_panel, pid_of, signed_in
+from tests.admin.support import PASSWORD_HASH, USAGE, Operator, make_panel, pid_of, signed_in
 from tests.api.support import AWAY, PHONE, wrong
 from tests.checks.support import checked, provider
 from tests.conftest import SECRET_KEY
+from tests.support import recording
 from tests.support.gateway import ROOT, Gateway
 from tests.support.kavenegar import KavenegarEmulator
 from tests.support.kavenegar_faults import code as result_code
@@ -52,12 +53,9 @@ def server() -> Iterator[RedisServer]:
 
 
 @pytest.fixture
-def use(server: RedisServer, emulator: KavenegarEmulator) -> Iterator[Callable[[], None]]:
+def use(server: RedisServer, emulator: KavenegarEmulator) -> Callable[[], None]:
     """Do everything that clients, users, operators and monitoring do."""
-    yield lambda: everything(server.url, emulator)
-    for recorder in RECORDERS:
-        recorder._counts.clear()
-    RECORDERS.clear()
+    return lambda: everything(server.url, emulator)
 
 
 def everything(url: str, emulator: KavenegarEmulator) -> None:
@@ -88,8 +86,7 @@ def everything(url: str, emulator: KavenegarEmulator) -> None:
         assert operator.act(action, pid_of()).status_code == 302
     reply = operator.act("unlock", pid_of())
     assert reply.status_code == 302
-    for recorder in RECORDERS:
-        recorder.flush()
+    recording.write()
     assert (
         "otp_gateway_redis_up 1.0"
         in api.get("/metrics", headers={"Authorization": f"Bearer {'m' * 20}"}).text

@@ -8,6 +8,7 @@ import time
 import pytest
 
 from otp_gateway.errors import SendFailed, SmsFailed, SmsUnconfirmed
+from otp_gateway.model import Receipt
 from otp_gateway.senders.kavenegar.codes import DELIVERY_STATES
 from otp_gateway.senders.kavenegar.reports import REPLY_SECONDS, KavenegarReports
 from otp_gateway.senders.kavenegar.sender import KavenegarSender
@@ -110,32 +111,34 @@ def test_a_provider_that_is_gone_is_known_at_once() -> None:
         reports_at(url).account()
 
 
-def test_the_sender_adds_up_what_its_messages_cost(emulator: KavenegarEmulator) -> None:
-    sender = sender_at(emulator.base_url)
-    assert sender.take_cost() == 0
-    for reference in (1, 2, 3):
-        sender.send(PHONE, CODE, "sms", reference)
-    assert sender.take_cost() == 3 * 120
-    assert sender.take_cost() == 0
+def test_the_receipt_has_cost_and_message_id(emulator: KavenegarEmulator) -> None:
+    receipt = sender_at(emulator.base_url).send(PHONE, CODE, "sms", 1)
+    (message_id,) = emulator._by_messageid
+    assert receipt == Receipt("kavenegar", cost=120, message_id=message_id)
 
 
-def test_a_lookup_costs_as_well(emulator: KavenegarEmulator) -> None:
+def test_a_lookup_has_a_receipt_too(emulator: KavenegarEmulator) -> None:
     sender = sender_at(emulator.base_url, KAVENEGAR_TEMPLATE=TEMPLATE)
-    sender.send(PHONE, CODE, "sms", 1)
-    assert sender.take_cost() == 120
+    receipt = sender.send(PHONE, CODE, "sms", 1)
+    assert (receipt.cost, receipt.message_id in emulator._by_messageid) == (120, True)
 
 
-def test_a_message_that_was_refused_costs_nothing(emulator: KavenegarEmulator) -> None:
-    sender = sender_at(emulator.base_url)
+def test_a_refusal_names_the_backend_and_has_no_message(emulator: KavenegarEmulator) -> None:
     emulator.set_fault(faults.code(418))
-    with pytest.raises(SmsFailed):
-        sender.send(PHONE, CODE, "sms", 1)
-    assert sender.take_cost() == 0
+    with pytest.raises(SmsFailed) as caught:
+        sender_at(emulator.base_url).send(PHONE, CODE, "sms", 1)
+    assert (caught.value.backend, caught.value.message_id) == ("kavenegar", "")
+
+
+def test_a_message_that_the_provider_took_and_then_blocked_has_its_id(emulator: KavenegarEmulator) -> None:
+    emulator.set_fault(faults.entry_status(14))
+    with pytest.raises(SmsFailed) as caught:
+        sender_at(emulator.base_url).send(PHONE, CODE, "sms", 1)
+    assert caught.value.message_id.isdigit()
 
 
 def test_a_repeated_send_of_one_message_costs_once(emulator: KavenegarEmulator) -> None:
-    sender = sender_at(emulator.base_url)
     emulator.set_fault(faults.html(502, deliver=True), times=1)
-    sender.send(PHONE, CODE, "sms", 1)
+    receipt = sender_at(emulator.base_url).send(PHONE, CODE, "sms", 1)
     assert len(emulator.messages) == 1
-    assert sender.take_cost() == 120
+    assert receipt.cost == 120

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import threading
+import re
 import time
 from typing import Any, Self
 
 from otp_gateway.errors import SendFailed, SmsFailed, SmsNotConfigured, SmsUnconfirmed
-from otp_gateway.model import Channel, PhoneNumber
+from otp_gateway.model import Channel, PhoneNumber, Receipt
 from otp_gateway.observer import UNOBSERVED, Observer
 from otp_gateway.senders.kavenegar.api import Kavenegar, first_entry, number
 from otp_gateway.senders.kavenegar.codes import outcome
@@ -17,6 +17,8 @@ from otp_gateway.settings import Settings
 # The share of SMS_TIMEOUT that the first attempt of a repeatable send may use.
 FIRST_SHARE = 0.75
 IRAN = "+98"
+NAME = "kavenegar"
+MESSAGE_ID = re.compile(r"[0-9]{1,20}")
 
 
 class KavenegarSender:
@@ -39,8 +41,6 @@ class KavenegarSender:
         self._template = template
         self._web_domain = web_domain
         self._timeout = timeout
-        self._cost = 0
-        self._lock = threading.Lock()
 
     @classmethod
     def from_settings(cls, settings: Settings, observer: Observer = UNOBSERVED) -> Self:
@@ -55,30 +55,27 @@ class KavenegarSender:
             timeout=settings.sms_timeout,
         )
 
-    def take_cost(self) -> int:
-        """What the messages since the last call have cost, in Rial."""
-        with self._lock:
-            cost, self._cost = self._cost, 0
-        return cost
-
     @property
     def configured(self) -> bool:
         """Whether there is an API key."""
         return self._api is not None
 
-    def send(self, phone: PhoneNumber, code: str, channel: Channel, reference: int) -> None:
+    def send(self, phone: PhoneNumber, code: str, channel: Channel, reference: int) -> Receipt:
         """Deliver the code; see ``Sender``."""
         if self._api is None:
             raise SmsNotConfigured
         deadline = time.monotonic() + self._timeout
-        if self._template is not None:
-            self._lookup(self._api, phone, code, channel, deadline)
-        else:
-            self._sms(self._api, phone, code, reference, deadline)
+        try:
+            if self._template is not None:
+                return self._lookup(self._api, phone, code, channel, deadline)
+            return self._sms(self._api, phone, code, reference, deadline)
+        except SendFailed as error:
+            error.backend = NAME
+            raise
 
     def _lookup(
         self, api: Kavenegar, phone: PhoneNumber, code: str, channel: Channel, deadline: float
-    ) -> None:
+    ) -> Receipt:
         form = {
             "receptor": _receptor(phone),
             "token": code,
@@ -87,15 +84,15 @@ class KavenegarSender:
         }
         try:
             with api.until(deadline):
-                self._confirm(api, "verify/lookup", api.verify_lookup(form), phone)
+                return self._confirm(api, "verify/lookup", api.verify_lookup(form), phone)
         except SmsFailed as error:
             if error.reason != "unreachable" or time.monotonic() >= deadline:
                 raise
             # A lookup cannot be de-duplicated, so it is repeated only if the connection failed.
             with api.until(deadline):
-                self._confirm(api, "verify/lookup", api.verify_lookup(form), phone)
+                return self._confirm(api, "verify/lookup", api.verify_lookup(form), phone)
 
-    def _sms(self, api: Kavenegar, phone: PhoneNumber, code: str, reference: int, deadline: float) -> None:
+    def _sms(self, api: Kavenegar, phone: PhoneNumber, code: str, reference: int, deadline: float) -> Receipt:
         form = {
             "receptor": _receptor(phone),
             "message": compose(self._message, code, self._web_domain),
@@ -106,26 +103,25 @@ class KavenegarSender:
         first = deadline - self._timeout * (1 - FIRST_SHARE)
         try:
             with api.until(first):
-                self._confirm(api, "sms/send", api.sms_send(form), phone)
+                return self._confirm(api, "sms/send", api.sms_send(form), phone)
         except SendFailed as error:
             if not _worth_repeating(error):
                 raise
             # The localid makes the repeat safe: Kavenegar returns its record of the first attempt, if any.
             try:
                 with api.until(deadline):
-                    self._confirm(api, "sms/send", api.sms_send(form), phone)
+                    return self._confirm(api, "sms/send", api.sms_send(form), phone)
             except SmsFailed as second:
                 # A refused repeat does not mean a refused first attempt, except if the record says so.
                 if error.definite or second.reason == "entry":
                     raise
                 raise error from None
 
-    def _confirm(self, api: Kavenegar, call: str, entries: Any, phone: PhoneNumber) -> None:
+    def _confirm(self, api: Kavenegar, call: str, entries: Any, phone: PhoneNumber) -> Receipt:
         with api.watched(call):
             # Only sms/send knows a localid.
             entry = _confirmed(entries, phone, deduplicated=call == "sms/send")
-        with self._lock:
-            self._cost += max(0, number(entry.get("cost")) or 0)
+        return Receipt(NAME, cost=max(0, number(entry.get("cost")) or 0), message_id=_message_id(entry))
 
 
 def _worth_repeating(error: SendFailed) -> bool:
@@ -152,11 +148,17 @@ def _confirmed(entries: Any, phone: PhoneNumber, *, deduplicated: bool) -> dict[
         raise SmsFailed("localid_taken") if deduplicated else SmsUnconfirmed("receptor")
     status = number(entry.get("status"))
     found = outcome(status)
-    if found == "not sent":
-        raise SmsFailed("entry", provider_code=status)
-    if found == "uncertain":
-        raise SmsUnconfirmed("entry", provider_code=status)
-    return entry
+    if found == "sent":
+        return entry
+    kind = SmsFailed if found == "not sent" else SmsUnconfirmed
+    error = kind("entry", provider_code=status)
+    error.message_id = _message_id(entry)
+    raise error
+
+
+def _message_id(entry: dict[str, Any]) -> str:
+    message = str(entry.get("messageid", ""))
+    return message if MESSAGE_ID.fullmatch(message) else ""
 
 
 def _names(receptor: Any, phone: PhoneNumber) -> bool:

@@ -1,0 +1,104 @@
+"""What the service reports to the recorder: the outcome of each send, logins, phones without a try."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from otp_gateway.codes import Codes, random_id
+from otp_gateway.errors import (
+    SKIPPED,
+    InvalidCode,
+    Refused,
+    SendFailed,
+    SmsBusy,
+    SmsNotConfigured,
+    StoreUnavailable,
+    TooManyAttempts,
+)
+from otp_gateway.events import LoginEvent, SendEvent, StuckEvent
+from otp_gateway.model import Caller, Issued, PhoneNumber, Receipt, SendRequest, Session
+from otp_gateway.phones import prefix_of
+from otp_gateway.recorder import Recorder
+
+
+class EventReporter:
+    """Makes the events. A repeated request that gets the outcome of an earlier one makes none."""
+
+    def __init__(self, recorder: Recorder, codes: Sequence[Codes]) -> None:
+        """``codes``: of the present secret, and of the former ones."""
+        self._recorder = recorder
+        self._codes, *self._former = codes
+
+    @contextmanager
+    def refusals(self, send: SendRequest, caller: Caller) -> Iterator[None]:
+        """Report a send that the block refuses before the provider is called."""
+        try:
+            yield
+        except (Refused, SmsBusy, SmsNotConfigured, StoreUnavailable) as error:
+            reason = error.limit if isinstance(error, Refused) else error.code
+            self._send(send, caller, random_id(), outcome="refused", reason=reason)
+            raise
+        except SendFailed as error:
+            # Other failures are those of a call, which has its own report, or of an earlier request.
+            if error.reason == SKIPPED:
+                self._send(send, caller, random_id(), outcome="failed", reason=SKIPPED)
+            raise
+
+    def sent(self, send: SendRequest, caller: Caller, issued: Issued, receipt: Receipt | None) -> None:
+        """The provider has accepted the message."""
+        known = receipt or Receipt("")
+        self._send(
+            send,
+            caller,
+            issued.send_id,
+            outcome="sent",
+            backend=known.backend,
+            cost=known.cost,
+            message_id=known.message_id,
+        )
+
+    def failed(self, send: SendRequest, caller: Caller, issued: Issued, error: SendFailed) -> None:
+        """The provider has not confirmed the message."""
+        self._send(
+            send,
+            caller,
+            issued.send_id,
+            outcome="failed" if error.definite else "unconfirmed",
+            reason=error.label,
+            backend=error.backend,
+            message_id=error.message_id,
+        )
+
+    @contextmanager
+    def stuck(self, phone: PhoneNumber, caller: Caller) -> Iterator[None]:
+        """Report a phone that has no try left when the block refuses its code."""
+        try:
+            yield
+        except TooManyAttempts:
+            self._recorder.add(StuckEvent(**self._phone(phone, caller)))
+            raise
+        except InvalidCode as error:
+            if error.attempts_remaining <= 0:
+                self._recorder.add(StuckEvent(**self._phone(phone, caller)))
+            raise
+
+    def login(self, phone: PhoneNumber, caller: Caller, session: Session) -> None:
+        """A code has opened the session."""
+        self._recorder.add(LoginEvent(id=session.id, **self._phone(phone, caller)))
+
+    def _send(self, send: SendRequest, caller: Caller, id_: str, **outcome: Any) -> None:
+        self._recorder.add(
+            SendEvent(id=id_, channel=send.channel, **outcome, **self._phone(send.phone, caller))
+        )
+
+    def _phone(self, phone: PhoneNumber, caller: Caller) -> dict[str, Any]:
+        return {
+            "pid": self._codes.pid(phone),
+            "former_pids": tuple(codes.pid(phone) for codes in self._former),
+            "masked": phone.masked,
+            "prefix": prefix_of(phone),
+            "client": caller.client,
+            "at": caller.clock.now_ms(),
+        }

@@ -1,0 +1,95 @@
+"""What has happened: one event for each send and for each login, for the background recording."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from otp_gateway.model import Channel
+
+# ``sent``: the provider has accepted the message. ``unconfirmed``: it may have been sent. ``failed``: it was
+# definitely not sent. ``refused``: the gateway did not call the provider.
+SendOutcome = Literal["sent", "unconfirmed", "failed", "refused"]
+Lane = Literal["common", "device"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhoneEvent:
+    """Something that happened to one phone. ``at`` is in milliseconds of Redis's clock.
+
+    ``former_pids``: the phone's keyed hashes under former secrets. ``client``: the opaque id of the client's
+    network. ``prefix`` may show a digit that ``masked`` hides, so the two are never stored together.
+    """
+
+    pid: str
+    former_pids: tuple[str, ...] = ()
+    masked: str
+    prefix: str
+    client: str
+    lane: Lane = "common"
+    at: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SendEvent(PhoneEvent):
+    """A send has its final outcome.
+
+    ``id``: the send id, or a random id if the send was refused before it had one. ``reason``: a short label,
+    empty for a message that was sent. ``backend``: the backend that sent it, or that failed last. ``cost`` is
+    in Rial. ``message_id``: the provider's id of the message.
+    """
+
+    id: str
+    channel: Channel
+    outcome: SendOutcome
+    reason: str = ""
+    backend: str = ""
+    cost: int = 0
+    message_id: str = ""
+
+    @property
+    def may_have_gone_out(self) -> bool:
+        """Whether the send counts as a message."""
+        return self.outcome in ("sent", "unconfirmed")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoginEvent(PhoneEvent):
+    """A right code has opened a session. ``id``: the session's id, the same for a repeated request."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StuckEvent(PhoneEvent):
+    """A phone has no try left, or a failure budget of it is used up."""
+
+
+Event = SendEvent | LoginEvent | StuckEvent
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Events and counts that are written together. The same ``id`` means the same batch: a writer that has
+    written it does not write it a second time.
+    """
+
+    id: str
+    events: Sequence[Event]
+    counts: Mapping[str, int]
+
+    @property
+    def sends(self) -> list[SendEvent]:
+        """The sends among the events, oldest first."""
+        return [event for event in self.events if isinstance(event, SendEvent)]
+
+    @property
+    def logins(self) -> list[LoginEvent]:
+        """The logins among the events, oldest first."""
+        return [event for event in self.events if isinstance(event, LoginEvent)]
+
+    @property
+    def stuck(self) -> list[StuckEvent]:
+        """The phones that have run out of tries, oldest first."""
+        return [event for event in self.events if isinstance(event, StuckEvent)]

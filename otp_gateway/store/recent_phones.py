@@ -1,0 +1,94 @@
+"""The phones of the last day by time: the order of the panel's list, and the search by masked numbers.
+
+Each index is one sorted set with a bounded number of members, ``pid masked`` or ``pid.former masked``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from otp_gateway.events import Batch, PhoneEvent
+from otp_gateway.store import keys
+from otp_gateway.store.client import Pipeline, RedisClient
+from otp_gateway.store.scripts import available
+
+DAY = 86_400
+NEWEST = 50_000
+NEWEST_STUCK = 10_000
+STEP = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """A place in an index. ``at`` is in milliseconds since 1970."""
+
+    at: int
+    member: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecentPhone:
+    """A phone in an index. ``pids``: its keyed hash, and those under former secrets."""
+
+    pids: tuple[str, ...]
+    masked: str
+    position: Position
+
+
+class RecentPhones:
+    """Writes and reads the indexes. Every method raises ``StoreUnavailable``."""
+
+    def __init__(self, redis: RedisClient) -> None:
+        self._redis = redis
+
+    def write(self, batch: Batch) -> None:
+        """Put the phones of the batch to the top. A refused send changes nothing: it is free."""
+        called = [event for event in batch.sends if event.outcome != "refused"]
+        self._put(keys.RECENT_PHONES, called, NEWEST)
+        self._put(keys.STUCK_PHONES, batch.stuck, NEWEST_STUCK)
+
+    def newest(self, name: str, before: Position | None = None) -> Iterator[RecentPhone]:
+        """The phones of an index, newest first, from the position on. It reads as far as it is iterated."""
+        position = before or Position(0, "")
+        while True:
+            limit = position.at if position.member else "+inf"
+            with available():
+                found = self._redis.zrevrangebyscore(name, limit, "-inf", start=0, num=STEP, withscores=True)
+            entries = [(member.decode(), int(at)) for member, at in found]
+            fresh = [
+                (member, at)
+                for member, at in entries
+                # Members of one moment are in the reverse order of their bytes.
+                if not position.member or (at, member) < (position.at, position.member)
+            ]
+            for member, at in fresh:
+                pids, _, masked = member.partition(" ")
+                yield RecentPhone(tuple(pids.split(".")), masked, Position(at, member))
+            if len(entries) < STEP or not fresh:
+                return
+            member, at = fresh[-1]
+            position = Position(at, member)
+
+    def _put(self, name: str, events: Iterable[PhoneEvent], newest: int) -> None:
+        scores = _scores(events)
+        if not scores:
+            return
+        with available():
+            now = int(self._redis.time()[0])
+            # In one step, so that the set never lacks an expiry.
+            pipeline: Pipeline = self._redis.pipeline(transaction=True)
+            # Never back: another worker may have written a later event first.
+            pipeline.zadd(name, scores, gt=True)
+            pipeline.zremrangebyscore(name, "-inf", f"({1000 * (now - DAY)}")
+            pipeline.zremrangebyrank(name, 0, -newest - 1)
+            pipeline.expire(name, DAY)
+            pipeline.execute()
+
+
+def _scores(events: Iterable[PhoneEvent]) -> dict[str, int]:
+    scores: dict[str, int] = {}
+    for event in events:
+        member = f"{'.'.join((event.pid, *event.former_pids))} {event.masked}"
+        scores[member] = max(event.at, scores.get(member, 0))
+    return scores

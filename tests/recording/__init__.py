@@ -1,0 +1,1 @@
+"""The background recording: what the service reports, and what Redis then holds."""
