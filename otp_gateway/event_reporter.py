@@ -9,6 +9,7 @@ from typing import Any
 from otp_gateway.codes import Codes, random_id
 from otp_gateway.errors import (
     SKIPPED,
+    Challenged,
     InvalidCode,
     Refused,
     SendFailed,
@@ -36,7 +37,7 @@ class EventReporter:
         """Report a send that the block refuses before the provider is called."""
         try:
             yield
-        except (Refused, SmsBusy, SmsNotConfigured, StoreUnavailable) as error:
+        except (Refused, Challenged, SmsBusy, SmsNotConfigured, StoreUnavailable) as error:
             reason = error.limit if isinstance(error, Refused) else error.code
             self._send(send, caller, random_id(), outcome="refused", reason=reason)
             raise

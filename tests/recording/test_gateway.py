@@ -17,7 +17,7 @@ from otp_gateway.store.outcomes import Outcome, outcome_of
 from otp_gateway.store.recent_phones import RecentPhones
 from otp_gateway.store.scripts import Scripts
 from otp_gateway.store.usage import HOUR, Tally, UsageStore
-from tests.api.support import PHONE, Api, Recorder, keys_of, make_api, set_failures, wrong
+from tests.api.support import PHONE, SEND, Api, Recorder, keys_of, make_api, set_failures, wrong
 from tests.conftest import SECRET_KEY
 from tests.support import kavenegar_faults as faults
 from tests.support import recording
@@ -82,6 +82,13 @@ def test_refused_sends_and_their_reasons(redis_client: RedisClient) -> None:
     set_failures(api.redis, keys_of(PHONE), 50, seconds=100)
     assert api.send().status_code == 429
     assert told(api) == [("refused", "phone_failures"), ("refused", "phone"), ("sent", "")]
+
+
+def test_a_solution_that_was_refused_is_recorded(redis_client: RedisClient) -> None:
+    api = make_api(redis_client)
+    body = {"phone_number": PHONE, "challenge": "nonsense"}
+    assert api.post(SEND, body).status_code == 400
+    assert told(api) == [("refused", "invalid_challenge")]
 
 
 def test_a_gateway_without_a_key_records_the_refusal() -> None:
