@@ -76,7 +76,7 @@ def create_app(
     if settings.admin_password_hash:
         admin.install(app, gateway, settings.admin_password_hash, limiter=limiter, identify=identify)
     jwks.install(app, gateway.tokens)
-    pages.install(app, settings, api=routes.PREFIX)
+    pages.install(app, settings)
     docs.install(app, document=document.PATH)
     document.install(app, settings, transport.description)
     health.install(app, gateway.service, ProxyEcho(gateway.codes, settings.trusted_proxies))

@@ -9,8 +9,10 @@ import socket
 import sys
 from pathlib import Path
 
+from flask import Flask
 from werkzeug.security import generate_password_hash
 
+from otp_gateway import pages, server
 from otp_gateway.cli import serve
 from otp_gateway.settings import read_variables
 
@@ -41,7 +43,14 @@ def main() -> None:
     print("\n" + "\n".join(f"  {line}" for line in lines) + "\n", flush=True)  # noqa: T201
     # Ctrl-C before gunicorn listens for it would print a traceback of half-done imports.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    serve.start(("--bind", f"127.0.0.1:{port}"), environ)
+    serve.start(("--bind", f"127.0.0.1:{port}", "otp_gateway.dev:application()"), environ)
+
+
+def application() -> Flask:
+    """The application as in production, with a login page that shows how a session is refreshed."""
+    app = server.application()
+    app.config[pages.OFFERS_REFRESH] = True
+    return app
 
 
 def _is_taken(port: int) -> bool:

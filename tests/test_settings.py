@@ -30,6 +30,7 @@ NAMES = tuple(name.upper() for name in FIELDS)
 # What signs tokens is told of in tests/sessions/test_keys.py: these three only make sense together.
 KEYS = {"JWT_ALGORITHM", "JWT_PRIVATE_KEY", "JWT_FORMER_PUBLIC_KEYS"}
 EXAMPLE = ROOT / ".env.example"
+LOGO = ROOT / "otp_gateway" / "pages" / "static" / "icon.svg"
 SECRET_WORD = "hunter2-is-the-password"
 # As `flask otp hash-password` makes them, and of the other kind that werkzeug reads.
 HASH = "scrypt:32768:8:1$c2FsdHNhbHQ$" + "0f" * 64
@@ -70,6 +71,11 @@ DEFAULTS: dict[str, object] = {
     "cors_origins": (),
     "admin_password_hash": None,
     "otp_login_redirect": (),
+    "otp_language": None,
+    "brand_name": None,
+    "brand_logo": None,
+    "brand_color": None,
+    "brand_terms": None,
     "metrics_token": None,
     "metrics_dir": None,
     "sentry_dsn": None,
@@ -163,6 +169,11 @@ ACCEPTED: dict[str, dict[str, object]] = {
         "https://app.example.com/home": ("https://app.example.com/home",),
         "https://a.example/?x=1, http://localhost:3000": ("https://a.example/?x=1", "http://localhost:3000"),
     },
+    "OTP_LANGUAGE": {"fa": "fa", "en": "en"},
+    "BRAND_NAME": {"Shop": "Shop", " دیجی‌شاپ ": "دیجی‌شاپ", "n" * 40: "n" * 40},
+    "BRAND_LOGO": {str(LOGO): LOGO},
+    "BRAND_COLOR": {"#0A7D4F": "#0a7d4f", "#fc0": "#ffcc00"},
+    "BRAND_TERMS": {"https://example.com/terms?x=1": "https://example.com/terms?x=1"},
     "METRICS_TOKEN": {"a-token": "a-token"},
     "METRICS_DIR": {"/run/otp": Path("/run/otp")},
     "SENTRY_DSN": {
@@ -279,6 +290,16 @@ REFUSED: dict[str, tuple[str, ...]] = {
         "https://user@app.example.com",
     ),
     "OTP_LOGIN_REDIRECT": ("/home", "javascript:alert(1)", "https://user@app.example.com", "https://h:port"),
+    "OTP_LANGUAGE": ("de", "FA", "fa,en"),
+    "BRAND_NAME": (" ", "n" * 41, "two\nlines", "a\u202eb"),
+    "BRAND_LOGO": ("/no/such/logo.svg", "/etc", "/etc/passwd"),
+    "BRAND_COLOR": ("green", "#12345", "0a7d4f", "#0a7d4f80", "#0a7d4f; color: red", "url(x)"),
+    "BRAND_TERMS": (
+        "/terms",
+        "javascript:alert(1)",
+        "https://a.example,https://b.example",
+        "https://u@a.example",
+    ),
     "METRICS_TOKEN": ("two words", "رمز"),
     "METRICS_DIR": ("run/otp", "./metrics"),
     "SENTRY_DSN": (

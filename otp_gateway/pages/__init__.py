@@ -4,41 +4,55 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, partial
 from importlib import resources
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
-from flask import Blueprint, Flask, Response, make_response, render_template, request
+from flask import Blueprint, Flask, Response, make_response, render_template, request, url_for
 
 from otp_gateway.api import security_headers
+from otp_gateway.pages import number_rules, static_files
+from otp_gateway.pages.brand import Brand
 from otp_gateway.settings import Settings
 
 DEFAULT_LANGUAGE = "en"
 PERSIAN_DIGITS = str.maketrans("0123456789", "۰۱۲۳۴۵۶۷۸۹")
+# The key in the app's configuration: whether the page has a button that refreshes the session.
+OFFERS_REFRESH = "LOGIN_PAGE_OFFERS_REFRESH"
+# With characters that keep a number in its own direction inside of a text of the other direction.
+ISOLATED = "\u2066{}\u2069"
 
 
-def install(app: Flask, settings: Settings, *, api: str) -> None:
-    """Serve the page at /. ``api`` is the API's path."""
-    pages = Blueprint(
-        "pages", __name__, static_folder="static", static_url_path="/static", template_folder="templates"
-    )
+def install(app: Flask, settings: Settings) -> None:
+    """Serve the page at /."""
+    pages = Blueprint("pages", __name__, template_folder="templates")
+    brand = Brand(settings)
+    numbers = number_rules.rules(settings.otp_regions)
+    static = partial(url_for, "pages.static")
 
     @pages.get("/")
     def login() -> Response:
-        language = _language()
+        language = _language(settings.otp_language or DEFAULT_LANGUAGE)
         texts = _texts()[language]
+        digits = partial(_digits, language=language)
         page = render_template(
             "login.html",
             lang=language,
             t=texts,
-            digits=lambda number: _digits(number, language),
+            title=texts["title_brand"].format(brand=brand.name) if brand.name else texts["title"],
+            digits=digits,
+            # No line break inside of the number.
+            example=ISOLATED.format(digits(numbers["example"]).replace(" ", "\u00a0")),
             other_query=urlencode({**request.args.to_dict(), "lang": texts["other"]}),
-            api=api,
+            brand=brand,
+            numbers=numbers,
             delivery="cookies" if settings.auth_cookies else "body",
             channels=settings.channels,
-            length=settings.otp_length,
+            code_length=settings.otp_length,
             onward=_onward(settings.otp_login_redirect),
+            offers_refresh=app.config.get(OFFERS_REFRESH, False),
+            static=lambda name: static(filename=name),
         )
         response = make_response(page)
         response.headers["Content-Language"] = language
@@ -48,12 +62,9 @@ def install(app: Flask, settings: Settings, *, api: str) -> None:
 
     @pages.after_request
     def protect(response: Response) -> Response:
-        security_headers.protect(response)
-        if request.endpoint == "pages.static":
-            # Asked for anew each time (the ETag spares the transfer): page and script are of one release.
-            response.cache_control.no_cache = True
-        return response
+        return security_headers.protect(response)
 
+    static_files.install(pages, brand.files)
     app.register_blueprint(pages)
 
 
@@ -64,20 +75,20 @@ def _texts() -> dict[str, Any]:
     return texts
 
 
-def _language() -> str:
-    """The one chosen on the page, else the browser's."""
+def _language(default: str) -> str:
+    """The language that was chosen on the page, otherwise the browser's."""
     chosen = request.args.get("lang")
     if chosen in _texts():
         return chosen
-    return request.accept_languages.best_match(list(_texts()), DEFAULT_LANGUAGE)
+    return request.accept_languages.best_match(list(_texts()), default)
 
 
-def _digits(number: int, language: str) -> str:
+def _digits(number: int | str, language: str) -> str:
     return str(number).translate(PERSIAN_DIGITS) if language == "fa" else str(number)
 
 
 def _onward(redirects: Sequence[str]) -> str | None:
-    """Where to go after the login: ``?next=`` if its origin is listed, else the first address listed."""
+    """The URL after the login: ``?next=`` if its origin is listed, otherwise the first URL of the list."""
     wanted = request.args.get("next", "")
     origin = _origin(wanted)
     if origin and origin in [_origin(allowed) for allowed in redirects]:
@@ -85,12 +96,12 @@ def _onward(redirects: Sequence[str]) -> str | None:
     return next(iter(redirects), None)
 
 
-def _origin(address: str) -> tuple[str, str] | None:
-    # What browsers and urlsplit read differently (backslashes, control characters, user names) is refused.
-    if not address.isprintable() or any(c in address for c in "\\ "):
+def _origin(url: str) -> tuple[str, str] | None:
+    # Browsers and urlsplit read some characters differently (backslashes, control characters, user names).
+    if not url.isprintable() or any(c in url for c in "\\ "):
         return None
     try:
-        parts = urlsplit(address)
+        parts = urlsplit(url)
     except ValueError:
         return None
     sound = parts.scheme in ("http", "https") and parts.netloc and "@" not in parts.netloc

@@ -81,7 +81,9 @@ def gateways(
 
     def start(mode: Mode) -> Gateway:
         if mode not in running:
-            gateway = Gateway(environment(running_emulator, REDIS_URL=redis_server.url, **modes[mode]))
+            variables = environment(running_emulator, REDIS_URL=redis_server.url, **modes[mode])
+            # As `make run` serves it: the page can refresh the session.
+            gateway = Gateway(variables, app="otp_gateway.dev:application()")
             gateway.start()
             running[mode] = gateway
         return running[mode]

@@ -17,6 +17,7 @@ from tests.support.kavenegar import KavenegarEmulator
 
 PHONE = "+989123456789"
 TYPED = "09123456789"
+SHOWN = "0912 345 6789"
 PERSIAN = str.maketrans("0123456789", "۰۱۲۳۴۵۶۷۸۹")
 PATIENCE_MS = 5000
 # The browser's own line for every reply of 400 and above.
@@ -67,6 +68,19 @@ class Person:
         self.page.keyboard.press("Enter")
         return self
 
+    def paste(self, text: str) -> Person:
+        """Paste a text into the field that has focus."""
+        self.page.evaluate(
+            """(text) => {
+                 const clipboardData = new DataTransfer();
+                 clipboardData.setData("text/plain", text);
+                 const options = { clipboardData, bubbles: true, cancelable: true };
+                 document.activeElement.dispatchEvent(new ClipboardEvent("paste", options));
+               }""",
+            text,
+        )
+        return self
+
     def enter(self, code: str) -> Person:
         """Type a code, digit by digit; the last one submits it."""
         self.code.fill("")
@@ -80,7 +94,7 @@ class Person:
         return self
 
     def signed_in(self) -> Person:
-        """Go through the whole flow."""
+        """Go through the whole flow, up to the greeting."""
         self.open().asked().enter(self.texted())
         expect(self.greeting).to_be_focused()
         return self
@@ -119,8 +133,29 @@ class Person:
 
     @property
     def number(self) -> Locator:
-        """The person's number, where the page shows it."""
-        return self.page.get_by_text(PHONE).filter(visible=True)
+        """The person's number, where the page shows it: in the format of Iran and the page's digits."""
+        shown = SHOWN.translate(PERSIAN) if self.language == "fa" else SHOWN
+        return self.page.get_by_text(shown, exact=True).filter(visible=True)
+
+    @property
+    def resend(self) -> Locator:
+        """The button that sends a code again, whether or not it has to wait."""
+        return self.page.locator("#resend")
+
+    @property
+    def submit(self) -> Locator:
+        """The main button of the step."""
+        return self.page.locator("#submit")
+
+    def wait(self, seconds: int) -> Person:
+        """Let the page's clock run; the test has called ``with_clock``."""
+        self.page.clock.run_for(seconds * 1000)
+        return self
+
+    def with_clock(self) -> Person:
+        """From now on, the page's clock can be moved forward."""
+        self.page.clock.install()
+        return self
 
     def button(self, key: str) -> Locator:
         """A button by the key of its text."""
@@ -130,13 +165,16 @@ class Person:
         """A text of the page's language."""
         return str(texts()[self.language][key])
 
-    def expect_error(self, code: str, *, at: Locator | None = None) -> None:
-        """This error's words stand in the alert, and focus is on the field ``at``, else on the alert."""
+    def expect_error(self, code: str, *, at: Locator | None = None, blamed: bool = True) -> None:
+        """The alert has this error's words, and focus is on the field ``at``, otherwise on the alert.
+
+        ``blamed``: the field is marked as wrong.
+        """
         expect(self.error).to_contain_text(words(texts()[self.language]["errors"][code]))
         expect(self.status).to_be_empty()
         assert "{" not in self.error.inner_text()
         for field in (self.page.locator("#phone"), self.page.locator("#code")):
-            invalid = at is not None and at.get_attribute("id") == field.get_attribute("id")
+            invalid = at is not None and blamed and at.get_attribute("id") == field.get_attribute("id")
             assert field.get_attribute("aria-invalid") == ("true" if invalid else None)
         expect(at or self.error).to_be_focused()
         if at:
@@ -148,9 +186,9 @@ class Person:
         """The code in the last message."""
         return self._emulator.code_for(PHONE)
 
-    def wrong(self) -> str:
-        """A code that is not the one texted."""
-        return f"{(int(self.texted()) + 1) % 10**6:06d}"
+    def wrong(self, plus: int = 1) -> str:
+        """A code that is not the one texted; with another ``plus`` another one."""
+        return f"{(int(self.texted()) + plus) % 10**6:06d}"
 
     def posts(self, path: str) -> list[Request]:
         """The posts to one of the API's paths."""

@@ -12,7 +12,7 @@ from playwright.sync_api import Route, expect
 
 from otp_gateway.api.problems import FRAMEWORK_CODES, STATUS
 from tests.browser.conftest import MakePerson, environment
-from tests.browser.person import PHONE, TYPED, Person, texts
+from tests.browser.person import PHONE, TYPED, Person, texts, words
 from tests.support import kavenegar_faults as faults
 from tests.support.gateway import Gateway
 from tests.support.kavenegar import KavenegarEmulator
@@ -49,44 +49,61 @@ def test_there_are_words_for_every_code_in_both_languages() -> None:
 
 
 @LANGUAGES
-def test_numbers_that_are_none(person: MakePerson, language: str) -> None:
+def test_numbers_that_cannot_be_right_are_reported_without_a_request(
+    person: MakePerson, language: str
+) -> None:
     somebody = person(language).open()
     for typed, code in [
         ("", "phone_missing"),
         ("   ", "phone_missing"),
-        ("02188776655", "invalid_phone_number"),
         ("hello", "invalid_phone_number"),
-        ("+4915112345678", "unsupported_destination"),
-        ("0" * 9000, "payload_too_large"),
+        ("0912345", "invalid_phone_number"),
+        ("091234567890", "invalid_phone_number"),
+        ("02188776655", "invalid_phone_number"),
+        ("09123456789 09123456780", "invalid_phone_number"),
+        ("+98912345678", "invalid_phone_number"),
+        ("0" * 9000, "invalid_phone_number"),
     ]:
         somebody.ask(typed)
         somebody.expect_error(code, at=somebody.phone)
-    # A good one clears it all.
+    assert somebody.posts("/otp") == []
+    # A good one removes the fault.
     somebody.asked()
     expect(somebody.error).to_be_empty()
     assert somebody.page.locator("[aria-invalid]").count() == 0
 
 
 @LANGUAGES
+def test_a_number_of_another_country_is_for_the_gateway_to_decide(person: MakePerson, language: str) -> None:
+    somebody = person(language).open().ask("+4915112345678")
+    somebody.expect_error("unsupported_destination", at=somebody.phone)
+    assert len(somebody.posts("/otp")) == 1
+
+
+@LANGUAGES
 def test_wrong_codes_until_no_try_is_left(person: MakePerson, language: str) -> None:
-    somebody = person(language).open().asked()
+    somebody = person(language).with_clock().open().asked()
     somebody.code.fill(somebody.texted()[:4])
     somebody.button("verify").click()
     somebody.expect_error("code_incomplete", at=somebody.code)
-    for left in ({"fa": "۲", "en": "2"}[language], {"fa": "۱", "en": "1"}[language]):
-        somebody.enter(somebody.wrong())
+    assert somebody.posts("/otp/verify") == []
+    for more, left in enumerate(({"fa": "۲۱", "en": "21"}[language]), 1):
+        somebody.enter(somebody.wrong(plus=more))
         somebody.expect_error("invalid_code", at=somebody.code)
         expect(somebody.error).to_contain_text(left)
         # The wrong code is selected: the next one replaces it.
-        assert somebody.page.evaluate("getSelection().toString()") == somebody.wrong()
-    somebody.page.keyboard.type(somebody.wrong())
+        assert somebody.page.evaluate("getSelection().toString()") == somebody.code.input_value()
+    somebody.page.keyboard.type(somebody.wrong(plus=3))
     somebody.expect_error("invalid_code_last", at=somebody.code)
 
     somebody.page.keyboard.type(somebody.texted())
     somebody.expect_error("tries_spent")
-    expect(somebody.error).to_contain_text({"fa": "دقیقه", "en": "minutes"}[language])
+    # The button waits, and shows for how long.
+    expect(somebody.submit).to_be_disabled()
+    expect(somebody.submit).to_have_text(re.compile({"fa": "[۴۵]:[۰-۹]{2}", "en": "[45]:[0-9]{2}"}[language]))
 
     # As the words say: a new code helps.
+    somebody.wait(31)
     somebody.button("resend").click()
     expect(somebody.code).to_be_focused()
     expect(somebody.error).to_be_empty()
@@ -95,62 +112,117 @@ def test_wrong_codes_until_no_try_is_left(person: MakePerson, language: str) -> 
 
 
 def test_the_failure_budget_is_spent(person: MakePerson) -> None:
-    somebody = person("en").open().asked()
-    for _ in range(3):
-        somebody.enter(somebody.wrong())
-        expect(somebody.error).not_to_be_empty()
+    somebody = person("en").with_clock().open().asked()
+    for more in (1, 2, 3):
+        somebody.enter(somebody.wrong(plus=more))
+        somebody.expect_error("invalid_code_last" if more == 3 else "invalid_code", at=somebody.code)
+    somebody.wait(31)
     somebody.button("resend").click()
-    expect(somebody.code).to_be_focused()
+    expect(somebody.status).to_have_text(somebody.say("sent"))
     somebody.enter(somebody.wrong())
     somebody.expect_error("invalid_code_last", at=somebody.code)
+    somebody.wait(31)
     somebody.button("resend").click()
     somebody.expect_error("too_many_attempts")
-    # A day less the seconds that have passed: the page rounds either way.
-    expect(somebody.error).to_contain_text(re.compile("1 day|24 hours"))
-    expect(somebody.page.locator("#resend")).to_be_disabled()
+    # A day less the seconds that have passed.
+    expect(somebody.resend).to_have_text(re.compile("1 day|24 hours"))
+    expect(somebody.resend).to_be_disabled()
+    # No code of this number can be verified. Another number can.
+    somebody.button("change").click()
+    expect(somebody.submit).to_be_disabled()
+    expect(somebody.submit).to_have_text(re.compile("1 day|24 hours"))
+    somebody.asked("09120000000")
 
 
-def test_the_phones_window_is_full(person: MakePerson, gateway_of: Callable[[], Gateway]) -> None:
+@LANGUAGES
+def test_a_refused_send_opens_the_field_for_the_code_that_the_user_has(
+    person: MakePerson, gateway_of: Callable[[], Gateway], language: str
+) -> None:
     for _ in range(3):
         assert gateway_of().post("/api/v1/usr/otp", {"phone_number": PHONE}).status_code == 200
-    somebody = person("fa").open().ask()
-    somebody.expect_error("too_many_otp_requests")
-    expect(somebody.error).to_contain_text("ثانیه")
-    # Another number may pass; its resend button is free.
-    somebody.asked("09120000000")
-    expect(somebody.page.locator("#resend")).to_be_enabled()
+    somebody = person(language).open().ask()
+    somebody.expect_error("too_many_otp_requests", at=somebody.code, blamed=False)
+    expect(somebody.number).to_be_visible()
+    expect(somebody.resend).to_be_disabled()
+    expect(somebody.resend).to_have_text(
+        re.compile({"fa": "(۲:۰۰|۱:[۰-۵][۰-۹])", "en": "(2:00|1:[0-5][0-9])"}[language])
+    )
+    # Another number has a wait of its own.
+    somebody.button("change").click()
+    expect(somebody.submit).to_be_disabled()
+    somebody.phone.fill("09120000000")
+    expect(somebody.submit).to_be_enabled()
+    somebody.phone.fill(TYPED)
+    somebody.button("have_code").click()
+    somebody.enter(somebody.texted())
+    expect(somebody.greeting).to_be_focused()
 
 
 def test_the_window_fills_while_the_person_waits(
     person: MakePerson, gateway_of: Callable[[], Gateway]
 ) -> None:
-    somebody = person().open().asked()
+    somebody = person().with_clock().open().asked()
     for _ in range(2):
         assert gateway_of().post("/api/v1/usr/otp", {"phone_number": PHONE}).status_code == 200
+    somebody.wait(31)
     somebody.button("resend").click()
-    somebody.expect_error("too_many_otp_requests")
-    expect(somebody.page.locator("#resend")).to_be_disabled()
-    expect(somebody.page.locator("#resend")).to_contain_text("seconds")
-    # The code in hand still works.
+    somebody.expect_error("too_many_otp_requests", at=somebody.code, blamed=False)
+    expect(somebody.resend).to_be_disabled()
+    # The time that the code has left is still shown.
+    expect(somebody.page.get_by_role("timer")).to_have_text(re.compile("Valid for 4:[0-9]{2}"))
     somebody.enter(somebody.texted())
     expect(somebody.greeting).to_be_focused()
 
 
-def test_the_address_asks_too_often(person: MakePerson) -> None:
-    somebody = person("fa").open()
+def test_a_user_with_a_code_needs_no_send(person: MakePerson, gateway_of: Callable[[], Gateway]) -> None:
+    assert gateway_of().post("/api/v1/usr/otp", {"phone_number": PHONE}).status_code == 200
+    somebody = person().open()
+    somebody.button("have_code").click()
+    somebody.expect_error("phone_missing", at=somebody.phone)
+    somebody.phone.fill(TYPED)
+    somebody.button("have_code").click()
+    expect(somebody.code).to_be_focused()
+    expect(somebody.number).to_be_visible()
+    expect(somebody.page.get_by_role("timer")).to_be_empty()
+    somebody.enter(somebody.texted())
+    expect(somebody.greeting).to_be_focused()
+    assert somebody.posts("/otp") == []
+
+
+def test_the_address_asks_too_often(person: MakePerson, gateway_of: Callable[[], Gateway]) -> None:
     for _ in range(5):
-        somebody.ask("hello")
-        somebody.expect_error("invalid_phone_number", at=somebody.phone)
-    somebody.ask()
+        assert gateway_of().post("/api/v1/usr/otp", {"phone_number": "hello"}).status_code == 400
+    somebody = person("fa").open().ask()
+    somebody.expect_error("rate_limited", at=somebody.code, blamed=False)
+    expect(somebody.resend).to_be_disabled()
+    # The address has to wait, whatever the number is.
+    somebody.button("change").click()
+    somebody.phone.fill("09120000000")
+    expect(somebody.submit).to_be_disabled()
+    expect(somebody.submit).to_have_text(re.compile("(۱:۰۰|۰:[۰-۵][۰-۹])"))
+
+
+def test_the_address_verifies_too_often(person: MakePerson, gateway_of: Callable[[], Gateway]) -> None:
+    somebody = person().with_clock().open().asked()
+    for _ in range(5):
+        wrong = {"phone_number": PHONE, "code": "1"}
+        assert gateway_of().post("/api/v1/usr/otp/verify", wrong).status_code == 400
+    somebody.enter(somebody.texted())
     somebody.expect_error("rate_limited")
-    expect(somebody.error).to_contain_text("ثانیه")
+    expect(somebody.submit).to_be_disabled()
+    expect(somebody.submit).to_have_text(re.compile("(1:00|0:[0-5][0-9])"))
+    somebody.wait(61)
+    expect(somebody.submit).to_be_enabled()
+    expect(somebody.submit).to_have_text(somebody.say("verify"))
 
 
 def test_the_provider_refuses(person: MakePerson, emulator: KavenegarEmulator) -> None:
     somebody = person("en").open()
     emulator.fault = faults.code(418)
     somebody.ask()
+    # Out of credit: an attempt right now would fail too.
     somebody.expect_error("sms_failed")
+    expect(somebody.error).to_contain_text("later")
     expect(somebody.phone).to_have_value(TYPED)
     emulator.fault = None
     somebody.button("send").click()
@@ -176,7 +248,7 @@ def test_no_provider_is_set_up(fragile: Fragile, person: MakePerson) -> None:
 
 def test_redis_stalls_dies_and_comes_back(fragile: Fragile, person: MakePerson) -> None:
     gateway, redis = fragile()
-    somebody = person("fa", at=gateway).open()
+    somebody = person("fa", at=gateway).with_clock().open()
     redis.pause()
     somebody.ask()
     somebody.expect_error("store_unavailable")
@@ -186,8 +258,9 @@ def test_redis_stalls_dies_and_comes_back(fragile: Fragile, person: MakePerson) 
     somebody.enter(somebody.texted())
     somebody.expect_error("store_unavailable")
     redis.start()
+    somebody.wait(31)
     somebody.button("resend").click()
-    expect(somebody.code).to_be_focused()
+    expect(somebody.status).to_have_text(somebody.say("sent"))
     somebody.enter(somebody.texted())
     expect(somebody.greeting).to_be_focused()
 
@@ -196,11 +269,10 @@ def test_the_gateway_is_gone(fragile: Fragile, person: MakePerson) -> None:
     gateway, _ = fragile()
     somebody = person("fa", at=gateway).signed_in()
     os.killpg(gateway.pid, signal.SIGKILL)
-    for action in ("refresh", "sign_out"):
-        somebody.button(action).click()
-        somebody.expect_error("offline")
-        # The session is not thought over because nobody answers.
-        expect(somebody.greeting).to_be_visible()
+    somebody.button("sign_out").click()
+    somebody.expect_error("offline")
+    # The page does not say that the session has ended.
+    expect(somebody.greeting).to_be_visible()
 
 
 def test_a_gateway_that_never_answers_is_given_up(fragile: Fragile, person: MakePerson) -> None:
@@ -250,7 +322,9 @@ def test_something_between_answers_in_html(person: MakePerson) -> None:
         "**/verify", lambda route: route.fulfill(status=statuses.pop(), body="<h1>Hello</h1>")
     )
     while statuses:
-        somebody.enter(somebody.texted())
+        somebody.code.fill("")
+        somebody.code.fill(somebody.texted())
+        somebody.button("verify").click()
         somebody.expect_error("unknown")
         expect(somebody.code).to_be_visible()
 
@@ -267,8 +341,9 @@ def test_an_error_is_spoken_again_when_it_comes_again(person: MakePerson) -> Non
     for _ in range(2):
         somebody.ask("hello")
         somebody.expect_error("invalid_phone_number", at=somebody.phone)
-    words = texts()["en"]["errors"]["invalid_phone_number"]
-    assert [text for text in somebody.page.evaluate("window.spoken") if text] == [words, words]
+    spoken = somebody.page.evaluate("window.spoken")
+    assert spoken[0] == spoken[2] != spoken[1] == ""
+    assert words(texts()["en"]["errors"]["invalid_phone_number"]) in spoken[0]
 
 
 def test_live_regions_stand_in_the_page_from_its_start(person: MakePerson) -> None:

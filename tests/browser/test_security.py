@@ -57,7 +57,7 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/?lang=fa", "/static/login.js", "/static/login.css", "/static/icon.svg"]
+    "path", ["/", "/?lang=fa", "/static/login.js", "/static/login.css", "/static/icon.svg", "/static/otp.js"]
 )
 def test_policy_of_page_and_files(gateway_of: Callable[[], Gateway], path: str) -> None:
     headers = gateway_of().get(path).headers
@@ -102,16 +102,13 @@ def test_the_page_needs_its_own_files_alone(person: MakePerson, mode: Mode) -> N
     somebody = person(mode=mode).signed_in()
     files = {request.url for request in somebody.seen if request.resource_type not in ("fetch", "xhr")}
     static = f"{somebody.home}/static"
-    assert files >= {f"{somebody.home}/", f"{static}/login.css", f"{static}/login.js"}
-    assert files <= {
-        f"{somebody.home}/",
-        *(f"{static}/{name}" for name in ("login.css", "login.js", "icon.svg")),
-    }
+    names = ("login.css", "login.js", "code-field.js", "numbers.js", "otp.js", "icon.svg")
+    assert files == {f"{somebody.home}/", *(f"{static}/{name}" for name in names)}
 
 
 def test_without_javascript_no_number_leaves_the_form(person: MakePerson) -> None:
     somebody = person("fa", java_script_enabled=False).open()
-    notice = f'<p class="notice error">{somebody.say("noscript")}</p>'
+    notice = f'<p class="error">{somebody.say("noscript")}</p>'
     assert f"<noscript>{notice}</noscript>" in somebody.page.content()
     somebody.phone.fill(TYPED)
     somebody.phone.press("Enter", no_wait_after=True)

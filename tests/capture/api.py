@@ -194,7 +194,7 @@ def others(stage: Stage, site: Site) -> None:
 
 def files(stage: Stage, site: Site) -> None:
     stage.scene("The pages' files")
-    names = ("login.css", "login.js", "docs.css", "docs.js", "icon.svg")
+    names = ("login.css", "login.js", "otp.js", "otp.d.ts", "docs.css", "docs.js", "icon.svg")
     paths = [*(f"/static/{name}" for name in names), "/docs/swagger-ui.css", "/docs/swagger-ui-bundle.js"]
     for path in paths:
         site.ask("GET", path, file="pages.txt", body=False, varies=OF_FILES)

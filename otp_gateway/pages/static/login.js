@@ -1,284 +1,376 @@
-// The login flow: phone, code, signed in. An example for front ends: sendOTP and verifyOTP are all it takes.
+// The login page: phone, code, signed in. otp.js makes the requests; this script is about what the user sees.
 
-const { api, delivery, length, onward } = document.body.dataset;
-const CODE_LENGTH = Number(length);
-const PATIENCE = 60_000; // ms; longer than the gateway waits for its SMS provider
+import { CodeField } from "./code-field.js";
+import { localDigits, PhoneNumbers } from "./numbers.js";
+
+const { delivery, numbers: rules, onward } = document.body.dataset;
 const language = document.documentElement.lang;
 const page = (id) => document.getElementById(id);
-const digits = new Intl.NumberFormat(language, { useGrouping: false });
+const numbers = new PhoneNumbers(JSON.parse(rules));
+const otp = new OTP({ onChallenge: showChallenge });
 
-// With cookies the browser keeps the tokens, out of reach of this script. Otherwise they stay in this
-// variable: anything stored could be read by a script that got into the page.
-let tokens = null;
-let phoneNumber = "";
+const SAVED = "otp-step";
+const FIRST_RESEND = 30_000; // ms; an SMS can take that long
+const HINTED = 60_000; // ms; the longest wait that is only a hint of the gateway
+const LONGEST_CODE = 600_000; // ms; the longest lifetime of a code
+const SHOW_PROGRESS = 1500; // ms
+
+// The step and everything that a reload has to bring back; no secret is in it. Times are in ms since 1970.
+const FIRST = { step: "phone", phone: "", expires: 0, resend: 0, since: 0 };
+let state = { ...FIRST };
+// How long the main button of a step has to wait, and for which phone; an empty phone means every phone.
+const NO_HOLD = { phone: "", until: 0 };
+const holds = { phone: NO_HOLD, code: NO_HOLD };
 let busy = false;
 
-// --- The API ---------------------------------------------------------------------------------------------
+// --- What the user sees ----------------------------------------------------------------------------------
 
-/** An error of the API: `code` is stable, `wait` is in seconds. */
-class Problem extends Error {
-  constructor(code, wait = 0, attempts = null) {
-    super(code);
-    Object.assign(this, { code, wait, attempts });
-  }
+const local = (value) => localDigits(String(value), language);
+const words = (id) => (page(id)?.content ?? page(id))?.textContent ?? "";
+const fill = (id, values = {}) => words(id).replace(/\{(\w+)\}/g, (_, name) => values[name] ?? "");
+
+/** A wait as m:ss; a long one in words. */
+function duration(ms) {
+  const seconds = Math.max(0, Math.ceil(ms / 1000));
+  if (seconds < 3600) return local(`${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`);
+  const [unit, size] = seconds > 86_400 ? ["day", 86_400] : ["hour", 3600];
+  return new Intl.NumberFormat(language, { style: "unit", unit, unitDisplay: "long" }).format(Math.ceil(seconds / size));
 }
 
-// The gateway gives the outcome of the first request to a repeat with the same Idempotency-Key.
-const REPEATABLE = ["/otp", "/otp/verify", "/token/refresh"];
-const newKey = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), (b) => b.toString(16).padStart(2, "0")).join("");
-const second = () => new Promise((resolve) => setTimeout(resolve, 1000));
-
-async function call(path, { method = "POST", body, headers = {} } = {}) {
-  const repeatable = method === "POST" && REPEATABLE.includes(path);
-  const options = {
-    method,
-    headers: {
-      ...headers,
-      ...(method === "POST" && { "Content-Type": "application/json" }),
-      ...(repeatable && { "Idempotency-Key": newKey() }),
-    },
-    body: method === "POST" ? JSON.stringify(body ?? {}) : undefined,
-    signal: AbortSignal.timeout(PATIENCE),
-  };
-  // A reply that was lost on the way: the request is made once more, and not counted twice.
-  const post = () => fetch(api + path, options);
-  let reply;
-  try {
-    reply = await (repeatable ? post().catch(() => second().then(post)) : post());
-    while (repeatable && reply.status === 409) reply = await second().then(post);
-  } catch {
-    throw new Problem("offline");
-  }
-  if (reply.status === 204) return {};
-  const answer = await reply.json().catch(() => null);
-  if (reply.ok && answer) return answer;
-  const wait = Number(reply.headers.get("Retry-After")) || 0;
-  throw new Problem(answer?.code ?? "unknown", wait, answer?.attempts_remaining);
-}
-
-/** Ask for a code. Resolves to { phone_number, expires_in, resend_in }, times in seconds. */
-const sendOTP = (phone, channel = "sms") => call("/otp", { body: { phone_number: phone, channel } });
-
-/** Exchange the code for tokens. Resolves to { user, … }, and the tokens unless they are in cookies. */
-const verifyOTP = (phone, code) => call("/otp/verify", { body: { phone_number: phone, code } });
-
-const refreshTokens = () => call("/token/refresh", { body: tokens ? { refresh_token: tokens.refresh_token } : {} });
-const revokeTokens = () => call("/token/revoke", { body: tokens ? { refresh_token: tokens.refresh_token } : {} });
-const whoAmI = () => call("/me", { method: "GET", headers: tokens ? { Authorization: `Bearer ${tokens.access_token}` } : {} });
-
-/** Keep what verifyOTP and refreshTokens resolve to. With cookies only a mark, no secret: try again on a reload. */
-function keep(answer) {
-  tokens = answer?.refresh_token ? answer : null;
-  if (delivery === "cookies") localStorage[answer ? "setItem" : "removeItem"]("session", "kept");
-}
-
-// --- What people see -------------------------------------------------------------------------------------
-
-function fill(id, values = {}) {
-  const text = page(id)?.content.textContent ?? "";
-  return text.replace(/\{(\w+)\}/g, (_, name) => values[name] ?? "");
-}
-
-// Both places are live regions: always there, and screen readers speak what is put in.
-function say(id, values) {
+// Both places are live regions: they are always in the page, and screen readers speak a new text in them.
+function say(id) {
   page("error").textContent = "";
-  page("status").textContent = id ? fill(`text-${id}`, values) : "";
+  page("status").textContent = id ? fill(`text-${id}`) : "";
 }
 
-// What the person mends in the field. The others blame no field.
+// The faults that the user corrects in the field. The other problems blame no field.
 const FIELD_PROBLEMS = [
   "phone_missing", "invalid_phone_number", "unsupported_destination", "payload_too_large",
-  "code_incomplete", "invalid_code", "invalid_request",
+  "code_incomplete", "code_not_found", "code_ambiguous", "invalid_code", "invalid_request",
 ];
 
-function complain(problem, field) {
-  const last = problem.code === "invalid_code" && problem.attempts === 0;
-  const known = page(`error-${problem.code}`) ? problem.code : "unknown";
+/** Show a problem. Focus goes to the field that is to blame, or to the field in which the user goes on. */
+function complain({ code, attempts_remaining: attempts }, goOn) {
+  const last = code === "invalid_code" && attempts === 0;
+  const known = page(`error-${code}`) ? code : "unknown";
   say(null);
-  page("error").textContent = fill(`error-${last ? "invalid_code_last" : known}`, {
-    attempts: digits.format(problem.attempts ?? 0),
-    time: duration(problem.wait || 1),
-  });
-  const blamed = FIELD_PROBLEMS.includes(problem.code) ? field : null;
+  page("error").textContent = fill(`error-${last ? "invalid_code_last" : known}`, { attempts: local(attempts ?? 0) });
+  const field = page(state.step);
+  const blamed = FIELD_PROBLEMS.includes(code) ? field : null;
   blamed?.setAttribute("aria-invalid", "true");
-  // A text that may be on its way leaves the person in the code's field.
-  if (problem.code !== "sms_unconfirmed") (blamed ?? page("error")).focus();
+  (blamed ?? (goOn ? field : null) ?? page("error")).focus();
 }
 
-function duration(seconds, round = Math.ceil) {
-  const units = [["day", 86_400], ["hour", 3600], ["minute", 60], ["second", 1]];
-  const [unit, size] = units.find(([, size]) => seconds >= size * (size === 60 ? 3 : 1)) ?? units[3];
-  return new Intl.NumberFormat(language, { style: "unit", unit, unitDisplay: "long" }).format(round(seconds / size));
+let challenged = 0;
+/** The browser solves a challenge: the page says so, and after a while it shows how much is done (0 to 1). */
+function showChallenge(done) {
+  if (!done) {
+    challenged = Date.now();
+    say("challenge");
+  }
+  page("progress").hidden = Date.now() - challenged < SHOW_PROGRESS;
+  page("progress").value = done;
 }
 
 function show(step) {
+  for (const id of ["phone", "code", "user"]) {
+    page(`${id}-step`).hidden = id !== step;
+    page(`${id}-others`).hidden = id !== step;
+  }
+  page("submit").hidden = step === "user";
+  if (page("terms")) page("terms").hidden = step !== "phone";
+  page("title").textContent = words({ phone: "text-title", code: "text-code_title", user: "text-signed_in" }[step]);
+  for (const place of document.querySelectorAll("[data-shows]")) place.textContent = local(numbers.format(state.phone));
   reading?.abort();
-  for (const id of ["phone-step", "code-step", "user-step"]) page(id).hidden = id !== step;
-  page("title").hidden = step === "user-step";
+  say(null);
+  blameNothing();
+  tick();
 }
 
-/** Run one action at a time; its problem is shown, at the field if that is to blame. */
-async function act(field, work) {
+function blameNothing() {
+  for (const field of document.querySelectorAll("[aria-invalid]")) field.removeAttribute("aria-invalid");
+}
+
+function put(id, text) {
+  if (page(id).textContent !== text) page(id).textContent = text;
+}
+
+/** Every text that depends on the time. */
+function tick() {
+  if (state.step === "user") return;
+  const now = Date.now();
+  const wait = state.resend - now;
+  for (const button of [page("resend"), page("call")]) if (button) button.disabled = wait > 0;
+  put("resend", fill(wait > 0 ? "text-resend_in" : "text-resend", { time: duration(wait) }));
+  const left = state.expires - now;
+  put("left", state.expires ? fill(left > 0 ? "text-valid_for" : "text-expired", { time: duration(left) }) : "");
+  const hold = holds[state.step];
+  const phone = state.step === "phone" ? numbers.canonical(page("phone").value) : state.phone;
+  const held = hold.phone && hold.phone !== phone ? 0 : hold.until - now;
+  page("submit").disabled = held > 0;
+  const action = state.step === "phone" ? "text-send" : "text-verify";
+  put("submit", fill(held > 0 ? "text-try_in" : action, { time: duration(held) }));
+}
+
+/** Run one action at a time, and show its problem. */
+async function act(work) {
   if (busy) return;
   busy = true;
   document.body.dataset.busy = "";
   say(null);
-  for (const blamed of document.querySelectorAll("[aria-invalid]")) blamed.removeAttribute("aria-invalid");
+  blameNothing();
   try {
     await work();
   } catch (problem) {
-    if (!(problem instanceof Problem)) throw problem;
+    if (!(problem instanceof OTP.Problem)) throw problem;
+    // A screen reader speaks the same text again only if the place was empty for a moment.
+    if (!problem.status) await new Promise((resolve) => setTimeout(resolve, 100));
     if (problem.code === "invalid_token") signedOut();
-    complain(problem, field);
+    complain(problem, problem.goOn);
   } finally {
     busy = false;
     delete document.body.dataset.busy;
+    page("progress").hidden = true;
   }
+}
+
+// --- The step is kept ------------------------------------------------------------------------------------
+
+/** Put the state into the history's entry and into the tab's storage, if the browser has one. */
+function remember({ push = false } = {}) {
+  const entry = { otp: state, language };
+  try {
+    if (push) history.pushState(entry, "");
+    else history.replaceState(entry, "");
+    if (state.step === "code") sessionStorage.setItem(SAVED, JSON.stringify(state));
+    else sessionStorage.removeItem(SAVED);
+  } catch {
+    // The page works without them.
+  }
+}
+
+/** The state that this tab had, if its code can still be valid. */
+function remembered() {
+  let found = history.state?.otp;
+  try {
+    found ??= JSON.parse(sessionStorage.getItem(SAVED));
+  } catch {
+    // No storage, or a text that is not ours.
+  }
+  const times = [found?.expires, found?.resend, found?.since];
+  if (typeof found?.phone !== "string" || !times.every(Number.isFinite)) return null;
+  const over = found.expires || found.since + LONGEST_CODE;
+  return found.step === "code" && over > Date.now() ? found : { ...FIRST, phone: found.phone };
+}
+
+function restore(found) {
+  state = { ...FIRST, ...found };
+  if (state.step === "code") return openCode();
+  const phone = page("phone");
+  if (state.phone && numbers.canonical(phone.value) !== state.phone) phone.value = local(numbers.format(state.phone));
+  show("phone");
+  phone.focus();
 }
 
 // --- The steps -------------------------------------------------------------------------------------------
 
-async function send(channel) {
+const fault = (code) => new OTP.Problem(code);
+
+function typedPhone() {
+  const code = numbers.fault(page("phone").value);
+  if (code) throw fault(code);
+  return page("phone").value;
+}
+
+async function send(phone, channel) {
   say("sending");
   let sent;
   try {
-    sent = await sendOTP(phoneNumber, channel);
+    sent = await otp.sendOTP(phone, { channel, lang: language });
   } catch (problem) {
-    if (["too_many_otp_requests", "too_many_attempts", "rate_limited"].includes(problem.code)) countDown(problem.wait);
-    // Perhaps it arrives all the same: let the person enter it.
-    if (problem.code === "sms_unconfirmed") askForCode(phoneNumber);
+    afterFailedSend(phone, problem);
     throw problem;
   }
-  askForCode(sent.phone_number);
-  say("sent", { time: duration(sent.expires_in, Math.round) });
-  countDown(sent.resend_in);
+  const now = Date.now();
+  holds.code = NO_HOLD;
+  enterCode(sent.phone_number, now + sent.expires_in * 1000, now + Math.max(FIRST_RESEND, sent.resend_in * 1000));
+  say("sent");
 }
 
-function askForCode(phone) {
-  phoneNumber = phone;
-  for (const place of document.querySelectorAll('[data-shows="phone"]')) place.textContent = phone;
-  show("code-step");
-  page("code").value = "";
+// The user may have a code all the same: from an earlier send, or because this send did go out.
+const MAY_HAVE_CODE = ["too_many_otp_requests", "rate_limited", "challenge_required", "sending_paused", "sms_unconfirmed"];
+const HINTS = ["challenge_required", "sending_paused"];
+
+function afterFailedSend(typed, problem) {
+  const { code, retry_after: seconds, status } = problem;
+  const phone = state.step === "code" ? state.phone : numbers.canonical(typed);
+  const wait = HINTS.includes(code) ? Math.min(seconds * 1000, HINTED) : seconds * 1000;
+  const until = Date.now() + (code === "sms_unconfirmed" ? FIRST_RESEND : wait);
+  if (status === 429) holds.phone = { phone: code === "rate_limited" ? "" : phone, until };
+  const before = state.phone === phone ? state : FIRST;
+  if (MAY_HAVE_CODE.includes(code)) {
+    problem.goOn = true;
+    enterCode(phone, before.expires, Math.max(before.resend, until));
+  } else if (status === 429) {
+    // Too many attempts: no code of this phone can be verified during this time.
+    state.resend = until;
+    remember();
+    tick();
+  }
+}
+
+function enterCode(phone, expires, resend) {
+  const push = state.step !== "code";
+  state = { step: "code", phone, expires, resend, since: Date.now() };
+  remember({ push });
+  openCode();
+}
+
+function openCode() {
+  field.clear();
+  show("code");
   page("code").focus();
   readTextMessage();
 }
 
 async function verify() {
-  const code = codeDigits();
-  if (code.length !== CODE_LENGTH) throw new Problem("code_incomplete");
+  const { value: code, isComplete } = field;
+  if (!isComplete) throw fault("code_incomplete");
   say("verifying");
   try {
-    signedIn(await verifyOTP(phoneNumber, code));
+    signedIn(await otp.verifyOTP(state.phone, code));
   } catch (problem) {
-    page("code").select();
-    // A new code brings new tries, unless that is refused as well.
+    if (problem.status) field.refuse(code);
+    if (["too_many_attempts", "rate_limited"].includes(problem.code)) {
+      holds.code = { phone: state.phone, until: Date.now() + problem.retry_after * 1000 };
+      tick();
+    }
+    // A new code brings new tries, unless the gateway refuses to send it.
     if (problem.code === "too_many_attempts") problem.code = "tries_spent";
     throw problem;
   }
 }
 
-/** `answer` is verifyOTP's or refreshTokens', or whoAmI's: the user alone. */
+/** `answer` has the session, or it is the user. */
 function signedIn(answer) {
-  if (answer.user) keep(answer);
-  const user = answer.user ?? answer;
-  for (const place of document.querySelectorAll('[data-shows="user"]')) place.textContent = user.phone_number;
-  say(null);
-  show("user-step");
-  page("user-title").focus();
+  state = { ...FIRST, step: "user", phone: (answer.user ?? answer).phone_number };
+  show("user");
+  state.phone = "";
+  remember();
+  page("title").focus();
   if (onward) {
     say("onward");
-    window.location.assign(onward);
+    window.location.replace(onward);
   }
 }
 
 function signedOut() {
-  keep(null);
-  show("phone-step");
-  page("phone").focus();
+  state = { ...FIRST };
+  remember();
+  page("phone").value = "";
+  restore(state);
 }
 
-let ticking;
-function countDown(seconds) {
-  clearInterval(ticking);
-  const until = Date.now() + seconds * 1000;
-  const buttons = [page("resend"), page("call")].filter(Boolean);
-  const tick = () => {
-    const left = Math.ceil((until - Date.now()) / 1000);
-    for (const button of buttons) button.disabled = left > 0;
-    page("resend").textContent = left > 0 ? fill("text-resend_in", { time: duration(left) }) : fill("text-resend");
-    if (left <= 0) clearInterval(ticking);
-  };
-  ticking = setInterval(tick, 1000);
-  tick();
-}
-
-// --- Typing ----------------------------------------------------------------------------------------------
-
-/** The code's digits in ASCII, whichever keyboard they come from. */
-function codeDigits() {
-  return page("code").value.normalize("NFKC").replace(/[۰-۹٠-٩]/g, (d) => d.charCodeAt(0) & 15).replace(/\D/g, "");
-}
-
-/** Let the browser offer the code of the text message (WebOTP), where it can. */
+/** Let the browser offer the code of the text message (WebOTP), if it can. */
 let reading;
 async function readTextMessage() {
   if (!("OTPCredential" in window)) return;
   reading = new AbortController();
   try {
     const credential = await navigator.credentials.get({ otp: { transport: ["sms"] }, signal: reading.signal });
-    page("code").value = credential.code;
-    await act(page("code"), verify);
+    field.fill(credential.code);
   } catch {
-    // Declined, timed out or aborted: the person types it.
+    // Declined, timed out or aborted: the user types it.
   }
 }
 
-function start() {
-  page("phone-step").addEventListener("submit", (event) => {
-    event.preventDefault();
-    act(page("phone"), () => {
-      phoneNumber = page("phone").value;
-      if (!phoneNumber.trim()) throw new Problem("phone_missing");
-      return send("sms");
-    });
-  });
-  page("code-step").addEventListener("submit", (event) => {
-    event.preventDefault();
-    act(page("code"), verify);
-  });
-  page("code").addEventListener("input", () => {
-    if (codeDigits().length === CODE_LENGTH) act(page("code"), verify);
-  });
-  page("resend").addEventListener("click", () => act(null, () => send("sms")));
-  page("call")?.addEventListener("click", () => act(null, () => send("call")));
-  page("change").addEventListener("click", () => act(null, () => {
-    countDown(0);
-    show("phone-step");
-    page("phone").focus();
-    page("phone").select();
-  }));
-  page("refresh").addEventListener("click", () => act(null, async () => {
-    keep(await refreshTokens());
-    say("refreshed");
-  }));
-  page("sign-out").addEventListener("click", () => act(null, async () => {
-    await revokeTokens();
-    signedOut();
-    say("signed_out");
-  }));
-  if (delivery === "cookies") greet();
+// --- Start -----------------------------------------------------------------------------------------------
+
+const field = new CodeField(page("code"), {
+  language,
+  complete: () => {
+    if (!page("submit").disabled) act(verify);
+  },
+  fault: (code) => act(() => Promise.reject(fault(code))),
+});
+
+function onClick(id, work) {
+  page(id)?.addEventListener("click", () => act(work));
 }
 
-/** Who has signed in before need not again. With tokens in memory nobody has. */
+function listen() {
+  page("form").addEventListener("submit", (event) => {
+    event.preventDefault();
+    act(async () => (state.step === "code" ? verify() : send(typedPhone(), "sms")));
+  });
+  page("phone").addEventListener("input", tick);
+  onClick("have-code", async () => enterCode(numbers.canonical(typedPhone()), 0, 0));
+  onClick("resend", () => send(state.phone, "sms"));
+  onClick("call", () => send(state.phone, "call"));
+  onClick("change", async () => {
+    state = { ...FIRST, phone: state.phone };
+    remember({ push: true });
+    restore(state);
+    page("phone").select();
+  });
+  onClick("refresh", async () => {
+    await otp.refresh();
+    say("refreshed");
+  });
+  onClick("sign-out", async () => {
+    const forgetDevice = page("forget").checked;
+    await otp.signOut({ forgetDevice });
+    page("forget").checked = false;
+    signedOut();
+    say(forgetDevice ? "forgotten" : "signed_out");
+  });
+  page("language").addEventListener("click", changeLanguage);
+  window.addEventListener("popstate", onHistory);
+  setInterval(tick, 500);
+}
+
+/** A reload keeps the entry's state, also if the browser has no storage. */
+function changeLanguage(event) {
+  if (event.ctrlKey || event.metaKey || event.shiftKey || state.step === "user") return;
+  event.preventDefault();
+  history.pushState({ otp: state, language: event.currentTarget.lang }, "", event.currentTarget.href);
+  window.location.reload();
+}
+
+function onHistory({ state: entry }) {
+  if (entry?.language && entry.language !== language) window.location.reload();
+  else if (state.step !== "user" && !busy) {
+    // The entry can be older than the newest code of this phone.
+    const newest = entry?.otp?.phone === state.phone && entry?.otp?.step === state.step ? state : remembered();
+    restore(newest ?? FIRST);
+    remember();
+  }
+}
+
+/** Whether this browser can have a session. Without storage the page cannot know, and finds out by a request. */
+function hadSession() {
+  try {
+    return "otp-session" in localStorage;
+  } catch {
+    return true;
+  }
+}
+
+/** A user who has a session need not sign in. With tokens in the page's memory, a new page has no session. */
 async function greet() {
   try {
-    signedIn(await whoAmI().catch((problem) => {
-      if (problem.code === "invalid_token" && localStorage.getItem("session")) return refreshTokens();
-      throw problem;
-    }));
-  } catch (problem) {
-    if (problem.code === "invalid_token") localStorage.removeItem("session");
+    signedIn(
+      await otp.me().catch((problem) => {
+        if (problem.code !== "invalid_token" || !hadSession()) throw problem;
+        return otp.refresh();
+      }),
+    );
+  } catch {
+    // The user signs in.
   }
 }
 
-start();
+listen();
+restore(remembered() ?? FIRST);
+remember();
+if (delivery === "cookies") greet();
