@@ -29,7 +29,8 @@ from tests.support.servers import free_port
 
 SITE = ROOT / "deploy" / "nginx.conf"
 NAME = "otp.example.com"
-CERTIFICATES = f"/etc/letsencrypt/live/{NAME}"
+# An old text, a new one, and how often the old one is in the file.
+Replacement = tuple[str, str, int]
 # As Debian's nginx.conf: what a site file finds set above it.
 _MAIN = """
 daemon off;
@@ -141,23 +142,27 @@ class Nginx:
         self.stop()
 
     def _site(self, first: int, second: int) -> str:
-        text = SITE.read_text(encoding="utf-8")
-        replacements = [
-            ("server 127.0.0.1:8001 ", f"server 127.0.0.1:{first} ", 1),
-            ("server 127.0.0.1:8002 ", f"server 127.0.0.1:{second} ", 1),
+        return _replaced(
+            SITE.read_text(encoding="utf-8"),
+            [
+                ("server 127.0.0.1:8001 ", f"server 127.0.0.1:{first} ", 1),
+                ("server 127.0.0.1:8002 ", f"server 127.0.0.1:{second} ", 1),
+                *self._places(NAME),
+            ],
+        )
+
+    def _places(self, name: str) -> list[Replacement]:
+        """Ports, files and names of this machine, for a site with this name."""
+        return [
             ("listen 80;", f"listen 127.0.0.1:{self.http_port};", 1),
             ("listen 443 ssl;", f"listen 127.0.0.1:{self.https_port} ssl;", 1),
             ("listen [::]:80;", _listen_six(self.http_port, ""), 1),
             ("listen [::]:443 ssl;", _listen_six(self.https_port, " ssl"), 1),
-            (CERTIFICATES, str(self.directory), 2),
-            (f"server_name {NAME};", "server_name localhost;", 2),
-            (f"https://{NAME}$request_uri", "https://localhost$request_uri", 1),
+            (f"/etc/letsencrypt/live/{name}", str(self.directory), 2),
+            (f"server_name {name};", "server_name localhost;", 2),
+            (f"https://{name}$request_uri", "https://localhost$request_uri", 1),
             ("root /var/www/html;", f"root {self.directory};", 1),
         ]
-        for old, new, times in replacements:
-            assert text.count(old) == times, old
-            text = text.replace(old, new)
-        return text
 
     def _certify(self) -> None:
         key = ec.generate_private_key(ec.SECP256R1())
@@ -188,6 +193,26 @@ class Nginx:
             return False
 
 
+class AppNginx(Nginx):
+    """The site of deploy/nginx-app.conf: an app on one port, and gateways on two ports."""
+
+    def __init__(self, app: int, gateways: Sequence[int]) -> None:
+        self._app = app
+        super().__init__(gateways)
+
+    def _site(self, first: int, second: int) -> str:
+        text = (ROOT / "deploy" / "nginx-app.conf").read_text(encoding="utf-8")
+        return _replaced(
+            text,
+            [
+                ("server 127.0.0.1:8001 ", f"server 127.0.0.1:{first} ", 1),
+                ("server 127.0.0.1:8002 ", f"server 127.0.0.1:{second} ", 1),
+                ("server 127.0.0.1:3000;", f"server 127.0.0.1:{self._app};", 1),
+                *self._places("app.example.com"),
+            ],
+        )
+
+
 class _From(HTTPAdapter):
     """Connects from one address of the loopback network: a client of its own for whoever counts addresses."""
 
@@ -197,6 +222,13 @@ class _From(HTTPAdapter):
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
         super().init_poolmanager(*args, source_address=(self._source, 0), **options)
+
+
+def _replaced(text: str, replacements: Sequence[Replacement]) -> str:
+    for old, new, times in replacements:
+        assert text.count(old) == times, old
+        text = text.replace(old, new)
+    return text
 
 
 def _listen_six(port: int, options: str) -> str:
