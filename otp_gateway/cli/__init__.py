@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 
 import click
@@ -12,6 +13,7 @@ from otp_gateway import log
 from otp_gateway.cli import check, password, phone, serve
 from otp_gateway.gateway import Gateway
 from otp_gateway.settings import Settings
+from otp_gateway.settings.procfile import with_procfile
 from otp_gateway.version import __version__
 
 __all__ = ["application", "install", "is_wanted", "main"]
@@ -56,4 +58,4 @@ def _add_commands(group: AppGroup, build: Callable[[], Gateway]) -> None:
 
 
 def _from_environment() -> Gateway:
-    return Gateway.build(Settings.load())
+    return Gateway.build(Settings.load(with_procfile(os.environ)))

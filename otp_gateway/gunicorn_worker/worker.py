@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import select
 import selectors
 import signal
 import socket
@@ -31,6 +32,9 @@ LINGER_SECONDS = 2.0
 MAX_DRAINED = 1024 * 1024
 # Without a body, the parser needs no time at all to find the next request.
 DRAIN_SECONDS = 0.05
+# A stopping worker accepts connections for so long. A platform can send SIGTERM to all processes at once. The
+# master has closed its listener by then, so a worker closes the last one, and no connection is left in it.
+ACCEPT_SECONDS = 0.25
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -127,7 +131,27 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     def _cap_keepalive(self, deadline: float) -> None:
         """The worker stops: idle connections wait only for a request that may be on its way."""
         super()._cap_keepalive(deadline)
+        if self._plain:
+            self._close_listeners()
         self._idle.shorten(STOP_KEEPALIVE_LINGER)
+
+    def _close_listeners(self) -> None:
+        """Accept what is in the queue, then refuse connections: a router then tries another gateway.
+
+        gunicorn would keep the listener until its last request has ended. The kernel would go on filling the
+        queue, and reset all of it.
+        """
+        until = time.monotonic() + ACCEPT_SECONDS
+        self.set_accept_enabled(True)
+        while (left := until - time.monotonic()) > 0:
+            self.wait_for_and_dispatch_events(left)
+        self.set_accept_enabled(False)
+        for listener in self.sockets:
+            for _ in range(self.cfg.backlog):
+                if not select.select([listener], [], [], 0)[0]:
+                    break
+                self.accept(listener)
+            listener.close()
 
     def _keepalive_after(self, conn: Any, keepalive: Any) -> bool:
         """Skip an unread body that is here. Do not wait for one: the client has its reply."""

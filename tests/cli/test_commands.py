@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+from werkzeug.security import generate_password_hash
 
 from otp_gateway import create_app
 from otp_gateway.store import connect
@@ -210,3 +211,18 @@ def test_no_folder_but_its_own_is_written_to(tmp_path: Path) -> None:
     flask("otp", "check", folder=tmp_path)
     assert list(tmp_path.iterdir()) == []
     assert sorted(path.name for path in FOLDER.iterdir()) == ["phones.json"]
+
+
+@pytest.mark.parametrize(("dyno", "status"), [("run.1234", "ok"), ("", "warning")])
+def test_on_a_platform_the_check_knows_what_the_procfile_sets_for_the_web_process(
+    tmp_path: Path, dyno: str, status: str
+) -> None:
+    (tmp_path / "Procfile").symlink_to(ROOT / "Procfile")
+    env = {**SECRET, "DYNO": dyno, "ADMIN_PASSWORD_HASH": generate_password_hash("a password for tests")}
+    done = flask("otp", "check", "--json", env=env, folder=tmp_path)
+    found = {check["name"]: check for check in json.loads(done.stdout)["checks"]}
+    assert found["admin_panel"]["status"] == status
+    assert ("TRUSTED_PROXIES=1" in found["proxies"]["message"]) == bool(dyno)
+    # A value of the operator's own counts there too.
+    done = flask("otp", "check", "--json", env=env | {"TRUSTED_PROXIES": "2"}, folder=tmp_path)
+    assert "TRUSTED_PROXIES=2" in done.stdout

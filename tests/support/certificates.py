@@ -41,6 +41,34 @@ def make_certificate(folder: Path, name: str = "localhost", *, days: int = 1) ->
     return file
 
 
+def make_chain(folder: Path, name: str) -> tuple[Path, Path]:
+    """The file of a chain for ``name`` whose root no machine trusts, and the file of its key."""
+    now = datetime.now(UTC)
+    root_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+    issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "A platform's own root")])
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    certificates = [
+        x509.CertificateBuilder()
+        .subject_name(owner)
+        .issuer_name(issuer)
+        .public_key(public)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.BasicConstraints(ca=owner is issuer, path_length=None), critical=True)
+        .sign(root_key, hashes.SHA256())
+        for owner, public in ((subject, key.public_key()), (issuer, root_key.public_key()))
+    ]
+    chain, file = folder / "chain.pem", folder / "chain.key"
+    chain.write_bytes(b"".join(each.public_bytes(serialization.Encoding.PEM) for each in certificates))
+    file.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+    )
+    return chain, file
+
+
 def serving(certificate: Path) -> ssl.SSLContext:
     """What a server of this certificate wraps its connections in."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -22,7 +22,7 @@ _NPM_FILES = ("package.json", "package-lock.json", ".npmrc")
 def require_program(name: str) -> str:
     """The path of a program; without it, the test is skipped, or fails when CI=true."""
     found = shutil.which(name)
-    return found or _give_up(f"no {name} on the PATH")
+    return found or give_up(f"no {name} on the PATH")
 
 
 def in_own_mounts(script: str) -> list[str]:
@@ -36,7 +36,7 @@ def in_own_mounts(script: str) -> list[str]:
         [*unshare, "mount -t tmpfs none /mnt"], capture_output=True, text=True, check=False, timeout=10
     )
     if probe.returncode != 0:
-        _give_up(f"no mount namespace: {probe.stderr.strip()}")
+        give_up(f"no mount namespace: {probe.stderr.strip()}")
     return [*unshare, f'{script}\nexec "$@"', "sh"]
 
 
@@ -45,11 +45,11 @@ def node_project() -> Path:
     node, npm = require_program("node"), require_program("npm")
     version = subprocess.check_output([node, "--version"], text=True, timeout=10).strip()
     if int(version.removeprefix("v").partition(".")[0]) < _NODE:
-        _give_up(f"node is {version}, older than {_NODE}")
+        give_up(f"node is {version}, older than {_NODE}")
     try:
         return _installed(npm)
     except subprocess.CalledProcessError as error:
-        _give_up(f"npm cannot install: {error.stderr[-500:]}")
+        give_up(f"npm cannot install: {error.stderr[-500:]}")
 
 
 @functools.cache
@@ -69,7 +69,8 @@ def _installed(npm: str) -> Path:
     return directory
 
 
-def _give_up(reason: str) -> NoReturn:
+def give_up(reason: str) -> NoReturn:
+    """Skip the test with the reason, or fail it when CI=true."""
     if os.environ.get("CI") == "true":
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)

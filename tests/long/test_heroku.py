@@ -1,0 +1,389 @@
+"""Heroku to the letter: README's lines deploy an app, and it keeps what Heroku's router relies on."""
+
+from __future__ import annotations
+
+import http.client
+import itertools
+import json
+import os
+import re
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import pytest
+import requests
+
+from tests.long.figures import show
+from tests.long.heroku import BASH, PASSWORD, RUNTIME, App, Dyno, HerokuRedis
+from tests.long.router import ADDRESS, KEEP_SECONDS, Router
+from tests.support import kavenegar_faults as provider
+from tests.support.certificates import make_certificate, serving
+from tests.support.gateway import ROOT
+from tests.support.kavenegar import KavenegarEmulator
+from tests.support.redis_server import RedisServer, wait_until
+from tests.support.servers import free_port
+
+pytestmark = [pytest.mark.long, pytest.mark.timeout(400)]
+
+OTP, VERIFY, ME = "/api/v1/usr/otp", "/api/v1/usr/otp/verify", "/api/v1/usr/me"
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+DEPLOY = README.partition("\n## Deploy\n")[2].partition("\n## ")[0]
+BLOCKS = re.findall(r"^```sh\n(.*?)^```", DEPLOY, re.MULTILINE | re.DOTALL)
+# Connections that the router uses again, each after another pause: almost as long as it keeps them.
+PAUSES = [5 + n * (KEEP_SECONDS - 6) / 39 for n in range(40)]
+IDLE = 200
+THREADS = 6
+
+
+def block(word: str) -> str:
+    """README's lines for a deployment: the one block that has this word, with values for the placeholders."""
+    (lines,) = [lines for lines in BLOCKS if word in lines]
+    return str(lines)
+
+
+@dataclass
+class Platform:
+    """The app, its Redis, its provider and its router."""
+
+    app: App
+    redis: HerokuRedis
+    emulator: KavenegarEmulator
+    router: Router
+    certificate: Path
+    dynos: list[Dyno] = field(default_factory=list)
+
+    def boot(self, number: int) -> Dyno:
+        """Start a dyno, and route requests to it as soon as it accepts connections."""
+        self.dynos.append(dyno := self.app.dyno(number).start())
+        self.router.add(dyno.port)
+        return dyno
+
+    def visit(self, address: str) -> Visitor:
+        """A client at this address of the loopback network."""
+        return Visitor(self, address)
+
+
+class Visitor:
+    """A client of the router, on one connection of its own; a context manager."""
+
+    def __init__(self, platform: Platform, address: str) -> None:
+        context = ssl.create_default_context(cafile=str(platform.certificate))
+        self._connection = http.client.HTTPSConnection(
+            "localhost", platform.router.port, context=context, timeout=60, source_address=(address, 0)
+        )
+
+    def call(self, method: str, path: str, body: object = None, **headers: str) -> tuple[int, Any]:
+        """Status and JSON of a reply; the platform's own errors have no JSON."""
+        fields = {"Content-Type": "application/json"} | headers
+        self._connection.request(method, path, None if body is None else json.dumps(body), fields)
+        response = self._connection.getresponse()
+        text = response.read()
+        is_json = response.headers.get_content_subtype().endswith("json")
+        return response.status, json.loads(text) if is_json else text.decode()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
+
+
+class Load:
+    """People who log in without pause, each with a phone and an address of their own; a context manager."""
+
+    def __init__(self, platform: Platform) -> None:
+        self.answers: Counter[str] = Counter()
+        self._platform = platform
+        self._numbers = itertools.count()
+        self._lock = threading.Lock()
+        self._over = threading.Event()
+        self._threads = [threading.Thread(target=self._run, name=f"load-{n}") for n in range(THREADS)]
+
+    def go_on(self, more: int = 60) -> None:
+        """Return when so many more requests have been answered."""
+        until = self.answers.total() + more
+        wait_until(lambda: self.answers.total() >= until, f"{more} answers", 60)
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _run(self) -> None:
+        while not self._over.wait(0.05):
+            with self._lock:
+                number = next(self._numbers)
+            with self._platform.visit(
+                f"127.{1 + number // 62500}.{number // 250 % 250}.{1 + number % 250}"
+            ) as one:
+                self._login(one, f"+98912{number:07d}")
+
+    def _login(self, one: Visitor, phone: str) -> None:
+        if not self._is_answered("otp", one.call("POST", OTP, {"phone_number": phone})):
+            return
+        code = self._platform.emulator.code_for(phone)
+        reply = one.call("POST", VERIFY, {"phone_number": phone, "code": code})
+        if self._is_answered("verify", reply):
+            bearer = {"Authorization": f"Bearer {reply[1]['access_token']}"}
+            self._is_answered("me", one.call("GET", ME, **bearer))
+
+    def _is_answered(self, step: str, reply: tuple[int, Any]) -> bool:
+        status, body = reply
+        code = body.get("code", "") if isinstance(body, dict) else body
+        with self._lock:
+            self.answers[f"{step} {status} {'' if status == 200 else code}".strip()] += 1
+        return status == 200
+
+
+@pytest.fixture(scope="module")
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    """The app of README's lines, pushed and built, without a dyno."""
+    folder = tmp_path_factory.mktemp("heroku")
+    certificate = make_certificate(folder)
+    with ExitStack() as stack:
+        redis = stack.enter_context(HerokuRedis(folder))
+        emulator = stack.enter_context(KavenegarEmulator())
+        router = stack.enter_context(Router(serving(certificate)))
+        app = App(folder, redis.url, {"KAVENEGAR_BASE_URL": emulator.base_url})
+        found = Platform(app, redis, emulator, router, certificate)
+        lines = block("git push heroku").replace(
+            "KAVENEGAR_API_KEY=…", f"KAVENEGAR_API_KEY={emulator.api_key}"
+        )
+        assert "…" not in lines
+        done = app.shell(lines.partition("heroku run")[0])
+        assert done.returncode == 0, done.stderr
+        app.build()
+        yield found
+        for dyno in found.dynos:
+            dyno.terminate()
+        for dyno in found.dynos:
+            dyno.wait()
+
+
+@pytest.fixture(scope="module")
+def web(platform: Platform) -> Dyno:
+    """The first dyno."""
+    dyno = platform.boot(1)
+    dyno.wait_until_up()
+    return dyno
+
+
+@pytest.fixture(scope="module")
+def reused(web: Dyno) -> Iterator[Future[list[str]]]:
+    """The answers on connections that are idle for a while between two requests; they take 90 s."""
+    with ThreadPoolExecutor(1) as pool:
+        yield pool.submit(use_again, web.port)
+
+
+def use_again(port: int) -> list[str]:
+    """Open a connection for each pause, and use it again after that pause; the answers."""
+    connections = [
+        http.client.HTTPConnection("127.0.0.1", port, timeout=30, source_address=(ADDRESS, 0)) for _ in PAUSES
+    ]
+    used: list[float] = []
+    for number, connection in enumerate(connections):
+        connection.connect()
+        assert post(connection, number) == "400"
+        used.append(time.monotonic())
+    answers = []
+    for number, (connection, pause, since) in enumerate(zip(connections, PAUSES, used, strict=True)):
+        time.sleep(max(0.0, since + pause - time.monotonic()))
+        answers.append(post(connection, number))
+        connection.close()
+    return answers
+
+
+def post(connection: http.client.HTTPConnection, client: int) -> str:
+    """The status of a POST of one of the clients, or the error. It opens no new connection."""
+    connection.auto_open = 0
+    headers = {"Content-Type": "application/json", "X-Forwarded-For": f"203.0.113.{client + 1}"}
+    try:
+        connection.request("POST", VERIFY, "{}", headers)
+        response = connection.getresponse()
+        response.read()
+    except (OSError, http.client.HTTPException) as error:
+        return type(error).__name__
+    return str(response.status)
+
+
+def restart(platform: Platform, old: Dyno, number: int) -> Dyno:
+    """As ``heroku ps:restart``: SIGTERM to the old dyno, and at the same time the start of a new one."""
+    old.terminate()
+    new = platform.boot(number)
+    old.wait()
+    platform.router.remove(old.port)
+    new.wait_until_up()
+    return new
+
+
+@pytest.mark.usefixtures("reused")
+def test_the_readmes_lines_deploy_an_app_that_serves(platform: Platform, web: Dyno) -> None:
+    assert platform.app.config.keys() == {
+        *("KAVENEGAR_BASE_URL", "REDIS_URL", "SECRET_KEY", "KAVENEGAR_API_KEY", "REDIS_TLS_VERIFY"),
+    }
+    with platform.visit("127.0.3.1") as one:
+        status, body = one.call("POST", OTP, {"phone_number": "09123456789"})
+        assert (status, body["message"]) == (200, "OTP sent successfully")
+        code = platform.emulator.code_for("+989123456789")
+        status, tokens = one.call("POST", VERIFY, {"phone_number": "09123456789", "code": code})
+        assert status == 200
+        status, user = one.call("GET", ME, Authorization=f"Bearer {tokens['access_token']}")
+        assert (status, user["phone_number"]) == (200, "+989123456789")
+    # WEB_CONCURRENCY is 02.
+    wait_until(lambda: web.log().count("Booting worker") == 2, "two workers")
+
+
+def test_each_client_of_the_router_has_its_own_limit_and_cannot_choose_its_address(
+    platform: Platform,
+) -> None:
+    def statuses(address: str, **headers: str) -> list[int]:
+        with platform.visit(address) as one:
+            return [one.call("POST", VERIFY, {}, **headers)[0] for _ in range(6)]
+
+    assert statuses("127.0.3.2") == [400] * 5 + [429]
+    forged = {"X-Forwarded-For": "198.51.100.7"}
+    assert statuses("127.0.3.3", **forged) == [400] * 5 + [429]
+    assert statuses("127.0.3.4", **forged) == [400] * 5 + [429]
+    with platform.visit("127.0.3.5") as one:
+        # FORWARDED_ALLOW_IPS=* makes gunicorn trust the headers of each peer.
+        assert one.call("GET", "/metrics")[0] == 403
+        assert one.call("GET", "/healthz", SCRIPT_NAME="/x")[0] == 200
+
+
+def test_the_check_of_the_readme_finds_no_fault_from_a_one_off_dyno(platform: Platform) -> None:
+    (line,) = [line for line in block("git push heroku").splitlines() if line.startswith("heroku run")]
+    line = line.replace("https://YOUR-APP.herokuapp.com", f"https://localhost:{platform.router.port} --json")
+
+    done = platform.app.shell(line, REQUESTS_CA_BUNDLE=str(platform.certificate))
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = {
+        check["name"]: (check["status"], check["message"]) for check in json.loads(done.stdout)["checks"]
+    }
+    assert found["proxies"][0] == found["https"][0] == found["host"][0] == "ok"
+    # All that it warns of: the certificate that README says nobody checks.
+    assert {name for name, (status, _) in found.items() if status == "warning"} == {"redis_tls"}
+
+
+def test_no_log_line_shows_an_address_although_the_platform_asks_for_an_access_log(web: Dyno) -> None:
+    assert RUNTIME["GUNICORN_CMD_ARGS"] == "--access-logfile -"
+    lines = [json.loads(line) for line in web.log().splitlines()]
+    assert {line.get("route") for line in lines} >= {OTP, VERIFY, ME}
+    for secret in (ADDRESS, "127.0.3.", PASSWORD, "9123456789"):
+        assert secret not in web.log()
+    # One for each setting that an operator should know, and none for the platform's own variables.
+    assert [line["event"] for line in lines if line["level"] == "warning"] == [
+        "REDIS_TLS_VERIFY=none: connections are encrypted, but Redis is not identified"
+    ]
+
+
+def test_restarts_under_load_lose_no_request_and_send_none_twice(platform: Platform, web: Dyno) -> None:
+    # It goes on with the connections that are used again.
+    platform.router.remove(web.port)
+    platform.emulator.clear()
+    platform.emulator.set_fault(provider.slow(0.3), action="sms/send")
+    dyno = platform.boot(2)
+    dyno.wait_until_up()
+    reused = platform.router.reused
+    with Load(platform) as load:
+        load.go_on()
+        for number in (3, 4, 5):
+            new = restart(platform, dyno, number)
+            assert not dyno.killed
+            assert "Traceback" not in dyno.log()
+            dyno = new
+            load.go_on()
+    answered = {step: load.answers[f"{step} 200"] for step in ("otp", "verify", "me")}
+    show("Heroku: three restarts", {"answers": load.answers, "lost": platform.router.lost})
+
+    assert platform.router.lost == {}
+    assert load.answers.total() == sum(answered.values())
+    assert answered["otp"] == answered["verify"] == answered["me"]
+    assert len(platform.emulator.messages) == answered["otp"]
+    # The router did use connections again.
+    assert platform.router.reused - reused > load.answers.total() / 2
+    platform.emulator.set_fault(None)
+
+
+def test_two_hundred_idle_connections_do_not_delay_a_stop_beyond_its_time(platform: Platform) -> None:
+    dyno = platform.app.dyno(9).start()
+    dyno.wait_until_up()
+    with ExitStack() as stack:
+        for number in range(2 * IDLE):
+            one = socket.create_connection(("127.0.0.1", dyno.port), timeout=30, source_address=(ADDRESS, 0))
+            stack.enter_context(one)
+            if number < IDLE:
+                one.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+                assert one.recv(65536).startswith(b"HTTP/1.1 200")
+        dyno.stop()
+    assert not dyno.killed
+    assert "Traceback" not in dyno.log()
+
+
+def test_the_readmes_lines_for_a_host_of_ones_own_serve(tmp_path: Path, platform: Platform) -> None:
+    with RedisServer() as redis:
+        port = free_port()
+        lines = block("otp-gateway serve")
+        for placeholder, value in (
+            ("SECRET_KEY=…", "SECRET_KEY=a-secret-of-a-host-of-ones-own-0123456789"),
+            ("REDIS_URL=redis://…", f"REDIS_URL={redis.url}"),
+            ("KAVENEGAR_API_KEY=…", f"KAVENEGAR_API_KEY={platform.emulator.api_key}"),
+            ("otp-gateway serve", "exec otp-gateway serve"),
+        ):
+            assert lines.count(placeholder) == 1, placeholder
+            lines = lines.replace(placeholder, value)
+        subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True, timeout=60)
+        environment = {
+            "PATH": f"{tmp_path}/venv/bin:/usr/bin:/bin",
+            "HOME": str(Path.home()),
+            "PORT": str(port),
+            "KAVENEGAR_BASE_URL": platform.emulator.base_url,
+            **{name: value for name, value in os.environ.items() if name.startswith("PIP_")},
+        }
+        with (tmp_path / "log").open("wb") as log:
+            process = subprocess.Popen(
+                [BASH, "-ec", lines],
+                cwd=platform.app.checkout,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        try:
+            wait_until(lambda: is_healthy(process, port), "README's gateway", 120)
+            body = {"phone_number": "09121112233"}
+            assert requests.post(f"http://127.0.0.1:{port}{OTP}", json=body, timeout=15).status_code == 200
+        finally:
+            process.terminate()
+            process.wait(40)
+        assert process.returncode == 0, (tmp_path / "log").read_text(encoding="utf-8")
+
+
+def is_healthy(process: subprocess.Popen[bytes], port: int) -> bool:
+    assert process.poll() is None
+    try:
+        return requests.get(f"http://127.0.0.1:{port}/healthz", timeout=5).status_code == 200
+    except requests.ConnectionError:
+        return False
+
+
+def test_a_connection_can_be_used_again_for_as_long_as_the_router_keeps_it(reused: Future[list[str]]) -> None:
+    answers = reused.result()
+    show("Heroku: connections used again after 5 to 89 s", {"answers": Counter(answers)})
+    assert answers == ["400"] * len(PAUSES)
