@@ -77,7 +77,9 @@ def create_app(
         admin.install(app, gateway, settings.admin_password_hash, limiter=limiter, identify=identify)
     jwks.install(app, gateway.tokens)
     pages.install(app, settings)
-    docs.install(app, document=document.PATH)
+    docs.install(
+        app, settings, lambda: document.describe(settings, transport.description), path=document.PATH
+    )
     document.install(app, settings, transport.description)
     health.install(app, gateway.service, ProxyEcho(gateway.codes, settings.trusted_proxies))
     gauges = Gauges(

@@ -1,15 +1,18 @@
-"""/docs: the whole interface on one page, from our own origin alone, for every eye and ear."""
+"""/docs: the two calls, the errors and all operations on one page, from our own origin only."""
 
 from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Locator, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.browser.conftest import MakePerson, Mode
 from tests.browser.person import PHONE, Person
@@ -38,7 +41,8 @@ class Reader:
 
     def open(self, path: str = "/docs") -> Reader:
         self.somebody.open(path)
-        expect(self.page.locator(".opblock").first).to_be_visible()
+        # Swagger UI's script is large.
+        expect(self.page.locator(".opblock").first).to_be_visible(timeout=20_000)
         return self
 
     def operation(self, name: str) -> Locator:
@@ -99,18 +103,19 @@ def test_every_operation_is_there_and_nothing_comes_from_elsewhere(
     assert asked == {"/docs", "/openapi.json", *FILES}
 
 
+@pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", [320, 1280])
 def test_every_eye_and_ear_can_read_it(
-    reader: Callable[..., Reader], pytestconfig: pytest.Config, width: int
+    reader: Callable[..., Reader], pytestconfig: pytest.Config, width: int, theme: str
 ) -> None:
-    somebody = reader(width=width).open()
+    somebody = reader(width=width, color_scheme=theme).open()
     page = somebody.page
     expect(page).to_have_title("otp-gateway: the API")
-    expect(page.get_by_role("heading", level=1)).to_contain_text("otp-gateway")
+    expect(page.locator("header h1")).to_have_text("otp-gateway: the API")
     assert page.locator("html").get_attribute("lang") == "en"
     somebody.look()
     if pytestconfig.getoption("--screenshots", default=False):
-        page.screenshot(path=ROOT / "docs" / "screenshots" / f"docs-{width}.png")
+        page.screenshot(path=ROOT / "docs" / "screenshots" / f"docs-{width}-{theme}.png")
 
     for name in ("sendOtp", "getUser"):
         somebody.unfold(name)
@@ -121,12 +126,69 @@ def test_every_eye_and_ear_can_read_it(
     expect(page.get_by_text("Available authorizations")).to_be_visible()
     somebody.look()
     page.get_by_role("button", name="Close", exact=True).first.click()
-    for name in ("sendOtp", "getUser"):
-        somebody.operation(name).locator(".opblock-summary-control").click()
 
-    page.locator("section.models .models-control").click()
-    page.locator("section.models .json-schema-2020-12-expand-deep-button").nth(1).click()
-    somebody.look()
+
+def test_the_page_begins_with_the_two_calls_and_then_the_errors(reader: Callable[..., Reader]) -> None:
+    page = reader().open().page
+    parts = [part.inner_text() for part in page.locator("h2").all()]
+    assert parts[:3] == ["Two calls", "Errors", "All operations"]
+    described = page.evaluate("fetch('/openapi.json').then((reply) => reply.json())")["components"]["schemas"]
+    codes = [about["properties"].get("code", {}) for about in described.values()]
+    rows = [row.inner_text() for row in page.locator("#errors ~ table tbody td:nth-child(2)").all()]
+    assert len(rows) > 15
+    assert sorted(rows) == sorted(code["const"] for code in codes if "const" in code)
+    # The table is on the page once.
+    assert page.get_by_text("sms_unconfirmed", exact=True).count() == 1
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 720), (390, 844)])
+@pytest.mark.parametrize("mode", ["body", "cookies"])
+def test_an_opened_operation_fits_two_screens_and_links_its_errors(
+    reader: Callable[..., Reader], mode: Mode, width: int, height: int
+) -> None:
+    somebody = reader(mode=mode, width=width).open()
+    page = somebody.page
+    page.set_viewport_size({"width": width, "height": height})
+    for operation in page.locator(".opblock").all():
+        operation.locator(".opblock-summary-control").click()
+        expect(operation.locator(".responses-table").first).to_be_visible()
+        box = operation.bounding_box()
+        assert box
+        assert box["height"] <= 2 * height, operation.get_attribute("id")
+        for link in operation.locator(".responses-table a[href^='#']").all():
+            assert page.locator(link.get_attribute("href") or "").count() == 1
+    assert page.locator(".opblock a[href='#invalid_code']").count() == 1
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def sample(page: Page, call: str, language: str) -> str:
+    """The sample as a reader copies it."""
+    page.get_by_label(language, exact=True).check()
+    shown = page.locator(f"[data-sample={call}]:visible")
+    expect(shown).to_have_count(1)
+    return shown.inner_text()
+
+
+@pytest.mark.parametrize("mode", ["body", "cookies"])
+@pytest.mark.parametrize("language", ["curl", "JavaScript", "Python"])
+def test_the_samples_log_in(
+    reader: Callable[..., Reader], emulator: KavenegarEmulator, tmp_path: Path, mode: Mode, language: str
+) -> None:
+    page = reader(mode=mode).open().page
+
+    def run(source: str) -> str:
+        if language == "JavaScript":
+            with page.expect_console_message() as message:
+                page.evaluate(f"async () => {{ {source} }}")
+            return str(message.value.args[1].json_value())
+        command = ["sh", "-c"] if language == "curl" else [sys.executable, "-c"]
+        return subprocess.check_output([*command, source], text=True, timeout=20, cwd=tmp_path)
+
+    assert "OTP sent successfully" in run(sample(page, "send", language))
+    source = sample(page, "verify", language)
+    opened = run(source.replace('"123456"', f'"{emulator.code_for(PHONE)}"'))
+    assert "refresh_expires_in" in opened
+    assert ("access_token" in opened) == (mode == "body")
 
 
 def test_what_is_tried_out_goes_to_this_gateway(
@@ -175,7 +237,9 @@ def test_without_scripts_the_page_says_where_the_document_is(
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto(f"{gateway_of().url}/docs")
-    page.get_by_role("link", name="/openapi.json").click()
+    expect(page.locator("[data-sample=send]:visible")).to_have_count(1)
+    expect(page.get_by_text("sms_unconfirmed", exact=True)).to_be_visible()
+    page.get_by_role("link", name="/openapi.json").first.click()
     assert page.url.endswith("/openapi.json")
     context.close()
 

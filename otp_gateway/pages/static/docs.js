@@ -1,9 +1,19 @@
-// Swagger UI over the gateway's own document. Nothing comes from elsewhere, and nothing is asked there.
+// The samples with this page's origin, and Swagger UI over the gateway's own document. Nothing comes from elsewhere.
 
 const place = document.querySelector("#interface");
+const SAMPLE_ORIGIN = "http://127.0.0.1:8000";
+
+for (const sample of document.querySelectorAll("[data-sample] code")) {
+  sample.textContent = sample.textContent.replaceAll(SAMPLE_ORIGIN, location.origin);
+}
+
+// Swagger UI's dark colours need this class.
+const dark = matchMedia("(prefers-color-scheme: dark)");
+const colour = () => document.documentElement.classList.toggle("dark-mode", dark.matches);
+dark.addEventListener("change", colour);
+colour();
 
 const NAMES = {
-  "#servers": "Server",
   ".examples-select-element": "Example",
   ".body-param__text": "Request body",
   ".close-modal": "Close",
@@ -11,11 +21,16 @@ const NAMES = {
 
 /** What Swagger UI leaves out for people who hear the page: parts, names, and headings without a gap. */
 function mend() {
-  for (const part of place.querySelectorAll(".information-container")) part.role = "banner";
-  for (const part of place.querySelectorAll(".scheme-container")) {
-    Object.assign(part, { role: "region", ariaLabel: "Server and tokens" });
+  for (const part of place.querySelectorAll(".information-container")) {
+    Object.assign(part, { role: "region", ariaLabel: "About the API" });
   }
-  for (const heading of place.querySelectorAll("h3, h4, h5")) heading.ariaLevel = heading.tagName[1] - 1;
+  for (const part of place.querySelectorAll(".scheme-container")) {
+    Object.assign(part, { role: "region", ariaLabel: "Tokens" });
+  }
+  // The page has the heading of the first level.
+  for (const heading of place.querySelectorAll(".information-container h1")) {
+    Object.assign(heading, { role: "heading", ariaLevel: 3 });
+  }
   for (const [selector, name] of Object.entries(NAMES)) {
     for (const node of place.querySelectorAll(`${selector}:not([aria-label])`)) node.ariaLabel = name;
   }
@@ -26,19 +41,57 @@ function mend() {
   for (const text of place.querySelectorAll("pre.microlight")) {
     if (text.scrollWidth > text.clientWidth) text.tabIndex = 0;
   }
-  // A link within a button is out of reach; opening an operation puts its address into the address bar anyhow.
+  // A link within a button is out of reach; opening an operation puts its URL into the address bar anyhow.
   for (const link of place.querySelectorAll("button a[href]")) link.removeAttribute("href");
 }
 
-new MutationObserver(mend).observe(place, { childList: true, subtree: true });
+/** One short row for all errors of an operation, in place of a row with headers and examples for each status. */
+function shortened(responses) {
+  const short = {};
+  const errors = [];
+  for (const [status, response] of Object.entries(responses)) {
+    const { description, content } = response;
+    if (status < 400) short[status] = { description, content };
+    else errors.push(...codesOf(response).map((code) => `[\`${code}\`](#${code})`));
+  }
+  if (errors.length) short.default = { description: `An error: ${errors.join(", ")}` };
+  return short;
+}
 
-SwaggerUIBundle({
-  domNode: place,
-  url: place.dataset.document,
-  // No bar with an address in it: there is one document.
-  layout: "BaseLayout",
-  validatorUrl: null,
-  deepLinking: true,
-  defaultModelsExpandDepth: 0,
-  displayRequestDuration: true,
-});
+/** The codes of the problems in a response. */
+function codesOf(response) {
+  return Object.keys(Object.values(response.content)[0].examples);
+}
+
+/** The document as this page shows it: the page itself has the errors, and /openapi.json has everything. */
+function readable(whole) {
+  const spec = structuredClone(whole);
+  delete spec.servers;
+  // The page shows the table above.
+  spec.info.description = whole.info.description.replace(/\*\*Errors\*\*[^]*?\n\n\|[^]*?\n(?=\n|$)/, "");
+  for (const item of Object.values(spec.paths)) {
+    for (const operation of Object.values(item)) {
+      operation.responses = shortened(operation.responses);
+      operation.parameters = operation.parameters.filter(({ $ref }) => !$ref.endsWith("/RequestId"));
+    }
+  }
+  return spec;
+}
+
+async function show() {
+  const reply = await fetch(place.dataset.document);
+  new MutationObserver(mend).observe(place, { childList: true, subtree: true });
+  SwaggerUIBundle({
+    domNode: place,
+    spec: readable(await reply.json()),
+    // No bar with a URL in it: there is one document.
+    layout: "BaseLayout",
+    validatorUrl: null,
+    deepLinking: true,
+    // The list of all schemas is long, and each operation shows its own.
+    defaultModelsExpandDepth: -1,
+    displayRequestDuration: true,
+  });
+}
+
+show();
