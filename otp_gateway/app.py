@@ -77,9 +77,7 @@ def create_app(
         admin.install(app, gateway, settings.admin_password_hash, limiter=limiter, identify=identify)
     jwks.install(app, gateway.tokens)
     pages.install(app, settings)
-    docs.install(
-        app, settings, lambda: document.describe(settings, transport.description), path=document.PATH
-    )
+    docs.install(app, settings, transport.description)
     document.install(app, settings, transport.description)
     health.install(app, gateway.service, ProxyEcho(gateway.codes, settings.trusted_proxies))
     gauges = Gauges(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import json
 import re
-from collections.abc import Callable
 from importlib import resources
 from typing import Any
 
@@ -22,6 +21,8 @@ from flask import (
 from markupsafe import Markup, escape
 
 from otp_gateway.api import security_headers
+from otp_gateway.api.token_transport import TransportDescription
+from otp_gateway.openapi.document import PATH, describe
 from otp_gateway.settings import Settings
 
 # The package would serve a page of its own as well, but with a script in it, which our policy forbids.
@@ -37,15 +38,15 @@ CALLS = {"send": "sendOtp", "verify": "verifyOtp"}
 Document = dict[str, Any]
 
 
-def install(app: Flask, settings: Settings, describe: Callable[[], Document], *, path: str) -> None:
-    """Serve the page at /docs. ``describe`` makes the OpenAPI document, which is served at ``path``."""
+def install(app: Flask, settings: Settings, transport: TransportDescription) -> None:
+    """Serve the page at /docs, about the API as it is configured."""
     docs = Blueprint("docs", __name__, url_prefix="/docs", template_folder="templates")
     # Made once, at the first request, as the document itself.
-    contents = functools.cache(lambda: _contents(settings, describe()))
+    contents = functools.cache(lambda: _contents(settings, describe(settings, transport)))
 
     @docs.get("")
     def page() -> Response:
-        response = make_response(render_template("docs.html", document=path, **contents()))
+        response = make_response(render_template("docs.html", document=PATH, **contents()))
         response.headers["Content-Language"] = "en"
         response.add_etag()
         response.make_conditional(request)
