@@ -21,6 +21,7 @@ from otp_gateway.api import (
     routes,
 )
 from otp_gateway.api.body import MAX_BODY
+from otp_gateway.api.device_cookie import DeviceCookie
 from otp_gateway.api.proxy_echo import ProxyEcho
 from otp_gateway.api.rate_limit import RateLimiter
 from otp_gateway.api.token_transport import BodyTransport, CookieTransport
@@ -99,4 +100,7 @@ def create_app(
 
 def _transport(gateway: Gateway) -> BodyTransport | CookieTransport:
     cookies = gateway.settings.auth_cookies
-    return CookieTransport(gateway.tokens, routes.TOKEN_PATH) if cookies else BodyTransport()
+    if not cookies:
+        return BodyTransport()
+    device = DeviceCookie(gateway.devices, routes.DEVICE_PATH)
+    return CookieTransport(gateway.tokens, routes.TOKEN_PATH, device)

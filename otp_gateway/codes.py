@@ -36,7 +36,7 @@ class Codes:
             use: hmac.digest(root, f"otp-gateway/v1/{use}\x01".encode(), "sha256")
             for use in (
                 *("pid", "client", "code", "digest", "reference", "id", "panel", "check", "call"),
-                *("challenge", "solution"),
+                *("challenge", "solution", "device"),
             )
         }
         self.key_id = _text(self._mac("id")[:KEY_ID_BYTES])
@@ -96,16 +96,20 @@ class Codes:
         """
         return self._mac("challenge", pid), self._mac("solution", pid)
 
+    def device_mac(self, pid: str, device: bytes) -> bytes:
+        """The signature of a device token: ``device`` holds the token's time and id."""
+        return self._mac("device", pid, device.hex())
+
     def reference(self, request: str) -> int:
         """The number under which the provider knows a send: 62 bits that follow from the request's id."""
         mac = self._mac("reference", request)
         return int.from_bytes(mac[:8]) >> (64 - REFERENCE_BITS)
 
-    def call_id(self, route: str, phone: PhoneNumber, key: str | None) -> str:
-        """The id of one call: random, or the same for every request of the phone with this key."""
+    def call_id(self, route: str, phone: PhoneNumber, key: str | None, lane: str = "") -> str:
+        """The id of one call: random, or the same for every request of the phone and lane with this key."""
         if key is None:
             return random_id()
-        return _text(self._mac("call", route, self.pid(phone), key)[:NONCE_BYTES])
+        return _text(self._mac("call", route, self.pid(phone), lane, key)[:NONCE_BYTES])
 
     def id_from(self, call_id: str, use: str) -> str:
         """An id that follows from a call's id, so that a repeated call makes the same."""

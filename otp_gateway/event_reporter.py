@@ -18,10 +18,13 @@ from otp_gateway.errors import (
     StoreUnavailable,
     TooManyAttempts,
 )
-from otp_gateway.events import LoginEvent, SendEvent, StuckEvent
-from otp_gateway.model import Caller, Issued, PhoneNumber, Receipt, SendRequest, Session
+from otp_gateway.events import Lane, LoginEvent, SendEvent, StuckEvent
+from otp_gateway.model import Caller, Issued, Login, PhoneNumber, Receipt, SendRequest
 from otp_gateway.phones import prefix_of
 from otp_gateway.recorder import Recorder
+
+# The limits of the device lane: a send that they refuse is of a device.
+DEVICE_LIMITS = ("device", "device_failures")
 
 
 class EventReporter:
@@ -39,12 +42,13 @@ class EventReporter:
             yield
         except (Refused, Challenged, SmsBusy, SmsNotConfigured, StoreUnavailable) as error:
             reason = error.limit if isinstance(error, Refused) else error.code
-            self._send(send, caller, random_id(), outcome="refused", reason=reason)
+            lane = _lane(reason in DEVICE_LIMITS)
+            self._send(send, caller, random_id(), lane, outcome="refused", reason=reason)
             raise
         except SendFailed as error:
             # Other failures are those of a call, which has its own report, or of an earlier request.
             if error.reason == SKIPPED:
-                self._send(send, caller, random_id(), outcome="failed", reason=SKIPPED)
+                self._send(send, caller, random_id(), "common", outcome="failed", reason=SKIPPED)
             raise
 
     def sent(self, send: SendRequest, caller: Caller, issued: Issued, receipt: Receipt | None) -> None:
@@ -54,6 +58,7 @@ class EventReporter:
             send,
             caller,
             issued.send_id,
+            _lane(issued.device),
             outcome="sent",
             backend=known.backend,
             cost=known.cost,
@@ -66,6 +71,7 @@ class EventReporter:
             send,
             caller,
             issued.send_id,
+            _lane(issued.device),
             outcome="failed" if error.definite else "unconfirmed",
             reason=error.label,
             backend=error.backend,
@@ -85,13 +91,14 @@ class EventReporter:
                 self._recorder.add(StuckEvent(**self._phone(phone, caller)))
             raise
 
-    def login(self, phone: PhoneNumber, caller: Caller, session: Session) -> None:
+    def login(self, phone: PhoneNumber, caller: Caller, login: Login) -> None:
         """A code has opened the session."""
-        self._recorder.add(LoginEvent(id=session.id, **self._phone(phone, caller)))
+        lane = _lane(login.device)
+        self._recorder.add(LoginEvent(id=login.session.id, lane=lane, **self._phone(phone, caller)))
 
-    def _send(self, send: SendRequest, caller: Caller, id_: str, **outcome: Any) -> None:
+    def _send(self, send: SendRequest, caller: Caller, id_: str, lane: Lane, **outcome: Any) -> None:
         self._recorder.add(
-            SendEvent(id=id_, channel=send.channel, **outcome, **self._phone(send.phone, caller))
+            SendEvent(id=id_, channel=send.channel, lane=lane, **outcome, **self._phone(send.phone, caller))
         )
 
     def _phone(self, phone: PhoneNumber, caller: Caller) -> dict[str, Any]:
@@ -103,3 +110,7 @@ class EventReporter:
             "client": caller.client,
             "at": caller.clock.now_ms(),
         }
+
+
+def _lane(device: bool) -> Lane:
+    return "device" if device else "common"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
 from otp_gateway.abuse.challenge import Challenges
+from otp_gateway.abuse.devices import Devices
 from otp_gateway.codes import Codes
 from otp_gateway.errors import StoreUnavailable
 from otp_gateway.event_reporter import EventReporter
@@ -17,13 +19,14 @@ from otp_gateway.senders import Sender, sender_for
 from otp_gateway.senders.breaker import Breaker
 from otp_gateway.senders.kavenegar.reports import KavenegarReports
 from otp_gateway.senders.slots import SendSlots
-from otp_gateway.service import OtpService
+from otp_gateway.service import OtpService, Stores
 from otp_gateway.settings import Settings
 from otp_gateway.store import connect
 from otp_gateway.store.address_limits import AddressLimits
 from otp_gateway.store.admin_sessions import AdminSessions
 from otp_gateway.store.client import RedisClient
 from otp_gateway.store.codes import CodeStore
+from otp_gateway.store.logins import LoginStore
 from otp_gateway.store.operator_actions import OperatorActions
 from otp_gateway.store.outcomes import OutcomeStore
 from otp_gateway.store.phone_state import PhoneStateStore
@@ -63,6 +66,7 @@ class Gateway:
     codes: Codes
     phones: PhoneParser
     tokens: Tokens
+    devices: Devices
     sender: Sender
     slots: SendSlots
     reports: KavenegarReports | None
@@ -85,19 +89,17 @@ class Gateway:
         observer: Observer = UNOBSERVED,
     ) -> Self:
         """The parts; nothing connects yet. ``redis`` and ``sender`` replace what the settings name."""
-        secrets = (settings.secret_key, *settings.secret_key_fallbacks)
-        all_codes = [Codes(secret, settings.otp_length) for secret in secrets]
+        all_codes = _codes(settings)
         codes, redis = all_codes[0], redis or _connect(settings)
         sender = sender or sender_for(settings, observer)
         scripts, slots = Scripts(redis, observer), SendSlots(settings.threads)
-        tokens = Tokens.from_settings(settings)
+        tokens, reports = Tokens.from_settings(settings), KavenegarReports.from_settings(settings, observer)
         # The metrics count the calls of requests, not those of the probe and of the recorder.
         unobserved = Scripts(redis)
         write_probe, records = WriteProbe(redis, unobserved), Records.build(redis, unobserved)
-        reports = KavenegarReports.from_settings(settings, observer)
+        policy, devices = settings.policy, Devices.of_policy(codes, settings.policy)
         service = OtpService(
-            store=CodeStore(scripts, codes, settings.policy, settings.sms_timeout),
-            sessions=SessionStore(scripts, all_codes),
+            stores=_stores(settings, scripts, all_codes),
             probe=write_probe,
             sender=sender,
             slots=slots,
@@ -106,6 +108,7 @@ class Gateway:
             tokens=tokens,
             challenges=Challenges(codes),
             events=EventReporter(records.recorder, all_codes),
+            devices=devices,
         )
         return cls(
             settings=settings,
@@ -114,13 +117,14 @@ class Gateway:
             codes=codes,
             phones=PhoneParser(settings.otp_regions),
             tokens=tokens,
+            devices=devices,
             sender=sender,
             slots=slots,
             reports=reports,
             service=service,
             address_limits=AddressLimits(scripts),
             write_probe=write_probe,
-            phone_states=PhoneStateStore(redis, codes, settings.policy),
+            phone_states=PhoneStateStore(redis, codes, policy),
             operator_actions=OperatorActions(redis, scripts),
             records=records,
             provider_account=ProviderAccountStore(redis, reports.account if reports else None),
@@ -140,3 +144,19 @@ class Gateway:
 def _connect(settings: Settings) -> RedisClient:
     tls = RedisTls(settings.redis_tls_ca, settings.redis_tls_verify)
     return connect(settings.redis_url, tls, threads=settings.threads)
+
+
+def _codes(settings: Settings) -> list[Codes]:
+    """Of the present secret and of the former ones."""
+    secrets = (settings.secret_key, *settings.secret_key_fallbacks)
+    return [Codes(secret, settings.otp_length) for secret in secrets]
+
+
+def _stores(settings: Settings, scripts: Scripts, codes: Sequence[Codes]) -> Stores:
+    """``codes``: of the present secret and of the former ones."""
+    policy = settings.policy
+    return Stores(
+        codes=CodeStore(scripts, codes[0], policy, settings.sms_timeout),
+        logins=LoginStore(scripts, codes[0], policy),
+        sessions=SessionStore(scripts, codes),
+    )

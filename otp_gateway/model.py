@@ -36,9 +36,22 @@ class Window:
     seconds: int
 
 
+# The windows of the device lane. OTP_PHONE_LIMITS does not change them.
+DEVICE_WINDOWS = (Window(3, 120), Window(5, 3_600), Window(10, 86_400))
+# The longest OTP_DEVICE_DAYS. Redis keeps for so long that devices are forgotten, whatever the setting is.
+MOST_DEVICE_DAYS = 400
+# The most failures of a phone that are reserved for devices.
+MOST_DEVICE_FAILURES = 10
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """The domain's law: what a code and a phone may do. Times in seconds."""
+    """The limits of codes and phones. Times in seconds.
+
+    A phone has two lanes, each with its own code, tries, windows and failure budget. A *device*, which is a
+    client with a good device token of the phone, uses the device lane. All other clients use the common lane.
+    ``device_lifetime``: for how long a device token is valid; 0: no device lane.
+    """
 
     length: int
     lifetime: int
@@ -49,6 +62,22 @@ class Policy:
     session_lifetime: int
     max_sessions: int = 10
     failure_period: int = 86_400
+    device_lifetime: int = 0
+
+    @property
+    def device_failures(self) -> int:
+        """The failures of a phone that are reserved for devices; 0 if there is no device lane."""
+        return min(MOST_DEVICE_FAILURES, self.max_failures_per_phone // 5) if self.device_lifetime else 0
+
+    @property
+    def common_failures(self) -> int:
+        """The other failures of a phone: so both lanes together have the phone's budget."""
+        return self.max_failures_per_phone - self.device_failures
+
+    @property
+    def has_devices(self) -> bool:
+        """Whether there is a device lane. A lane without a failure budget could verify no code."""
+        return self.device_failures > 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,24 +106,29 @@ class Caller:
     """Who makes the request, as far as the core may know.
 
     ``client``: an opaque id of the client's network. ``idempotency_key``: the client's own key, by which a
-    repeated request gets the outcome of the first one.
+    repeated request gets the outcome of the first one. ``device_made_at``: when the client's device token was
+    made, in ms of Redis's clock, if it is a good token of the phone. Only Redis knows whether it is
+    forgotten.
     """
 
     client: str
     clock: Clock
     idempotency_key: str | None = None
+    device_made_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class SendRequest:
     """The fields of a request for a code, after parsing.
 
-    ``challenge``: the solution of a challenge as the client has sent it, not checked yet.
+    ``challenge``: the solution of a challenge as the client has sent it, not checked yet. ``device_token``:
+    the same for the device token, or for several of them (``abuse/devices.py``).
     """
 
     phone: PhoneNumber
     channel: Channel = "sms"
     challenge: str | None = None
+    device_token: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,13 +159,14 @@ class Issued:
     ``expires_in`` is what is left of the code's life, ``resend_in`` the time until the phone may ask again;
     both in milliseconds, as of the store's answer. Until ``settled_at`` (``time.monotonic()`` seconds) a lost
     attempt of the same send can still run. ``fingerprint`` is empty without an idempotency key, and
-    ``solution_id`` without the solution of a challenge.
+    ``solution_id`` without the solution of a challenge. ``device``: whether the send is in the device lane.
     """
 
     send_id: str
     nonce: str
     expires_in: int
     resend_in: int
+    device: bool = False
     settled_at: float = 0.0
     call_id: str = ""
     fingerprint: str = ""
@@ -169,6 +204,18 @@ class Session:
     authenticated_at: int
     issued_at: int
     channel: Channel
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Login:
+    """A right code has opened the session.
+
+    ``at_ms``: the login's time in ms of Redis's clock. ``device``: whether the code was in the device lane.
+    """
+
+    session: Session
+    at_ms: int
+    device: bool
 
 
 @dataclass(frozen=True, slots=True)

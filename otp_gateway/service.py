@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
+from dataclasses import dataclass, replace
 
 from otp_gateway.abuse.challenge import Challenges
+from otp_gateway.abuse.devices import Devices
 from otp_gateway.codes import Codes
 from otp_gateway.errors import (
     SKIPPED,
@@ -23,11 +25,22 @@ from otp_gateway.model import Caller, Issued, PhoneNumber, ProposedCode, SendReq
 from otp_gateway.senders import Sender
 from otp_gateway.senders.breaker import Attempt, Breaker
 from otp_gateway.senders.slots import SendSlots
-from otp_gateway.store.codes import CodeStore, UnusableSolution
+from otp_gateway.store.codes import CodeStore
+from otp_gateway.store.issue_reply import UnusableSolution
+from otp_gateway.store.logins import LoginStore
 from otp_gateway.store.scripts import LATE
 from otp_gateway.store.sessions import SessionStore
 from otp_gateway.store.write_probe import WriteProbe
 from otp_gateway.tokens import TokenPair, Tokens, User
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stores:
+    """The state of phones in Redis."""
+
+    codes: CodeStore
+    logins: LoginStore
+    sessions: SessionStore
 
 
 class OtpService:
@@ -36,8 +49,7 @@ class OtpService:
     def __init__(
         self,
         *,
-        store: CodeStore,
-        sessions: SessionStore,
+        stores: Stores,
         probe: WriteProbe,
         sender: Sender,
         slots: SendSlots,
@@ -46,9 +58,11 @@ class OtpService:
         tokens: Tokens,
         challenges: Challenges,
         events: EventReporter,
+        devices: Devices,
     ) -> None:
-        self._store = store
-        self._sessions = sessions
+        self._store = stores.codes
+        self._logins = stores.logins
+        self._sessions = stores.sessions
         self._probe = probe
         self._sender = sender
         self._slots = slots
@@ -57,6 +71,7 @@ class OtpService:
         self._tokens = tokens
         self._challenges = challenges
         self._events = events
+        self._devices = devices
 
     def request(self, send: SendRequest, caller: Caller) -> Sent:
         """Send the phone a code: the active one again while it is young, a new one otherwise.
@@ -71,11 +86,13 @@ class OtpService:
     def _request(self, send: SendRequest, caller: Caller) -> Sent:
         if not self._sender.configured:
             raise SmsNotConfigured
+        caller = self._recognise(caller, send.phone, send.device_token)
+        device = caller.device_made_at is not None
         proposal = self._codes.propose(send.phone)
         try:
             solution = self._solution(send, caller)
-            with self._slots.take(), self._breaker.attempt() as attempt:
-                issued = self._issue(send, caller, proposal, solution)
+            with self._slots.take(device=device) as reserved, self._breaker.attempt() as attempt:
+                issued = self._issue(send, caller, proposal, solution, only_device=reserved)
                 if isinstance(issued, Sent):
                     return issued
                 return self._send(send, caller, issued, attempt)
@@ -94,11 +111,22 @@ class OtpService:
             return None
         return self._challenges.check(send.challenge, self._codes.pid(send.phone), caller.clock.now_ms())
 
+    def _recognise(self, caller: Caller, phone: PhoneNumber, device_token: str | None) -> Caller:
+        """The caller, as a device of the phone if the token is good. Any other token is ignored."""
+        made_at = self._devices.made_at(device_token, phone, caller.clock.now_ms())
+        return caller if made_at is None else replace(caller, device_made_at=made_at)
+
     def _issue(
-        self, send: SendRequest, caller: Caller, proposal: ProposedCode, solution: Solution | None
+        self,
+        send: SendRequest,
+        caller: Caller,
+        proposal: ProposedCode,
+        solution: Solution | None,
+        *,
+        only_device: bool,
     ) -> Issued | Sent:
         try:
-            return self._store.issue(send, caller, proposal, solution=solution)
+            return self._store.issue(send, caller, proposal, solution=solution, only_device=only_device)
         except UnusableSolution as error:
             pid, now = self._codes.pid(send.phone), caller.clock.now_ms()
             raise self._challenges.unusable(error.solution, pid, now, error.reason) from None
@@ -139,15 +167,20 @@ class OtpService:
             with suppress(StoreUnavailable):
                 self._store.finish(phone, issued, sent=sent)
 
-    def verify(self, phone: PhoneNumber, code: str, caller: Caller) -> TokenPair:
-        """Exchange a code for tokens. ``code`` is ``OTP_LENGTH`` ASCII digits.
+    def verify(
+        self, phone: PhoneNumber, code: str, caller: Caller, device_token: str | None = None
+    ) -> TokenPair:
+        """Exchange a code for tokens, with a new device token. ``code`` is ``OTP_LENGTH`` ASCII digits.
 
-        Raises ``InvalidCode``, ``TooManyAttempts`` and ``StoreUnavailable``.
+        ``device_token``: as in ``SendRequest``. Raises ``InvalidCode``, ``TooManyAttempts`` and
+        ``StoreUnavailable``.
         """
+        caller = self._recognise(caller, phone, device_token)
         with self._events.stuck(phone, caller):
-            session = self._store.verify(phone, code, caller)
-        self._events.login(phone, caller, session)
-        return self._tokens.issue(phone, session)
+            login = self._logins.verify(phone, code, caller)
+        self._events.login(phone, caller, login)
+        pair = self._tokens.issue(phone, login.session)
+        return replace(pair, device_token=self._devices.create(phone, login.session.id, login.at_ms))
 
     def refresh(self, refresh_token: str, caller: Caller) -> TokenPair:
         """Exchange a refresh token for a new pair; the presented one is spent.

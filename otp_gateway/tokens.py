@@ -27,13 +27,14 @@ class User:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class TokenPair:
-    """What a login yields. Lifetimes in seconds."""
+    """What a login yields. Lifetimes in seconds. ``device_token``: only after a verify, if there are such."""
 
     access_token: str
     refresh_token: str
     expires_in: int
     refresh_expires_in: int
     user: User
+    device_token: str | None = None
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -56,6 +56,7 @@ DEFAULTS: dict[str, object] = {
     "token_ip_limits": (Window(60, 60),),
     "otp_max_failures_per_client": 10,
     "otp_max_failures_per_phone": 50,
+    "otp_device_days": 90,
     "otp_max_guess_probability": Decimal("0.0001"),
     "otp_regions": ("IR",),
     "otp_message": "کد تایید شما: {code}",
@@ -133,6 +134,7 @@ ACCEPTED: dict[str, dict[str, object]] = {
     "TOKEN_IP_LIMITS": {"100/hour": (Window(100, 3600),)},
     "OTP_MAX_FAILURES_PER_CLIENT": {"3": 3},
     "OTP_MAX_FAILURES_PER_PHONE": {"20": 20},
+    "OTP_DEVICE_DAYS": {"0": 0, "400": 400},
     "OTP_MAX_GUESS_PROBABILITY": {"0.001": Decimal("0.001"), "1": Decimal(1)},
     "OTP_REGIONS": {"AF": ("AF",), " ir, de ": ("IR", "DE"), "*": ("*",)},
     "OTP_MESSAGE": {
@@ -231,6 +233,7 @@ REFUSED: dict[str, tuple[str, ...]] = {
     "OTP_MAX_ATTEMPTS": ("0", "-1", "many"),
     "OTP_MAX_FAILURES_PER_CLIENT": ("0", "-1"),
     "OTP_MAX_FAILURES_PER_PHONE": ("0", "-1"),
+    "OTP_DEVICE_DAYS": ("-1", "401", "1.5", "90d"),
     "OTP_MAX_GUESS_PROBABILITY": ("0", "-1", "1.5", "small", "nan", "inf"),
     "OTP_REGIONS": ("XX", "IR,XX", "IRN", "98", ","),
     "OTP_MESSAGE": (

@@ -86,21 +86,41 @@ class ChallengeField(fields.String):
         super().__init__(load_default=lambda: None, metadata=about)
 
 
+class DeviceTokenField(fields.String):
+    """The device token of an earlier login; ``otp_gateway.abuse.devices`` reads it."""
+
+    def __init__(self) -> None:
+        about = {
+            "description": "The `device_token` of an earlier login with this phone. It gives the client its "
+            "own limits, so attacks on this phone do not lock the client out. A token that is not good has "
+            "the same effect as no token.",
+            "examples": ["AZryTcQA4m5PqWcYkR2vJ0hT8sXbL1dNf6gUeQz3"],
+        }
+        super().__init__(load_default=lambda: None, metadata=about)
+
+
 def send_request_schema(channels: Sequence[str]) -> Schema:
-    """``{"phone_number": "…", "channel": "sms" | "call", "challenge": "…"}``, the last two optional."""
+    """``{"phone_number": "…", "channel": "sms" | "call", "challenge": "…", "device_token": "…"}``.
+
+    All but the first are optional.
+    """
     members: dict[str, fields.Field[Any]] = {
         "phone_number": PhoneField(),
         "channel": ChannelField(channels),
         "challenge": ChallengeField(),
+        "device_token": DeviceTokenField(),
     }
     return RequestSchema.from_dict(members, name="SendRequestSchema")()
 
 
 def verify_request_schema(length: int) -> Schema:
-    """``{"phone_number": "…", "code": "…"}``."""
-    return RequestSchema.from_dict(
-        {"phone_number": PhoneField(), "code": CodeField(length)}, name="VerifyRequestSchema"
-    )()
+    """``{"phone_number": "…", "code": "…", "device_token": "…"}``, the last one optional."""
+    members: dict[str, fields.Field[Any]] = {
+        "phone_number": PhoneField(),
+        "code": CodeField(length),
+        "device_token": DeviceTokenField(),
+    }
+    return RequestSchema.from_dict(members, name="VerifyRequestSchema")()
 
 
 def empty_request_schema() -> Schema:
@@ -108,11 +128,45 @@ def empty_request_schema() -> Schema:
     return RequestSchema.from_dict({}, name="EmptyRequestSchema")()
 
 
+class RefreshTokenField(fields.String):
+    """A refresh token; ``otp_gateway.tokens`` reads it."""
+
+    def __init__(self) -> None:
+        about = {
+            "description": "The refresh token of the last pair",
+            "examples": ["eyJhbGciOiJIUzI1NiIsInR5cCI6InJ0K2p3dCJ9.eyJ…"],
+        }
+        super().__init__(required=True, metadata=about)
+
+
+class ForgetDeviceField(fields.Boolean):
+    """Whether the browser shall forget its device tokens: ``true`` or ``false``, and no other JSON value."""
+
+    def __init__(self) -> None:
+        about = {"description": "`true` also removes the cookie with the device tokens; without it, `false`"}
+        super().__init__(load_default=lambda: False, metadata=about)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> bool:
+        # marshmallow also reads 1 and "yes" as true.
+        if not isinstance(value, bool):
+            raise self.make_error("invalid", input=value)
+        return bool(super()._deserialize(value, attr, data, **kwargs))
+
+
 def token_request_schema() -> Schema:
     """``{"refresh_token": "…"}``."""
-    about = {
-        "description": "The refresh token of the last pair",
-        "examples": ["eyJhbGciOiJIUzI1NiIsInR5cCI6InJ0K2p3dCJ9.eyJ…"],
+    return RequestSchema.from_dict({"refresh_token": RefreshTokenField()}, name="TokenRequestSchema")()
+
+
+def revoke_request_schema() -> Schema:
+    """``{"refresh_token": "…", "forget_device": true | false}``, the last one optional."""
+    members: dict[str, fields.Field[Any]] = {
+        "refresh_token": RefreshTokenField(),
+        "forget_device": ForgetDeviceField(),
     }
-    token = fields.String(required=True, metadata=about)
-    return RequestSchema.from_dict({"refresh_token": token}, name="TokenRequestSchema")()
+    return RequestSchema.from_dict(members, name="RevokeRequestSchema")()
+
+
+def forget_request_schema() -> Schema:
+    """``{"forget_device": true | false}``, optional."""
+    return RequestSchema.from_dict({"forget_device": ForgetDeviceField()}, name="ForgetRequestSchema")()

@@ -84,6 +84,19 @@ class TokenPairSchema(SessionSchema):
     )
 
 
+class LoginSchema(TokenPairSchema):
+    """A new session with its tokens, and the device token of this client."""
+
+    device_token = fields.String(
+        metadata=_about(
+            "Opaque, at most 120 characters. It is valid for longer than the session: keep it separately, "
+            "and send it with later logins of this phone. Absent if there are no device tokens",
+            "AZryTcQA4m5PqWcYkR2vJ0hT8sXbL1dNf6gUeQz3",
+        )
+        | {"maxLength": 120}
+    )
+
+
 class HealthySchema(ReplySchema):
     """The process answers."""
 

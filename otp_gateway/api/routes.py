@@ -15,6 +15,8 @@ from otp_gateway.model import Caller, SendRequest
 
 PREFIX = "/api/v1/usr"
 TOKEN_PATH = f"{PREFIX}/token"
+# Of the two endpoints that read a device token.
+DEVICE_PATH = f"{PREFIX}/otp"
 
 
 def install(
@@ -31,6 +33,7 @@ def install(
     send_schema = request_schemas.send_request_schema(settings.channels)
     sent_schema, user_schema = response_schemas.SentSchema(), response_schemas.UserSchema()
     verify_schema = request_schemas.verify_request_schema(settings.otp_length)
+    about = transport.description
 
     routes.before_request(identify)
 
@@ -40,7 +43,7 @@ def install(
     def send_otp(caller: Caller) -> Response:
         fields = body.load(send_schema)
         phone = body.phone(phones, fields)
-        send = SendRequest(phone, fields["channel"], fields["challenge"])
+        send = SendRequest(phone, fields["channel"], fields["challenge"], transport.device_token(fields))
         sent = service.request(send, idempotency.keyed(caller))
         answer = {
             "message": "OTP sent successfully",
@@ -59,23 +62,25 @@ def install(
         fields = body.load(verify_schema)
         transport.guard()
         phone = body.phone(phones, fields)
-        return transport.give(service.verify(phone, fields["code"], idempotency.keyed(caller)))
+        device_token = transport.device_token(fields)
+        return transport.give(service.verify(phone, fields["code"], idempotency.keyed(caller), device_token))
 
     @routes.post("/token/refresh")
     @REFRESHES.of_route
     @limiter.limit(settings.token_ip_limits)
     def refresh(caller: Caller) -> Response:
-        token = transport.refresh_token()
+        token = transport.refresh_token(body.load(about.token_request))
         transport.guard()
         return transport.give(service.refresh(token, idempotency.keyed(caller)))
 
     @routes.post("/token/revoke")
     @limiter.limit(settings.token_ip_limits)
     def revoke(caller: Caller) -> Response:
-        token = transport.refresh_token()
+        fields = body.load(about.revoke_request)
+        token = transport.refresh_token(fields)
         transport.guard()
         service.revoke(token, caller)
-        return transport.forget(Response(status=204))
+        return transport.forget(Response(status=204), fields)
 
     @routes.get("/me")
     def me() -> Response:

@@ -9,7 +9,9 @@ from typing import Any, ClassVar, Protocol
 from flask import Response, jsonify, request
 from marshmallow import Schema
 
-from otp_gateway.api import bearer, body, request_schemas, response_schemas
+from otp_gateway.abuse.devices import DIVIDER
+from otp_gateway.api import bearer, request_schemas, response_schemas
+from otp_gateway.api.device_cookie import DeviceCookie
 from otp_gateway.errors import CrossOrigin, InvalidToken
 from otp_gateway.tokens import TokenPair, Tokens
 
@@ -19,6 +21,8 @@ LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 # OpenAPI's terms: a security scheme, and the scopes by the names of the schemes that are needed together.
 SecurityScheme = Mapping[str, Any]
 SecurityRequirement = Mapping[str, list[str]]
+# The members of a request's body, as its schema loads them.
+Fields = Mapping[str, Any]
 BEARER: SecurityScheme = {"type": "http", "scheme": "bearer"}
 ACCESS_BEARER: SecurityScheme = {**BEARER, "bearerFormat": "JWT", "description": "An access token"}
 BOTH_COOKIES: SecurityRequirement = {"access": [], "refresh": []}
@@ -30,11 +34,13 @@ class TransportDescription:
 
     # A paragraph about the whole API.
     about: str = ""
-    # The reply of a login and of a refresh.
+    # The reply of a refresh, and that of a login if it is another.
     session_schema: type[Schema]
+    login_schema: type[Schema]
     session_text: str
-    # The body with which a client presents its refresh token.
+    # The bodies with which a client presents its refresh token: for a refresh, and to end the session.
     token_request: Schema
+    revoke_request: Schema
     token_request_examples: Mapping[str, Any] = field(default_factory=dict)
     # The part of an OpenAPI link that puts the refresh token of a reply into the next request.
     token_link: Mapping[str, Any] = field(default_factory=dict)
@@ -69,16 +75,20 @@ class TokenTransport(Protocol):
         """The reply of a login or a refresh."""
         ...
 
-    def refresh_token(self) -> str:
-        """The presented refresh token; empty if there is no token. Raises ``InvalidRequest``."""
+    def refresh_token(self, fields: Fields) -> str:
+        """The presented refresh token; empty if there is no token. ``fields``: the members of the body."""
         ...
 
     def access_token(self) -> str:
         """The presented access token. Raises ``InvalidToken`` if there is no token, and ``CrossOrigin``."""
         ...
 
-    def forget(self, response: Response) -> Response:
-        """Remove the client's tokens, if the transport can."""
+    def device_token(self, fields: Fields) -> str | None:
+        """The presented device token, or several of them with dots between them."""
+        ...
+
+    def forget(self, response: Response, fields: Fields) -> Response:
+        """Remove the client's tokens, if the transport can; device tokens only with ``forget_device``."""
         ...
 
 
@@ -87,8 +97,10 @@ class BodyTransport:
 
     description: ClassVar = TransportDescription(
         session_schema=response_schemas.TokenPairSchema,
+        login_schema=response_schemas.LoginSchema,
         session_text="The session and its tokens",
         token_request=request_schemas.token_request_schema(),
+        revoke_request=request_schemas.revoke_request_schema(),
         token_link={"requestBody": {"refresh_token": "$response.body#/refresh_token"}},
         security_schemes={"bearer": ACCESS_BEARER},
         user_security=[{"bearer": []}],
@@ -99,16 +111,23 @@ class BodyTransport:
 
     def give(self, pair: TokenPair) -> Response:
         tokens = {"access_token": pair.access_token, "refresh_token": pair.refresh_token}
-        return jsonify(self.description.session_schema().dump(_session(pair) | tokens))
+        if pair.device_token:
+            tokens["device_token"] = pair.device_token
+        return jsonify(self.description.login_schema().dump(_session(pair) | tokens))
 
-    def refresh_token(self) -> str:
-        token: str = body.load(self.description.token_request)["refresh_token"]
+    def refresh_token(self, fields: Fields) -> str:
+        token: str = fields["refresh_token"]
         return token
 
     def access_token(self) -> str:
         return bearer.token()
 
-    def forget(self, response: Response) -> Response:
+    def device_token(self, fields: Fields) -> str | None:
+        token: str | None = fields["device_token"]
+        return token
+
+    def forget(self, response: Response, fields: Fields) -> Response:
+        del fields
         return response
 
 
@@ -124,14 +143,17 @@ class CookieTransport:
 
     description: ClassVar = TransportDescription(
         about="""
-**Tokens** travel in cookies that scripts cannot read. Verify, refresh, revoke and, by cookie, `me` answer
+**Tokens** travel in cookies that scripts cannot read, the device token in `__Secure-device`. Verify,
+refresh, revoke and, by cookie, `me` answer
 pages of this origin alone; browsers say where a page is from (`Sec-Fetch-Site`, or `Origin`) by themselves.
 """,
         session_schema=response_schemas.SessionSchema,
+        login_schema=response_schemas.SessionSchema,
         session_text="The session; its tokens are in the cookies",
         # The body has no member. It must be JSON, because a page of another site cannot post JSON
         # without a preflight.
         token_request=request_schemas.empty_request_schema(),
+        revoke_request=request_schemas.forget_request_schema(),
         token_request_examples={"cookies": {"summary": "The token is in the cookie", "value": {}}},
         security_schemes={
             "bearer": ACCESS_BEARER,
@@ -148,10 +170,11 @@ pages of this origin alone; browsers say where a page is from (`Sec-Fetch-Site`,
         user_guard_sentence=" With the cookie, only pages of this origin are answered.",
     )
 
-    def __init__(self, tokens: Tokens, refresh_path: str) -> None:
+    def __init__(self, tokens: Tokens, refresh_path: str, device: DeviceCookie) -> None:
         """``refresh_path``: the only path to which browsers send the refresh cookie."""
         self._tokens = tokens
         self._path = refresh_path
+        self._device = device
 
     def guard(self) -> None:
         site = request.headers.get("Sec-Fetch-Site")
@@ -172,10 +195,12 @@ pages of this origin alone; browsers say where a page is from (`Sec-Fetch-Site`,
             (REFRESH_COOKIE, pair.refresh_token, self._path),
         ):
             _set_cookie(response, name, value, path, pair.refresh_expires_in)
+        if pair.device_token:
+            self._device.add(response, pair.device_token, pair.user.phone)
         return response
 
-    def refresh_token(self) -> str:
-        body.load(self.description.token_request)
+    def refresh_token(self, fields: Fields) -> str:
+        del fields
         access = request.cookies.get(ACCESS_COOKIE, "")
         candidates = request.cookies.getlist(REFRESH_COOKIE)
         return next((c for c in candidates if self._tokens.of_one_session(access, c)), "")
@@ -189,9 +214,14 @@ pages of this origin alone; browsers say where a page is from (`Sec-Fetch-Site`,
         self.guard()
         return token
 
-    def forget(self, response: Response) -> Response:
+    def device_token(self, fields: Fields) -> str | None:
+        return DIVIDER.join(filter(None, (fields["device_token"], self._device.tokens()))) or None
+
+    def forget(self, response: Response, fields: Fields) -> Response:
         for name, path in ((ACCESS_COOKIE, "/"), (REFRESH_COOKIE, self._path)):
             _set_cookie(response, name, "", path, 0)
+        if fields["forget_device"]:
+            self._device.remove(response)
         return response
 
 

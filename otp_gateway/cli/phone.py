@@ -122,7 +122,7 @@ def _describe(gateway: Gateway, phone: PhoneNumber, state: PhoneState) -> list[s
     lines = [
         f"{phone.masked}: {STATES[state.state]}{left}",
         f"  wrong tries      {state.tries} of {policy.max_attempts}",
-        f"  failures, 24 h   {state.failures} of {policy.max_failures_per_phone}"
+        f"  failures, 24 h   {state.failures} of {policy.common_failures}"
         + (f", for {state.failures_left / 3600:.1f} h more" if state.failures else "")
         + f"; networks locked out: {state.locked_clients}",
         f"  live sessions    {state.sessions}",

@@ -74,7 +74,8 @@ class RequestInProgress(GatewayError):
 class TooManyAttempts(Refused):
     """No attempt is left for the code, or a budget of failures is used up.
 
-    ``limit``: ``tries``, ``client_failures`` or ``phone_failures``. If several are reached, the widest.
+    ``limit``: ``tries``, ``client_failures``, ``phone_failures``, or ``device_failures`` in the device lane.
+    If several are reached, the widest.
     """
 
     code = "too_many_attempts"
@@ -84,7 +85,7 @@ class TooManyAttempts(Refused):
 
 
 class TooManyOtpRequests(Refused):
-    """The phone has reached a limit for sends."""
+    """The phone has reached a limit for sends. ``limit``: ``phone``, or ``device`` in the device lane."""
 
     code = "too_many_otp_requests"
     meaning = "One of the phone's sliding windows is full."

@@ -12,7 +12,10 @@ from otp_gateway.metrics import multiprocess
 PREFIX = "otp_gateway"
 FAST = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 SLOW = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
-LIMITS = ("ip", "phone", "tries", "client_failures", "phone_failures", "session")
+LIMITS = (
+    *("ip", "phone", "device", "tries", "session"),
+    *("client_failures", "phone_failures", "device_failures"),
+)
 
 
 class Metrics:

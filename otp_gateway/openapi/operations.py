@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from marshmallow import Schema
+
 from otp_gateway import errors
 from otp_gateway.api import request_schemas, response_schemas
 from otp_gateway.api.routes import PREFIX
@@ -83,14 +85,14 @@ def _verify_otp(code_length: int, transport: TransportDescription) -> Operation:
         always=("NoStore",),
         counted=True,
         keyed=True,
-        **_session_reply(transport),
+        **_session_reply(transport, transport.login_schema),
     )
 
 
-def _session_reply(transport: TransportDescription) -> dict[str, Any]:
+def _session_reply(transport: TransportDescription, schema: type[Schema]) -> dict[str, Any]:
     """The fields that a login and a refresh share: the reply, and links to the operations that can follow."""
     return {
-        "content": json_content(transport.session_schema),
+        "content": json_content(schema),
         "done": transport.session_text,
         "headers": transport.token_headers,
         "links": {
@@ -130,7 +132,7 @@ def _refresh_tokens(transport: TransportDescription) -> Operation:
         counted=True,
         keyed=True,
         security=transport.refresh_security,
-        **_session_reply(transport),
+        **_session_reply(transport, transport.session_schema),
     )
 
 
@@ -143,7 +145,7 @@ def _revoke_session(transport: TransportDescription) -> Operation:
         summary="End the session of a refresh token",
         description="Whatever has become of the token, and be it none of ours: its session is over. An "
         "access token that is out lives on until it expires." + transport.guard_sentence,
-        request=transport.token_request,
+        request=transport.revoke_request,
         examples=transport.token_request_examples,
         status=204,
         done="The session is over, if there was one",

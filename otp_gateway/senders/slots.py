@@ -10,7 +10,10 @@ from otp_gateway.errors import SmsBusy
 
 
 class SendSlots:
-    """At most three quarters of a worker's threads may wait for the provider."""
+    """At most three quarters of a worker's threads may wait for the provider.
+
+    The last sixth of these is reserved for devices: strangers cannot keep users with a device token out.
+    """
 
     def __init__(self, threads: int) -> None:
         self._lock = threading.Lock()
@@ -20,16 +23,22 @@ class SendSlots:
     def set_threads(self, threads: int) -> None:
         """How many threads the worker really has."""
         self._limit = max(1, threads * 3 // 4)
+        self._reserved = self._limit // 6
 
     @contextmanager
-    def take(self) -> Iterator[None]:
-        """Hold one slot during the block. Raises ``SmsBusy`` at once if none is free."""
+    def take(self, *, device: bool = False) -> Iterator[bool]:
+        """Hold one slot during the block, which gets whether the slot is one of those reserved for devices.
+
+        Raises ``SmsBusy`` at once if no slot is free. ``device``: the client has a device token. Only Redis
+        knows whether this token is forgotten; then the client must not use a reserved slot.
+        """
         with self._lock:
-            if self._taken >= self._limit:
+            reserved = self._taken >= self._limit - self._reserved
+            if self._taken >= self._limit or (reserved and not device):
                 raise SmsBusy
             self._taken += 1
         try:
-            yield
+            yield reserved
         finally:
             with self._lock:
                 self._taken -= 1

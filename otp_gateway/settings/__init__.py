@@ -84,4 +84,5 @@ class Settings(Variables):
             max_failures_per_client=self.otp_max_failures_per_client,
             max_failures_per_phone=self.otp_max_failures_per_phone,
             session_lifetime=self.jwt_refresh_ttl,
+            device_lifetime=86_400 * self.otp_device_days,
         )

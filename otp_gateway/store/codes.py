@@ -1,33 +1,25 @@
-"""Codes of phones: issue, verify and withdraw. Times in milliseconds of Redis's clock."""
+"""Sends of codes: issue, finish and withdraw. Times in milliseconds of Redis's clock."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from otp_gateway.codes import Codes, random_id, session_id
-from otp_gateway.errors import (
-    IdempotencyKeyReused,
-    InvalidCode,
-    RequestInProgress,
-    SmsUnconfirmed,
-    StoreUnavailable,
-    TooManyAttempts,
-    TooManyOtpRequests,
-)
+from otp_gateway.codes import Codes, random_id
+from otp_gateway.errors import StoreUnavailable
 from otp_gateway.model import (
+    DEVICE_WINDOWS,
     Caller,
-    Channel,
     Issued,
     PhoneNumber,
     Policy,
     ProposedCode,
     SendRequest,
     Sent,
-    Session,
     Solution,
 )
-from otp_gateway.store.keys import PhoneKeys
-from otp_gateway.store.scripts import CALL_TIMEOUT, LATE, Reply, Scripts, deadline, flat, wait_until
+from otp_gateway.store.issue_reply import read_issue_reply
+from otp_gateway.store.keys import DEVICE_LANE, PhoneKeys
+from otp_gateway.store.scripts import CALL_TIMEOUT, LATE, Scripts, deadline, flat, wait_until
 
 # Milliseconds for which a verify's answer is kept for a repeated attempt: some times the timeout.
 REPLAY_MS = 10_000
@@ -35,17 +27,21 @@ REPLAY_MS = 10_000
 KEYED_MS = 60_000
 
 
-class UnusableSolution(Exception):
-    """The solution is right, but ``used`` by an earlier send, or ``expired`` since its check."""
+# The ids of a call: if the client is not a device, and if it is one.
+CallIds = tuple[str, str]
 
-    def __init__(self, solution: Solution, reason: str) -> None:
-        super().__init__(reason)
-        self.solution = solution
-        self.reason = reason
+
+def ids_of_call(codes: Codes, route: str, phone: PhoneNumber, caller: Caller) -> CallIds:
+    """Both ids. They differ only if the client has an idempotency key and can be a device."""
+    key = caller.idempotency_key
+    call_id = codes.call_id(route, phone, key)
+    if key is None or caller.device_made_at is None:
+        return call_id, call_id
+    return call_id, codes.call_id(route, phone, key, DEVICE_LANE)
 
 
 class CodeStore:
-    """Codes, tries, windows and failure budgets of phones.
+    """Charges sends to the windows of phones, and decides which code they carry.
 
     Every method is one round trip and raises ``StoreUnavailable`` if Redis does not answer in time; what
     such a call requested does not happen afterwards. A refusal is answered when no lost attempt of the call
@@ -58,8 +54,11 @@ class CodeStore:
         self._codes = codes
         self._policy = policy
         self._send_ms = int(1000 * send_timeout)
-        # A send is remembered for every window, and for as long as its code may be valid.
-        self._horizon = 1000 * max(policy.lifetime, *(w.seconds for w in policy.windows))
+        # A send is remembered for every window of its lane, and for as long as its code may be valid.
+        self._horizon, self._device_horizon = (
+            1000 * max(policy.lifetime, *(w.seconds for w in windows))
+            for windows in (policy.windows, DEVICE_WINDOWS)
+        )
 
     def issue(
         self,
@@ -68,26 +67,25 @@ class CodeStore:
         proposal: ProposedCode,
         *,
         solution: Solution | None = None,
+        only_device: bool = False,
         only_earlier: bool = False,
     ) -> Issued | Sent:
         """Charge one send; the nonce in the result is the proposal's, or that of a code that is repeated.
 
         With an idempotency key that an earlier request has used, ``Sent`` is the outcome of that request.
-        ``solution``: the checked solution of a challenge, which this send uses up. ``only_earlier``: look for
-        that outcome, and charge nothing.
+        ``solution``: the checked solution of a challenge, which this send uses up. ``only_device``: refuse a
+        client that is not a device. ``only_earlier``: look for that outcome, and charge nothing.
 
         Raises ``TooManyAttempts`` (a failure budget is used up), ``TooManyOtpRequests`` (a window is full),
-        ``UnusableSolution``, and for an earlier request ``SmsUnconfirmed``, ``RequestInProgress`` and
-        ``IdempotencyKeyReused``.
+        ``SmsBusy`` (``only_device``), ``UnusableSolution``, and for an earlier request ``SmsUnconfirmed``,
+        ``RequestInProgress`` and ``IdempotencyKeyReused``.
         """
-        name, key = self._keys(send.phone), caller.idempotency_key
-        send_id = random_id()
-        call_id = self._codes.call_id("send", send.phone, key)
-        solution_id = solution.id if solution else ""
+        key, call_ids = caller.idempotency_key, ids_of_call(self._codes, "send", send.phone, caller)
+        send_id, solution_id = random_id(), solution.id if solution else ""
         fingerprint = self._codes.fingerprint(key, send.channel, ascii(send.challenge))
         reply = self._scripts.run(
             "issue",
-            [name.code, name.tries, name.sends, name.call(call_id), name.challenge(solution_id)],
+            self._issue_keys(send.phone, call_ids, solution_id),
             [
                 0 if only_earlier else deadline(caller.clock),
                 send_id,
@@ -100,16 +98,25 @@ class CodeStore:
                 max(KEYED_MS, self._send_ms + REPLAY_MS),
                 self._send_ms,
                 solution.expires_at_ms if solution else "",
-                *flat(self._policy.windows),
+                *self._lane_limits(caller, only_device=only_device),
             ],
             CALL_TIMEOUT,
         )
-        issued = _issued(reply, solution)
+        issued = read_issue_reply(reply, solution)
         if isinstance(issued, Sent):
             return issued
+        call_id = call_ids[issued.device]
         return replace(
             issued, send_id=send_id, call_id=call_id, fingerprint=fingerprint, solution_id=solution_id
         )
+
+    def _issue_keys(self, phone: PhoneNumber, call_ids: CallIds, solution_id: str) -> list[str]:
+        name = self._keys(phone)
+        lane = name.of_devices
+        return [
+            *(name.code, name.tries, name.sends, name.call(call_ids[0]), name.challenge(solution_id)),
+            *(lane.code, lane.tries, lane.sends, name.call(call_ids[1]), name.devices_since),
+        ]
 
     def _send_limits(self, client: str) -> list[str | int]:
         policy = self._policy
@@ -117,10 +124,22 @@ class CodeStore:
             1000 * policy.lifetime,
             policy.max_attempts,
             policy.max_failures_per_client,
-            policy.max_failures_per_phone,
+            policy.common_failures,
             self._horizon,
             1000 * policy.failure_period,
             client,
+        ]
+
+    def _lane_limits(self, caller: Caller, *, only_device: bool) -> list[int]:
+        policy = self._policy
+        return [
+            caller.device_made_at or 0,
+            policy.device_failures,
+            self._device_horizon,
+            int(only_device),
+            len(policy.windows),
+            *flat(policy.windows),
+            *flat(DEVICE_WINDOWS),
         ]
 
     def finish(self, phone: PhoneNumber, issued: Issued, *, sent: bool) -> None:
@@ -141,92 +160,19 @@ class CodeStore:
         # A lost attempt of the send that ran after the withdrawal would charge it again.
         wait_until(issued.settled_at)
         name, policy = self._keys(phone), self._policy
+        lane = name.of_devices if issued.device else name
+        horizon = self._device_horizon if issued.device else self._horizon
         tag, *_ = self._scripts.run(
             "withdraw",
             [
-                *(name.code, name.tries, name.sends),
+                *(lane.code, lane.tries, lane.sends),
                 *(name.call(issued.call_id), name.challenge(issued.solution_id)),
             ],
-            [deadline(caller.clock), issued.send_id, max(self._horizon, 1000 * policy.failure_period)],
+            [deadline(caller.clock), issued.send_id, max(horizon, 1000 * policy.failure_period)],
             CALL_TIMEOUT,
         )
         if tag != "withdrawn":
             raise StoreUnavailable(LATE)
 
-    def verify(self, phone: PhoneNumber, code: str, caller: Caller) -> Session:
-        """Compare a guess; a right one uses the code and opens a session.
-
-        Raises ``InvalidCode`` (wrong, or no code is active), ``TooManyAttempts``, ``IdempotencyKeyReused``.
-        """
-        name, policy, key = self._keys(phone), self._policy, caller.idempotency_key
-        digest = self._codes.digest(phone, code)
-        call_id = self._codes.call_id("verify", phone, key)
-        session = session_id(self._codes, call_id)
-        refresh, access = (self._codes.id_from(call_id, use) for use in ("refresh", "access"))
-        reply = self._scripts.run(
-            "verify",
-            [
-                *(name.code, name.tries, name.sends, name.call(call_id)),
-                *(name.session(session), name.sessions),
-            ],
-            [
-                deadline(caller.clock),
-                caller.client,
-                digest,
-                1000 * policy.lifetime,
-                policy.max_attempts,
-                policy.max_failures_per_client,
-                policy.max_failures_per_phone,
-                1000 * policy.failure_period,
-                session,
-                refresh,
-                1000 * policy.session_lifetime,
-                policy.max_sessions,
-                KEYED_MS if key else REPLAY_MS,
-                self._codes.fingerprint(key, digest),
-            ],
-            CALL_TIMEOUT,
-        )
-        match reply:
-            case ["verified", now, call]:
-                seconds = now // 1000
-                channel: Channel = "call" if call else "sms"
-                return Session(session, refresh, access, seconds, seconds, channel)
-            case ["wrong", left]:
-                raise InvalidCode(left)
-            case ["locked", wait, limit]:
-                reply.settle()
-                raise TooManyAttempts(wait, limit.decode())
-            case ["reused"]:
-                raise IdempotencyKeyReused
-            case _:
-                raise StoreUnavailable(LATE)
-
     def _keys(self, phone: PhoneNumber) -> PhoneKeys:
         return PhoneKeys(self._codes.pid(phone))
-
-
-def _issued(reply: Reply, solution: Solution | None) -> Issued | Sent:
-    """What issue.lua has decided; the ids of the call are the caller's to add."""
-    match reply:
-        case ["issued", left, wait, nonce]:
-            return Issued("", nonce.decode(), left, wait, reply.settled_at)
-        case ["sent", left, wait]:
-            return Sent(left, wait)
-        case ["unconfirmed"]:
-            raise SmsUnconfirmed("earlier", fault="temporary")
-        case ["in_progress"]:
-            raise RequestInProgress
-        case ["reused"]:
-            raise IdempotencyKeyReused
-        case ["locked", wait, limit]:
-            reply.settle()
-            raise TooManyAttempts(wait, limit.decode())
-        case ["limited", wait]:
-            reply.settle()
-            raise TooManyOtpRequests(wait)
-        case ["unusable", why] if solution:
-            reply.settle()
-            raise UnusableSolution(solution, why.decode())
-        case _:
-            raise StoreUnavailable(LATE)

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 # How every name begins. A Redis user for the gateway needs the keys of these prefixes, and no others.
 PREFIXES = ("otp:", "ip:", "admin:", "provider:", "{usage}:")
 PID = re.compile(r"[A-Za-z0-9_-]{22}")
-CODE_KEY = re.compile(rb"otp:\{([A-Za-z0-9_-]{22})\}:code")
+# In both lanes.
+CODE_KEY = re.compile(rb"otp:\{([A-Za-z0-9_-]{22})\}:(?:d:)?code")
+DEVICE_LANE = "d:"
 # What SCAN is given to find the phones with a code.
 CODE_PATTERN = "otp:*:code"
 PROVIDER_ACCOUNT = "provider:account"
@@ -22,19 +24,29 @@ STUCK_PHONES = "admin:phones:stuck"
 
 @dataclass(frozen=True, slots=True)
 class PhoneKeys:
-    """The keys of one phone, by its keyed hash ``pid``."""
+    """The keys of one phone, by its keyed hash ``pid``.
+
+    ``lane``: empty for the common lane, ``DEVICE_LANE`` for the device lane. Each lane has its own code,
+    tries and sends. All other keys are the same.
+    """
 
     pid: str
+    lane: str = ""
+
+    @property
+    def of_devices(self) -> PhoneKeys:
+        """The keys of the same phone with those of the device lane."""
+        return PhoneKeys(self.pid, DEVICE_LANE)
 
     @property
     def code(self) -> str:
         """Hash: the active code's nonce, digest, channel and masked phone."""
-        return f"otp:{{{self.pid}}}:code"
+        return f"otp:{{{self.pid}}}:{self.lane}code"
 
     @property
     def tries(self) -> str:
         """Hash: the wrong tries, and the failure budgets of the phone and of its clients."""
-        return f"otp:{{{self.pid}}}:tries"
+        return f"otp:{{{self.pid}}}:{self.lane}tries"
 
     def call(self, call_id: str) -> str:
         """String: the answer to one call, for a repeated attempt of it."""
@@ -47,7 +59,12 @@ class PhoneKeys:
     @property
     def sends(self) -> str:
         """List: the log of sends from which every window of the phone is computed."""
-        return f"otp:{{{self.pid}}}:sends"
+        return f"otp:{{{self.pid}}}:{self.lane}sends"
+
+    @property
+    def devices_since(self) -> str:
+        """Integer: device tokens that were made before this time are forgotten."""
+        return f"otp:{{{self.pid}}}:devices_since"
 
     @property
     def outcomes(self) -> str:

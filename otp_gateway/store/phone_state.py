@@ -123,7 +123,7 @@ class PhoneStateStore:
             _budget(value, now)[0] for field, value in kept.items() if field.startswith(b"failures:")
         ]
         state: State = "idle"
-        if failed >= self._policy.max_failures_per_phone:
+        if failed >= self._policy.common_failures:
             state = "locked"
         elif nonce:
             state = "exhausted" if used >= self._policy.max_attempts else "active"

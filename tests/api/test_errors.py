@@ -147,7 +147,7 @@ def test_the_tries_left_count_down_to_none(redis_client: RedisClient) -> None:
 
 def test_the_tries_left_are_those_of_the_smallest_budget(redis_client: RedisClient) -> None:
     api = make_api(
-        redis_client, OTP_MAX_ATTEMPTS=9, OTP_MAX_FAILURES_PER_CLIENT=3, OTP_MAX_FAILURES_PER_PHONE=5
+        redis_client, OTP_MAX_ATTEMPTS=9, OTP_MAX_FAILURES_PER_CLIENT=3, OTP_MAX_FAILURES_PER_PHONE=6
     )
     at_home = [(api.verify(PHONE, "000000").json or {}).get("attempts_remaining") for _ in range(4)]
     away = [(api.verify(PHONE, "000000", ip=AWAY).json or {}).get("attempts_remaining") for _ in range(3)]

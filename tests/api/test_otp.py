@@ -228,6 +228,7 @@ def test_a_right_code_is_answered_with_tokens_exactly_as_written(
         "token_type",
         "expires_in",
         "refresh_expires_in",
+        "device_token",
         "user",
     }
     assert (body["token_type"], body["expires_in"], body["refresh_expires_in"]) == ("Bearer", 900, 2592000)

@@ -23,6 +23,7 @@ PLAIN = (
     (re.compile(r"\b\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC"), "<time> UTC"),
     (re.compile(r'(name="csrf" value=")[\w-]{32}"'), r'\1<32 characters>"'),
     (re.compile(r"(/undo/|[?;&]undo=)[\w-]{12}"), r"\1<undo>"),
+    (re.compile(r'(__Secure-device=|"device_token":")(?:[\w-]{40}\.?)+'), r"\1<device token>"),
     (re.compile(r"(admin_session=)[\w.-]{20,}"), r"\1<session>"),
 )
 # Written from a set.

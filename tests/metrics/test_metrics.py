@@ -237,7 +237,7 @@ def test_successes_and_limits_stand_at_0_from_the_start() -> None:
     assert now.by_label("sends_total") == {labels(outcome="sent"): 0}
     assert now.by_label("verifies_total") == {labels(outcome="verified"): 0}
     assert now.by_label("token_refreshes_total") == {labels(outcome="refreshed"): 0}
-    names = ("ip", "phone", "tries", "client_failures", "phone_failures", "session")
+    names = HITS.keys() - {"ip (tokens)"}
     assert now.by_label("limit_hits_total") == {labels(limit=name): 0 for name in names}
 
 
@@ -285,6 +285,36 @@ def hit_phone_failures(store: RedisClient) -> Api:
     return api
 
 
+def device_of(api: Api, sender: Recorder) -> dict[str, str]:
+    """The member of a body that makes the client a device, and no send in any window."""
+    api.send()
+    reply = api.verify(PHONE, sender.code_for(PHONE))
+    for key in api.redis.scan_iter("otp:*"):
+        api.redis.delete(key)
+    assert reply.json
+    return {"device_token": reply.json["device_token"]}
+
+
+def hit_device(store: RedisClient) -> Api:
+    sender = Recorder()
+    api = make_api(store, sender)
+    device = device_of(api, sender)
+    statuses = [api.post(SEND, {"phone_number": PHONE} | device).status_code for _ in range(6)]
+    assert statuses == [200] * 3 + [429] * 3
+    return api
+
+
+def hit_device_failures(store: RedisClient) -> Api:
+    sender = Recorder()
+    api = make_api(store, sender, OTP_MAX_FAILURES_PER_PHONE=5, OTP_MAX_ATTEMPTS=3)
+    device = device_of(api, sender)
+    assert api.post(SEND, {"phone_number": PHONE} | device).status_code == 200
+    guess = {"phone_number": PHONE, "code": wrong(sender.code_for(PHONE))} | device
+    assert [api.post(VERIFY, guess).status_code for _ in range(3)] == [400, 429, 429]
+    assert api.post(SEND, {"phone_number": PHONE} | device).status_code == 429
+    return api
+
+
 def hit_session(store: RedisClient) -> Api:
     sender = Recorder()
     api = make_api(store, sender)
@@ -305,6 +335,8 @@ HITS = {
     "tries": hit_tries,
     "client_failures": hit_client_failures,
     "phone_failures": hit_phone_failures,
+    "device": hit_device,
+    "device_failures": hit_device_failures,
     "session": hit_session,
 }
 

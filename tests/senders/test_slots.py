@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import pytest
 
@@ -13,26 +14,45 @@ from otp_gateway.senders.slots import SendSlots
 from tests.api.support import Recorder, make_api
 
 
-def test_sends_hold_at_most_three_quarters_of_the_threads() -> None:
+@pytest.mark.parametrize(("device", "limit"), [(True, 24), (False, 20)], ids=["devices", "strangers"])
+def test_sends_hold_at_most_three_quarters_of_the_threads(*, device: bool, limit: int) -> None:
     slots, release, outcomes = SendSlots(32), threading.Event(), Counter[str]()
 
     def send() -> None:
         try:
-            with slots.take():
+            with slots.take(device=device):
                 outcomes["sent"] += 1
                 release.wait(10)
         except SmsBusy:
             outcomes["busy"] += 1
             # The last of those that find no slot lets the others end.
-            if outcomes["busy"] == 40:
+            if outcomes["busy"] == 64 - limit:
                 release.set()
 
     with ThreadPoolExecutor(64) as pool:
         for _ in range(64):
             pool.submit(send)
-    assert outcomes == {"sent": 24, "busy": 40}
+    assert outcomes == {"sent": limit, "busy": 64 - limit}
     with slots.take():
         pass
+
+
+def test_strangers_leave_a_sixth_of_the_slots_to_devices() -> None:
+    slots = SendSlots(32)
+    with ExitStack() as held:
+        assert {held.enter_context(slots.take()) for _ in range(20)} == {False}
+        with pytest.raises(SmsBusy), slots.take():
+            pass
+        assert {held.enter_context(slots.take(device=True)) for _ in range(4)} == {True}
+        with pytest.raises(SmsBusy), slots.take(device=True):
+            pass
+
+
+def test_a_device_may_use_any_free_slot() -> None:
+    slots = SendSlots(32)
+    with ExitStack() as held:
+        reserved = [held.enter_context(slots.take(device=True)) for _ in range(24)]
+    assert reserved == 20 * [False] + 4 * [True]
 
 
 @pytest.mark.parametrize("fault", [ValueError, KeyboardInterrupt, SystemExit, GeneratorExit])
@@ -47,13 +67,11 @@ def test_a_slot_is_given_back_whatever_happens(fault: type[BaseException]) -> No
 def test_the_slots_follow_the_workers_real_threads(threads: int, limit: int) -> None:
     slots = SendSlots(32)
     slots.set_threads(threads)
-    held = [slots.take() for _ in range(limit)]
-    for each in held:
-        each.__enter__()
-    with pytest.raises(SmsBusy), slots.take():
-        pass
-    for each in held:
-        each.__exit__(None, None, None)
+    with ExitStack() as held:
+        for _ in range(limit):
+            held.enter_context(slots.take(device=True))
+        with pytest.raises(SmsBusy), slots.take(device=True):
+            pass
 
 
 def test_a_send_without_a_free_thread_is_503_and_charges_nothing() -> None:

@@ -11,6 +11,7 @@ import pytest
 import redis
 from werkzeug.test import TestResponse
 
+from otp_gateway.api.device_cookie import DEVICE_COOKIE
 from tests.sessions.forging import variables_of
 from tests.sessions.site import (
     INVALID_TOKEN,
@@ -123,9 +124,9 @@ def jar_of(reply: TestResponse) -> Jar:
     return Jar(cookies[ACCESS][0], cookies[REFRESH_COOKIE][0], body_of(reply)["user"])
 
 
-def check_attributes(reply: TestResponse, max_age: Iterable[int]) -> None:
+def check_attributes(reply: TestResponse, max_age: Iterable[int], *others: str) -> None:
     cookies = set_cookies(reply)
-    assert set(cookies) == {ACCESS, REFRESH_COOKIE}
+    assert set(cookies) == {ACCESS, REFRESH_COOKIE, *others}
     for name, path in ((ACCESS, "/"), (REFRESH_COOKIE, "/api/v1/usr/token")):
         attributes = dict(cookies[name][1])
         attributes.pop("expires", None)
@@ -142,7 +143,7 @@ class TestGiven:
     def test_a_login_sets_both_with_exactly_these_attributes(self, site: Browser) -> None:
         reply = site.send(VERIFY, json={"phone_number": PHONE, "code": site.code()})
         assert reply.status_code == 200
-        check_attributes(reply, [MONTH])
+        check_attributes(reply, [MONTH], DEVICE_COOKIE)
         assert reply.headers["Cache-Control"] == "no-store"
 
     def test_no_token_is_in_the_body(self, site: Browser) -> None:

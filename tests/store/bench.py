@@ -29,6 +29,7 @@ from otp_gateway.store.address_limits import AddressLimits
 from otp_gateway.store.client import RedisClient
 from otp_gateway.store.codes import CodeStore
 from otp_gateway.store.keys import PhoneKeys
+from otp_gateway.store.logins import LoginStore
 from otp_gateway.store.scripts import Reply, Scripts
 from otp_gateway.store.sessions import SessionStore
 
@@ -45,6 +46,7 @@ POLICY = Policy(
     max_failures_per_client=10,
     max_failures_per_phone=50,
     session_lifetime=30 * DAY,
+    device_lifetime=90 * DAY,
 )
 # Milliseconds by which two readings of one moment may differ on a busy machine.
 SLACK = 2000
@@ -73,6 +75,7 @@ class Bench:
         self.policy = replace(POLICY, **policy)
         self.scripts = RecordedScripts(client)
         self.store = CodeStore(self.scripts, self.codes, self.policy)
+        self.logins = LoginStore(self.scripts, self.codes, self.policy)
         self.sessions = SessionStore(self.scripts, [self.codes])
         self.limits = AddressLimits(self.scripts)
         self._direct = client if direct is None else direct
@@ -97,9 +100,18 @@ class Bench:
         seconds, micros = self.run("TIME")
         return int(seconds) * 1000 + int(micros) // 1000
 
-    def caller(self, client: str = "home", *, read_ago: float = 0) -> Caller:
-        """A request of this client; its clock was read ``read_ago`` seconds ago and stood still since."""
-        return Caller(client, Clock.read(self.now() - int(1000 * read_ago)))
+    def caller(
+        self, client: str = "home", *, read_ago: float = 0, made_at: int | None = None, key: str | None = None
+    ) -> Caller:
+        """A request of this client; its clock was read ``read_ago`` seconds ago and stood still since.
+
+        ``made_at``: when its device token was made, ``key``: its idempotency key.
+        """
+        return Caller(client, Clock.read(self.now() - int(1000 * read_ago)), key, made_at)
+
+    def device(self, client: str = "home", *, key: str | None = None) -> Caller:
+        """A request with a good device token, which was made a minute ago."""
+        return self.caller(client, made_at=self.now() - 60_000, key=key)
 
     def issue(
         self,
@@ -123,7 +135,8 @@ class Bench:
     ) -> Session:
         """Guess this code, or the one that was issued."""
         digits = self.code(code, phone=phone) if isinstance(code, Issued) else code
-        return self.store.verify(phone, digits, client if isinstance(client, Caller) else self.caller(client))
+        caller = client if isinstance(client, Caller) else self.caller(client)
+        return self.logins.verify(phone, digits, caller).session
 
     def fail(self, client: str = "home", *, phone: PhoneNumber = PHONE) -> int:
         """Guess wrong; how many tries are left. Another error than ``InvalidCode`` passes."""

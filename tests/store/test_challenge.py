@@ -9,7 +9,7 @@ import pytest
 from otp_gateway.errors import TooManyAttempts, TooManyOtpRequests
 from otp_gateway.model import Issued, PhoneNumber, SendRequest, Solution
 from otp_gateway.store.client import RedisClient
-from otp_gateway.store.codes import UnusableSolution
+from otp_gateway.store.issue_reply import UnusableSolution
 from tests.store.bench import OTHER_PHONE, PHONE, Bench, settle
 
 LIFETIME = 120_000

@@ -147,6 +147,7 @@ class Story(RuleBasedStateMachine):
             windows=WINDOWS,
             max_failures_per_client=PER_CLIENT,
             max_failures_per_phone=PER_PHONE,
+            device_lifetime=0,
         )
         self.bench.run("FLUSHALL")
         self.now = 0.0

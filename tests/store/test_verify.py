@@ -136,12 +136,16 @@ def test_the_last_failures_of_a_budget_are_told_as_the_tries_that_remain(bench: 
     assert bench.fail("work") == 1
 
 
-def test_fifty_failures_lock_the_phone_out_for_every_client(bench: Bench) -> None:
+@pytest.mark.parametrize(("device_lifetime", "failures"), [(0, 50), (90 * DAY, 40)])
+def test_a_used_up_budget_locks_the_phone_for_every_client_without_a_device(
+    redis_client: RedisClient, device_lifetime: int, failures: int
+) -> None:
+    bench = Bench(redis_client, device_lifetime=device_lifetime)
     clients = [f"client-{n}" for n in range(10)]
     bench.issue()
-    spend(bench, 50, clients)
+    spend(bench, failures, clients)
     bench.advance(300)
-    spent_for = 300 * (50 // 3 + 1)
+    spent_for = 300 * (failures // 3 + 1)
     for client in ("client-0", "new"):
         for request in (bench.fail, bench.issue):
             wait = locked(lambda request=request, client=client: request(client), by="phone_failures")  # type: ignore[misc]
@@ -152,7 +156,7 @@ def test_fifty_failures_lock_the_phone_out_for_every_client(bench: Bench) -> Non
 
 
 def test_a_success_clears_its_own_clients_count_and_no_other(redis_client: RedisClient) -> None:
-    bench = Bench(redis_client, windows=ROOMY, max_failures_per_phone=14)
+    bench = Bench(redis_client, windows=ROOMY, max_failures_per_phone=14, device_lifetime=0)
     for _ in range(3):
         bench.issue()
         bench.fail("home"), bench.fail("home"), bench.fail("work")

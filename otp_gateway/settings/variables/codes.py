@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 
-from otp_gateway.model import Window
+from otp_gateway.model import MOST_DEVICE_DAYS, Window
 from otp_gateway.settings.declaration import optional, variable
 from otp_gateway.settings.parsers import (
     integer,
@@ -47,6 +47,13 @@ class CodeVariables:
     )
     otp_max_failures_per_phone: int = variable(
         integer(1, 1_000_000), "50", help="Failed verifies in 24 h per phone."
+    )
+    otp_device_days: int = variable(
+        integer(0, MOST_DEVICE_DAYS),
+        "90",
+        help="Days for which a device token is valid. A user with such a token has own limits, so attacks on "
+        "the phone's limits do not affect the user. A fifth of OTP_MAX_FAILURES_PER_PHONE, at most 10, is "
+        "reserved for this. 0: no device tokens.",
     )
     otp_max_guess_probability: Decimal = variable(
         probability,

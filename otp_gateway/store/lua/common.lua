@@ -67,3 +67,8 @@ local function read_budget(all, suffix, sent, now)
   return total, wait
 end
 
+-- Whether the client is a device: it has a device token of this phone, made at `made` (ms; 0 without a good token),
+-- after the operator has last made the gateway forget the phone's devices.
+local function is_device(key, made)
+  return made > 0 and made > tonumber(redis.call('GET', key) or 0)
+end

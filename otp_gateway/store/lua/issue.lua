@@ -6,6 +6,11 @@
 --        4  otp:{pid}:call:<id>   string, TTL ARGV 15: 'fingerprint sending:send id:time', until finish.lua
 --                                 writes the outcome
 --        5  otp:{pid}:challenge:<id>   string, TTL until the solution expires: the id of the send that has used it
+--        6  otp:{pid}:d:code    the same as 1 in the device lane, TTL as there
+--        7  otp:{pid}:d:tries   the same as 2, TTL as there
+--        8  otp:{pid}:d:sends   the same as 3, TTL as there
+--        9  otp:{pid}:call:<id>   the same as 4 for a call of a device, TTL as there
+--       10  otp:{pid}:devices_since   integer, only read: device tokens that were made before are forgotten
 -- ARGV   1  deadline in ms of Redis's time
 --        2  send id
 --        3  proposed nonce
@@ -15,18 +20,25 @@
 --        7  a code's lifetime, ms
 --        8  tries of a code
 --        9  failure budget of a client
---       10  failure budget of the phone
---       11  horizon: how long a send counts, ms; no window and no code is longer
+--       10  failure budget of the common lane
+--       11  horizon: how long a send counts in the common lane, ms; no window and no code is longer
 --       12  period of the budgets, ms: for so long the last send is remembered even if it no longer counts
 --       13  the client
 --       14  fingerprint of the request's body; empty without an idempotency key
 --       15  how long the outcome is kept for a repeated request with this key, ms
 --       16  how long a send may be in progress, ms
 --       17  expiry of the challenge's solution, ms of Redis's time; empty without a solution
---       18… per window: limit, window in ms
--- REPLY  {'issued', ms of life left, ms until the next send fits, nonce}
---        {'locked', ms to wait, limit}   a failure budget is used up; limit: phone_failures or client_failures
---        {'limited', ms to wait}   a window is full
+--       18  when the client's device token was made, ms of Redis's time; 0 without a good token
+--       19  failure budget of the device lane
+--       20  horizon of the device lane, ms
+--       21  1 if the worker's last free threads are reserved for devices, otherwise 0
+--       22  number of windows of the common lane
+--       23… per window: limit, window in ms; those of the common lane, then those of the device lane
+-- REPLY  {'issued', ms of life left, ms until the next send fits, 1 in the device lane or 0, nonce}
+--        {'busy'}   only a device may use the thread, and the client is not one: nothing was done
+--        {'locked', ms to wait, limit}   a failure budget is used up; limit: phone_failures, client_failures or
+--                                        device_failures
+--        {'limited', ms to wait, limit}   a window is full; limit: phone, or device in the device lane
 --        {'unusable', reason}   the solution is used, or it has expired: nothing was done
 --        {'sent', ms of lifetime left, ms until the next send fits}   the outcome of an earlier request with this key
 --        {'unconfirmed'}   the same; the message may have been sent
@@ -40,13 +52,28 @@
 -- 'nonce:digest:channel:end:tries:end of the tries', with a nonce of '-' for tries without a live code, and then
 -- with a channel of 'used' for a code that a login has spent.
 -- The first write is one that a Redis without memory refuses: then nothing is done at all.
+--
+-- A device uses only the device lane, and every other client uses only the common lane. The client's own failure
+-- budget is a limit of the common lane.
 
 local now = now_ms()
 local request, nonce, channel = ARGV[2], ARGV[3], ARGV[6]
 local life, tries = tonumber(ARGV[7]), tonumber(ARGV[8])
 local horizon, period = tonumber(ARGV[11]), tonumber(ARGV[12])
 
-local sends = redis.call('LRANGE', KEYS[3], 0, -1)
+-- Whether this send is of a device, and so in the device lane.
+local device = is_device(KEYS[10], tonumber(ARGV[18]))
+-- The numbers of the lane's keys, and of its first and last argument about windows.
+local code_key, tries_key, sends_key, call_key = 1, 2, 3, 4
+local first_window = 23
+local last_window = first_window + 2 * ARGV[22] - 1
+if device then
+  code_key, tries_key, sends_key, call_key = 6, 7, 8, 9
+  horizon = tonumber(ARGV[20])
+  first_window, last_window = last_window + 1, #ARGV
+end
+
+local sends = redis.call('LRANGE', KEYS[sends_key], 0, -1)
 local times, mine = {}, nil
 for i, entry in ipairs(sends) do
   local at, id, used = string.match(entry, '^(%d+):([^:]+):([^:]+)')
@@ -58,7 +85,7 @@ end
 
 local function wait()
   local longest = 0
-  for i = 18, #ARGV, 2 do
+  for i = first_window, last_window, 2 do
     local limit, span = tonumber(ARGV[i]), tonumber(ARGV[i + 1])
     local nth = times[#times - limit + 1]
     if nth and nth + span - now > longest then
@@ -68,17 +95,17 @@ local function wait()
   return longest
 end
 
-local live = redis.call('HMGET', KEYS[1], 'nonce', 'digest', 'channel', 'replaced', 'verified')
-local left = math.max(0, redis.call('PTTL', KEYS[1]))
+local live = redis.call('HMGET', KEYS[code_key], 'nonce', 'digest', 'channel', 'replaced', 'verified')
+local left = math.max(0, redis.call('PTTL', KEYS[code_key]))
 
 if mine then
   -- An earlier attempt of this request ran and its reply was lost.
   if live[1] ~= mine then
     left = 0
   end
-  return { 'issued', left, wait(), mine }
+  return { 'issued', left, wait(), device and 1 or 0, mine }
 end
-local earlier = ARGV[14] ~= '' and redis.call('GET', KEYS[4])
+local earlier = ARGV[14] ~= '' and redis.call('GET', KEYS[call_key])
 if earlier then
   local mark, outcome = string.match(earlier, '^(%S+) (.+)$')
   if mark ~= ARGV[14] then
@@ -98,21 +125,30 @@ end
 if now >= tonumber(ARGV[1]) then
   return { 'late' }
 end
-
-local state = read_tries(KEYS[2], now)
-local used, tries_end = state.used, state.ends
-local sent = was_sent(KEYS[3], now, period)
-local by_phone, phone_wait = read_budget(state, '', sent, now)
-local by_client, client_wait = read_budget(state, ':' .. ARGV[13], sent, now)
-local limited = wait()
-if by_phone >= tonumber(ARGV[10]) then
-  return { 'locked', math.max(phone_wait, client_wait, limited), 'phone_failures' }
+if ARGV[21] == '1' and not device then
+  return { 'busy' }
 end
-if by_client >= tonumber(ARGV[9]) then
-  return { 'locked', math.max(client_wait, limited), 'client_failures' }
+
+local state = read_tries(KEYS[tries_key], now)
+local used, tries_end = state.used, state.ends
+local sent = was_sent(KEYS[sends_key], now, period)
+local by_phone, phone_wait = read_budget(state, '', sent, now)
+local limited = wait()
+if device then
+  if by_phone >= tonumber(ARGV[19]) then
+    return { 'locked', math.max(phone_wait, limited), 'device_failures' }
+  end
+else
+  local by_client, client_wait = read_budget(state, ':' .. ARGV[13], sent, now)
+  if by_phone >= tonumber(ARGV[10]) then
+    return { 'locked', math.max(phone_wait, client_wait, limited), 'phone_failures' }
+  end
+  if by_client >= tonumber(ARGV[9]) then
+    return { 'locked', math.max(client_wait, limited), 'client_failures' }
+  end
 end
 if limited > 0 then
-  return { 'limited', limited }
+  return { 'limited', limited, device and 'device' or 'phone' }
 end
 local solution_ends = tonumber(ARGV[17])
 if solution_ends then
@@ -130,12 +166,12 @@ if repeated then
   nonce = live[1]
 end
 
-redis.call('RPUSH', KEYS[3], string.format('%.0f:%s:%s:%s', now, request, nonce, channel))
-redis.call('PEXPIRE', KEYS[3], math.max(horizon, period))
+redis.call('RPUSH', KEYS[sends_key], string.format('%.0f:%s:%s:%s', now, request, nonce, channel))
+redis.call('PEXPIRE', KEYS[sends_key], math.max(horizon, period))
 times[#times + 1] = now
 -- One send that no longer counts stays: withdraw.lua must leave the phone as it was, with its last send.
 while times[2] and times[2] <= now - horizon do
-  redis.call('LPOP', KEYS[3])
+  redis.call('LPOP', KEYS[sends_key])
   table.remove(times, 1)
 end
 
@@ -145,7 +181,7 @@ if solution_ends then
 end
 
 if repeated then
-  redis.call('HSET', KEYS[1], 'channel', channel)
+  redis.call('HSET', KEYS[code_key], 'channel', channel)
 else
   local before = {}
   local stood = (live[1] or live[5]) and left > 0
@@ -161,17 +197,17 @@ else
       before[#before + 1] = record
     end
   end
-  redis.call('DEL', KEYS[1])
-  redis.call('HSET', KEYS[1], 'nonce', nonce, 'digest', ARGV[4], 'phone', ARGV[5], 'channel', channel)
+  redis.call('DEL', KEYS[code_key])
+  redis.call('HSET', KEYS[code_key], 'nonce', nonce, 'digest', ARGV[4], 'phone', ARGV[5], 'channel', channel)
   if #before > 0 then
-    redis.call('HSET', KEYS[1], 'replaced', table.concat(before, ' '))
+    redis.call('HSET', KEYS[code_key], 'replaced', table.concat(before, ' '))
   end
-  redis.call('PEXPIRE', KEYS[1], life)
-  redis.call('HDEL', KEYS[2], 'tries', 'tries_end')
+  redis.call('PEXPIRE', KEYS[code_key], life)
+  redis.call('HDEL', KEYS[tries_key], 'tries', 'tries_end')
   left = life
 end
 
 if ARGV[14] ~= '' then
-  redis.call('SET', KEYS[4], string.format('%s sending:%s:%.0f', ARGV[14], request, now), 'PX', ARGV[15])
+  redis.call('SET', KEYS[call_key], string.format('%s sending:%s:%.0f', ARGV[14], request, now), 'PX', ARGV[15])
 end
-return { 'issued', left, wait(), nonce }
+return { 'issued', left, wait(), device and 1 or 0, nonce }

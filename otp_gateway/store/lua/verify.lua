@@ -3,17 +3,23 @@
 -- KEYS   1  otp:{pid}:code            hash, TTL the code's lifetime; a right guess leaves phone and 'verified'
 --        2  otp:{pid}:tries           hash, TTL the expiry of the tries or of a budget in it, whichever is later
 --        3  otp:{pid}:sends           list, only read
---        4  otp:{pid}:call:<id>       string, TTL ARGV 13: the answer to this call, 'login time:call' or the tries left;
---                                     with a fingerprint, that and a blank before it
+--        4  otp:{pid}:call:<id>       string, TTL ARGV 13: the answer to this call, 'login time:call:lane' or the
+--                                     tries left; with a fingerprint, that and a blank before it
 --        5  otp:{pid}:session:<sid>   hash, TTL the session's lifetime
 --        6  otp:{pid}:sessions        sorted set of session ids by login, TTL the session's lifetime
+--        7  otp:{pid}:d:code          the same as 1 in the device lane, TTL as there
+--        8  otp:{pid}:d:tries         the same as 2, TTL as there
+--        9  otp:{pid}:d:sends         the same as 3, only read
+--       10  otp:{pid}:call:<id>       the same as 4 for a call of a device, TTL as there
+--       11  otp:{pid}:session:<sid>   the same as 5 for a call of a device, TTL as there
+--       12  otp:{pid}:devices_since   integer, only read: device tokens that were made before are forgotten
 -- ARGV   1  deadline in ms of Redis's time
 --        2  the client
 --        3  digest of the guess
 --        4  a code's lifetime, ms
 --        5  tries of a code
 --        6  failure budget of a client
---        7  failure budget of the phone
+--        7  failure budget of the common lane
 --        8  period of the budgets, ms
 --        9  session id
 --       10  refresh token id
@@ -21,10 +27,15 @@
 --       12  sessions that a phone may have
 --       13  how long an answer is kept for a repeated call, ms
 --       14  fingerprint of the request's body; empty without an idempotency key
--- REPLY  {'verified', Redis's time in ms, 1 after a call or 0}
+--       15  when the client's device token was made, ms of Redis's time; 0 without a good token
+--       16  failure budget of the device lane
+--       17  session id of a call of a device
+--       18  refresh token id of a call of a device
+-- REPLY  {'verified', Redis's time in ms, 1 after a call or 0, 1 if the code was in the device lane or 0,
+--                     1 for a call of a device or 0}
 --        {'wrong', tries left}
 --        {'locked', ms to wait, limit}   no try left, or a failure budget is used up: nothing was compared;
---                                        limit: tries, client_failures or phone_failures
+--                                        limit: tries, client_failures, phone_failures or device_failures
 --        {'reused'}               the call was made with another body: nothing was done
 --        {'late'}                 the deadline has come: nothing was done
 --
@@ -32,21 +43,32 @@
 -- no send within a period, its counts expire with the tries: no such guess can be right.
 -- Right or wrong, the first write is one that a Redis without memory refuses: no guess is uncounted then.
 -- A session is valid only while its id is in the sorted set: so an eleventh login ends the oldest.
+--
+-- A call of a device uses the device lane if it has an active code, otherwise the common lane. It compares once, and
+-- counts in the lane that it has used. The keys of the call and of the session do not depend on the lane, because a
+-- right guess ends the active code: a repeated call must find its answer in the same place. The client's own failure
+-- budget is a limit of the common lane.
 
 local now = now_ms()
 local life, tries, period, keep = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[8]), tonumber(ARGV[13])
 
+local device = is_device(KEYS[12], tonumber(ARGV[15]))
+local call_key, session_key, session, refresh = 4, 5, ARGV[9], ARGV[10]
+if device then
+  call_key, session_key, session, refresh = 10, 11, ARGV[17], ARGV[18]
+end
+
 local mark = ARGV[14] == '' and '' or ARGV[14] .. ' '
-local answered = redis.call('GET', KEYS[4])
+local answered = redis.call('GET', KEYS[call_key])
 if answered then
   -- An earlier attempt of this call ran, or an earlier request with the same idempotency key.
   if string.sub(answered, 1, #mark) ~= mark then
     return { 'reused' }
   end
   answered = string.sub(answered, #mark + 1)
-  local login, call = string.match(answered, '^(%d+):(%d)$')
+  local login, call, lane = string.match(answered, '^(%d+):(%d):(%d)$')
   if login then
-    return { 'verified', tonumber(login), tonumber(call) }
+    return { 'verified', tonumber(login), tonumber(call), tonumber(lane), device and 1 or 0 }
   end
   return { 'wrong', tonumber(answered) }
 end
@@ -54,44 +76,68 @@ if now >= tonumber(ARGV[1]) then
   return { 'late' }
 end
 
-local client = ':' .. ARGV[2]
-local sent = was_sent(KEYS[3], now, period)
-local state = read_tries(KEYS[2], now)
+-- The lane: the numbers of its keys, and its failure budget.
+local code_key, tries_key, sends_key = 1, 2, 3
+local budget, full = tonumber(ARGV[7]), 'phone_failures'
+local live = device and redis.call('HMGET', KEYS[7], 'digest', 'channel')
+local in_device_lane = live and live[1]
+if in_device_lane then
+  code_key, tries_key, sends_key = 7, 8, 9
+  budget, full = tonumber(ARGV[16]), 'device_failures'
+end
+
+local sent = was_sent(KEYS[sends_key], now, period)
+local state = read_tries(KEYS[tries_key], now)
 local by_phone, phone_wait = read_budget(state, '', sent, now)
-local by_client, client_wait = read_budget(state, client, sent, now)
 local wait, limit = 0, nil
+local left = math.min(tries - state.used, budget - by_phone) - 1
+-- The counts of this lane: of the phone, and in the common lane of the client.
+local suffixes = { '' }
 if state.used >= tries then
   wait, limit = state.ends - now + 1, 'tries'
 end
-if by_client >= tonumber(ARGV[6]) then
-  wait, limit = math.max(wait, client_wait), 'client_failures'
+if not in_device_lane then
+  local client = ':' .. ARGV[2]
+  local by_client, client_wait = read_budget(state, client, sent, now)
+  suffixes[2] = client
+  left = math.min(left, tonumber(ARGV[6]) - by_client - 1)
+  if by_client >= tonumber(ARGV[6]) then
+    wait, limit = math.max(wait, client_wait), 'client_failures'
+  end
 end
-if by_phone >= tonumber(ARGV[7]) then
-  wait, limit = math.max(wait, phone_wait), 'phone_failures'
+if by_phone >= budget then
+  wait, limit = math.max(wait, phone_wait), full
 end
 if limit then
   return { 'locked', wait, limit }
 end
 
-local live = redis.call('HMGET', KEYS[1], 'digest', 'channel')
+if not in_device_lane then
+  live = redis.call('HMGET', KEYS[1], 'digest', 'channel')
+end
 if live[1] == ARGV[3] then
   local call = 0
   if live[2] == 'call' then
     call = 1
   end
   local session_life = tonumber(ARGV[11])
-  redis.call('HSET', KEYS[5], 'refresh', ARGV[10], 'login', string.format('%.0f', now), 'call', call)
-  redis.call('PEXPIRE', KEYS[5], session_life)
+  redis.call('HSET', KEYS[session_key], 'refresh', refresh, 'login', string.format('%.0f', now), 'call', call)
+  redis.call('PEXPIRE', KEYS[session_key], session_life)
   -- Used: what is left says only that, to the panel, and for as long as the code would have been valid.
-  redis.call('HSET', KEYS[1], 'verified', 1)
-  redis.call('HDEL', KEYS[1], 'nonce', 'digest', 'channel', 'replaced')
-  redis.call('HDEL', KEYS[2], 'tries', 'tries_end', 'failures' .. client, 'unsent', 'unsent' .. client)
-  redis.call('SET', KEYS[4], string.format('%s%.0f:%d', mark, now, call), 'PX', keep)
+  redis.call('HSET', KEYS[code_key], 'verified', 1)
+  redis.call('HDEL', KEYS[code_key], 'nonce', 'digest', 'channel', 'replaced')
+  local cleared = { 'tries', 'tries_end', 'unsent' }
+  if suffixes[2] then
+    cleared[4], cleared[5] = 'failures' .. suffixes[2], 'unsent' .. suffixes[2]
+  end
+  redis.call('HDEL', KEYS[tries_key], unpack(cleared))
+  local lane = in_device_lane and 1 or 0
+  redis.call('SET', KEYS[call_key], string.format('%s%.0f:%d:%d', mark, now, call, lane), 'PX', keep)
   redis.call('ZREMRANGEBYSCORE', KEYS[6], '-inf', string.format('%.0f', now - session_life))
-  redis.call('ZADD', KEYS[6], string.format('%.0f', now), ARGV[9])
+  redis.call('ZADD', KEYS[6], string.format('%.0f', now), session)
   redis.call('ZREMRANGEBYRANK', KEYS[6], 0, -1 - tonumber(ARGV[12]))
   redis.call('PEXPIRE', KEYS[6], session_life)
-  return { 'verified', now, call }
+  return { 'verified', now, call, lane, device and 1 or 0 }
 end
 
 state.used = state.used + 1
@@ -100,16 +146,17 @@ if state.used == 1 then
 end
 local kind = sent and 'failures' or 'unsent'
 local fields = { 'tries', state.used, 'tries_end', string.format('%.0f', state.ends) }
-for _, field in ipairs({ kind, kind .. client }) do
+for _, suffix in ipairs(suffixes) do
+  local field = kind .. suffix
   local one = state.counts[field] or { count = 0, ends = now + period }
   one.count = one.count + 1
   state.counts[field] = one
   fields[#fields + 1] = field
   fields[#fields + 1] = string.format('%d:%.0f', one.count, one.ends)
 end
-redis.call('HSET', KEYS[2], unpack(fields))
+redis.call('HSET', KEYS[tries_key], unpack(fields))
 if #state.expired > 0 then
-  redis.call('HDEL', KEYS[2], unpack(state.expired))
+  redis.call('HDEL', KEYS[tries_key], unpack(state.expired))
 end
 local ends = state.ends
 for field, one in pairs(state.counts) do
@@ -117,8 +164,7 @@ for field, one in pairs(state.counts) do
     ends = math.max(ends, one.ends)
   end
 end
-redis.call('PEXPIREAT', KEYS[2], string.format('%.0f', ends))
-local left = math.min(tries - state.used, tonumber(ARGV[7]) - by_phone - 1, tonumber(ARGV[6]) - by_client - 1)
+redis.call('PEXPIREAT', KEYS[tries_key], string.format('%.0f', ends))
 -- A small number takes no memory of its own.
-redis.call('SET', KEYS[4], mark .. left, 'PX', keep)
+redis.call('SET', KEYS[call_key], mark .. left, 'PX', keep)
 return { 'wrong', left }

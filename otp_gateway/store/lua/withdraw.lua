@@ -1,8 +1,8 @@
 -- withdraw.lua: take back one send that definitely sent nothing, so that Redis is as it was before.
 --
--- KEYS   1  otp:{pid}:code       hash, TTL the end of the code that stands in it
---        2  otp:{pid}:tries      hash, TTL at least the expiry that the tries had before the send
---        3  otp:{pid}:sends      list, TTL counted from the last send left in it
+-- KEYS   1  otp:{pid}:code (or d:code)     hash, TTL the end of the code that stands in it
+--        2  otp:{pid}:tries (or d:tries)   hash, TTL at least the expiry that the tries had before the send
+--        3  otp:{pid}:sends (or d:sends)   list, TTL counted from the last send left in it
 --        4  otp:{pid}:call:<id> string, deleted by this script: a repeated request is a new send
 --        5  otp:{pid}:challenge:<id> string, deleted by this script if this send has used the solution
 -- ARGV   1  deadline in ms of Redis's time
@@ -13,6 +13,7 @@
 --
 -- What this send made goes only while no other send carries the same nonce: from the code, and then what it
 -- replaced comes back with its tries and its end; or from what a later code replaced.
+-- The keys are those of the lane that issue.lua chose: it has replied which one.
 
 local now = now_ms()
 

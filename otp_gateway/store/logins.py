@@ -1,0 +1,112 @@
+"""Logins: verify compares a guess, and opens a session. Times in milliseconds of Redis's clock."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from otp_gateway.codes import Codes, session_id
+from otp_gateway.errors import IdempotencyKeyReused, InvalidCode, StoreUnavailable, TooManyAttempts
+from otp_gateway.model import Caller, Channel, Login, PhoneNumber, Policy, Session
+from otp_gateway.store.codes import KEYED_MS, REPLAY_MS, ids_of_call
+from otp_gateway.store.keys import PhoneKeys
+from otp_gateway.store.scripts import CALL_TIMEOUT, LATE, Scripts, deadline
+
+
+@dataclass(frozen=True, slots=True)
+class LoginIds:
+    """The ids of a login, which follow from the id of its call."""
+
+    call: str
+    session: str
+    refresh: str
+    access: str
+
+    @classmethod
+    def of(cls, codes: Codes, call_id: str) -> LoginIds:
+        """The ids under the present secret."""
+        refresh, access = (codes.id_from(call_id, use) for use in ("refresh", "access"))
+        return cls(call_id, session_id(codes, call_id), refresh, access)
+
+    def login(self, at_ms: int, *, by_call: bool, device: bool) -> Login:
+        """The login with these ids."""
+        seconds = at_ms // 1000
+        channel: Channel = "call" if by_call else "sms"
+        return Login(
+            Session(self.session, self.refresh, self.access, seconds, seconds, channel), at_ms, device
+        )
+
+
+class LoginStore:
+    """Compares guesses, and counts the wrong ones as tries and in the failure budgets of phones.
+
+    What ``CodeStore`` says of round trips, ``StoreUnavailable`` and refusals is also true here.
+    """
+
+    def __init__(self, scripts: Scripts, codes: Codes, policy: Policy) -> None:
+        self._scripts = scripts
+        self._codes = codes
+        self._policy = policy
+
+    def verify(self, phone: PhoneNumber, code: str, caller: Caller) -> Login:
+        """Compare a guess; a right one uses the code and opens a session.
+
+        Raises ``InvalidCode`` (wrong, or no code is active), ``TooManyAttempts``, ``IdempotencyKeyReused``.
+        """
+        key, digest = caller.idempotency_key, self._codes.digest(phone, code)
+        call_ids = ids_of_call(self._codes, "verify", phone, caller)
+        # The same ids twice if the client is certainly not a device.
+        ids = [LoginIds.of(self._codes, call_id) for call_id in dict.fromkeys(call_ids)]
+        reply = self._scripts.run(
+            "verify",
+            self._verify_keys(phone, ids[0], ids[-1]),
+            [
+                deadline(caller.clock),
+                caller.client,
+                digest,
+                *self._guess_limits(),
+                ids[0].session,
+                ids[0].refresh,
+                1000 * self._policy.session_lifetime,
+                self._policy.max_sessions,
+                KEYED_MS if key else REPLAY_MS,
+                self._codes.fingerprint(key, digest),
+                caller.device_made_at or 0,
+                self._policy.device_failures,
+                ids[-1].session,
+                ids[-1].refresh,
+            ],
+            CALL_TIMEOUT,
+        )
+        match reply:
+            case ["verified", now, call, in_device_lane, device]:
+                found = ids[-1] if device else ids[0]
+                return found.login(now, by_call=bool(call), device=bool(in_device_lane))
+            case ["wrong", left]:
+                raise InvalidCode(left)
+            case ["locked", wait, limit]:
+                reply.settle()
+                raise TooManyAttempts(wait, limit.decode())
+            case ["reused"]:
+                raise IdempotencyKeyReused
+            case _:
+                raise StoreUnavailable(LATE)
+
+    def _verify_keys(self, phone: PhoneNumber, common: LoginIds, device: LoginIds) -> list[str]:
+        name = PhoneKeys(self._codes.pid(phone))
+        lane = name.of_devices
+        return [
+            *(name.code, name.tries, name.sends, name.call(common.call)),
+            *(name.session(common.session), name.sessions),
+            *(lane.code, lane.tries, lane.sends, name.call(device.call)),
+            *(name.session(device.session), name.devices_since),
+        ]
+
+    def _guess_limits(self) -> list[int]:
+        policy = self._policy
+        return [
+            1000 * policy.lifetime,
+            policy.max_attempts,
+            policy.max_failures_per_client,
+            policy.common_failures,
+            1000 * policy.failure_period,
+        ]
