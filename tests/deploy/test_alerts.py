@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from tests.deploy import promql
+from tests.support.gateway import ROOT
 from tests.support.programs import require_program
 
 SEVERITIES = {"page", "ticket"}
@@ -50,6 +51,28 @@ def firing(alert: str) -> list[dict[str, str]]:
     return [
         labels for labels in found if labels.get("alertname") == alert and labels["alertstate"] == "firing"
     ]
+
+
+RUNBOOKS = "https://otp.example.com/docs/OPERATIONS.md#"
+
+
+def test_every_alert_leads_to_its_heading_in_operations() -> None:
+    operations = (ROOT / "docs" / "OPERATIONS.md").read_text(encoding="utf-8")
+    headings = {
+        re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
+        for heading in re.findall(r"^#+ (.+)$", operations, re.MULTILINE)
+    }
+    linked = {
+        f"OtpGateway{name}": f"{RUNBOOKS}{anchor}"
+        for names, anchor in re.findall(
+            r"^\| (`.+`) \| [\w, ]+ \| \[.+\]\(#(.+)\) \|$", operations, re.MULTILINE
+        )
+        for name in re.findall(r"`(\w+)`", names)
+    }
+    assert linked == {name: alert["annotations"]["runbook_url"] for name, alert in promql.alerts().items()}
+    assert {url.removeprefix(RUNBOOKS) for url in linked.values()} <= headings
+    # All other links inside the document.
+    assert set(re.findall(r"\]\(#([^)]+)\)", operations)) <= headings
 
 
 def test_promtool_accepts_the_rules() -> None:
