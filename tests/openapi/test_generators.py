@@ -150,6 +150,8 @@ def test_the_python_client_logs_in(
         wrong = "000000" if code != "000000" else "111111"
         refused = call("verifyOtp", body=models.VerifyRequest(phone_number=PHONE, code=wrong))
         opened = call("verifyOtp", body=models.VerifyRequest(phone_number=PHONE, code=code))
+        device = models.SendRequest(phone_number=PHONE, device_token=opened.parsed.device_token)
+        again = call("sendOtp", body=device)
         body = models.TokenRequest(refresh_token=opened.parsed.refresh_token)
         refreshed = call("refreshTokens", body=body)
         with client.AuthenticatedClient(base_url=gateway.url, token=refreshed.parsed.access_token) as user:
@@ -160,7 +162,8 @@ def test_the_python_client_logs_in(
     assert (sent.status_code, sent.parsed.phone_number, sent.parsed.expires_in) == (200, PHONE, 300)
     assert isinstance(refused.parsed, models.InvalidCode)
     assert (refused.parsed.code, refused.parsed.attempts_remaining) == ("invalid_code", 2)
-    assert isinstance(opened.parsed, models.TokenPair)
+    assert isinstance(opened.parsed, models.Login)
+    assert again.status_code == 200
     assert isinstance(refreshed.parsed, models.TokenPair)
     assert (me.status_code, me.parsed.phone_number) == (200, PHONE)
     assert ended.status_code == 204
