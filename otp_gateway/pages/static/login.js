@@ -337,9 +337,18 @@ function changeLanguage(event) {
   window.location.reload();
 }
 
+/** Whether the entry of the history is of the page in its other language; then load that page, at most once. */
+function isOtherLanguage() {
+  const entry = history.state;
+  if (!entry?.language || entry.language === language) return false;
+  history.replaceState({ ...entry, language: null }, "");
+  window.location.reload();
+  return true;
+}
+
 function onHistory({ state: entry }) {
-  if (entry?.language && entry.language !== language) window.location.reload();
-  else if (state.step !== "user" && !busy) {
+  if (isOtherLanguage()) return;
+  if (state.step !== "user" && !busy) {
     // The entry can be older than the newest code of this phone.
     const newest = entry?.otp?.phone === state.phone && entry?.otp?.step === state.step ? state : remembered();
     restore(newest ?? FIRST);
@@ -370,7 +379,10 @@ async function greet() {
   }
 }
 
-listen();
-restore(remembered() ?? FIRST);
-remember();
-if (delivery === "cookies") greet();
+// The user can go back before this script runs.
+if (!isOtherLanguage()) {
+  listen();
+  restore(remembered() ?? FIRST);
+  remember();
+  if (delivery === "cookies") greet();
+}
