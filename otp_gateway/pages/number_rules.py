@@ -32,7 +32,8 @@ def rules(regions: Sequence[str]) -> dict[str, Any]:
         "example": phonenumbers.format_number(example, form),
         "code": str(example.country_code),
         "pattern": "(?:98)?0?9[0-9]{9}" if only_iran else f"[0-9]{{{fewest},{MOST_DIGITS}}}",
-        "trunk": "(?:98)?0?" if only_iran else None,
+        # A national number may begin with 98 too.
+        "trunk": "(?:98(?=0?9[0-9]{9}$))?0?" if only_iran else None,
         "formats": _formats(known, national=form == PhoneNumberFormat.NATIONAL),
     }
 

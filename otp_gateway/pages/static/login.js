@@ -356,10 +356,13 @@ function onHistory({ state: entry }) {
   }
 }
 
-/** Whether this browser can have a session. Without storage the page cannot know, and finds out by a request. */
+/** Whether this browser can have a session. If the storage takes nothing, only a request can find out. */
 function hadSession() {
   try {
-    return "otp-session" in localStorage;
+    if ("otp-session" in localStorage) return true;
+    localStorage.setItem("otp-probe", "x");
+    localStorage.removeItem("otp-probe");
+    return false;
   } catch {
     return true;
   }

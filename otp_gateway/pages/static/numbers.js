@@ -1,6 +1,6 @@
 // Phone numbers and codes in a text: everything that the page can find out without a request.
 
-const DASHES_AND_SPACES = /[\s\p{Pd}\u2212]/gu;
+const DASHES_AND_SPACES = /[\s\u0085\p{Pd}\u2212]/gu;
 
 /** The text with ASCII digits, whatever keyboard it comes from, and without invisible characters. */
 export function plain(text) {

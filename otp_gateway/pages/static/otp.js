@@ -17,12 +17,12 @@ globalThis.OTP = (() => {
 
   // Storage can be missing, refuse or be full.
   const unsaved = {};
-  const load = (name) => trying(() => JSON.parse(localStorage[name])) ?? unsaved[name];
+  const load = (name) => unsaved[name] ?? trying(() => JSON.parse(localStorage[name]));
   const save = (name, value) => {
     unsaved[name] = value;
     trying(() => {
-      delete localStorage[name];
       if (value) localStorage[name] = JSON.stringify(value);
+      else delete localStorage[name];
       delete unsaved[name];
     });
   };
@@ -97,8 +97,9 @@ globalThis.OTP = (() => {
     refresh() {
       const asked = Date.now();
       return (this.#refreshing ??= inOneTab(async () => {
+        // Another tab may have refreshed meanwhile; its result takes a moment to be visible here.
+        if (Date.now() - asked > 20) await sleep(100);
         const stored = load(SESSION);
-        // Another tab has refreshed meanwhile.
         if (stored?.at >= asked) return (this.#session = stored);
         if (this.#shared && !stored) throw new Problem("invalid_token");
         return this.#use(await this.#call("token/refresh", { refresh_token: this.session?.refresh_token }));

@@ -1,0 +1,1 @@
+"""The login page without a browser: brand, files, rules of numbers."""
