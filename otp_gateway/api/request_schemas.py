@@ -93,7 +93,8 @@ class DeviceTokenField(fields.String):
         about = {
             "description": "The `device_token` of an earlier login with this phone. It gives the client its "
             "own limits, so attacks on this phone do not lock the client out. A token that is not good has "
-            "the same effect as no token.",
+            "the same effect as no token. If tokens are in cookies, an empty text makes the gateway ignore "
+            "the cookie of the device: a client whose own limits are used up sends it.",
             "examples": ["AZryTcQA4m5PqWcYkR2vJ0hT8sXbL1dNf6gUeQz3"],
         }
         super().__init__(load_default=lambda: None, metadata=about)

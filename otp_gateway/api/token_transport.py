@@ -215,7 +215,10 @@ pages of this origin alone; browsers say where a page is from (`Sec-Fetch-Site`,
         return token
 
     def device_token(self, fields: Fields) -> str | None:
-        return DIVIDER.join(filter(None, (fields["device_token"], self._device.tokens()))) or None
+        presented: str | None = fields["device_token"]
+        # A script cannot leave out the cookie. An empty text asks for this, if the device's lane is locked.
+        tokens = [] if presented == "" else [presented, self._device.tokens()]
+        return DIVIDER.join(filter(None, tokens)) or None
 
     def forget(self, response: Response, fields: Fields) -> Response:
         for name, path in ((ACCESS_COOKIE, "/"), (REFRESH_COOKIE, self._path)):

@@ -74,7 +74,7 @@ globalThis.OTP = (() => {
         } catch (problem) {
           if (device_token && (problem.code === "too_many_attempts" || problem.retry_after > 120)) {
             this.#locked = end(phone);
-            device_token = undefined;
+            device_token = "";
           } else if (problem.challenge && solved++ < 2) challenge = await this.#solve(problem);
           else throw problem;
         }
@@ -83,21 +83,22 @@ globalThis.OTP = (() => {
 
     async verifyOTP(phone, code) {
       const device_token = this.#device(phone);
-      const verify = (more) => this.#call("otp/verify", { phone_number: phone, code, ...more });
-      const { device_token: token, ...session } = await verify({ device_token }).catch((problem) => {
+      const verify = (device) => this.#call("otp/verify", { phone_number: phone, code, ...device });
+      // With cookies, the browser keeps the token.
+      const { device_token: token = "-", ...session } = await verify({ device_token }).catch((problem) => {
         if (!device_token || problem.code !== "too_many_attempts") throw problem;
-        return verify();
+        return verify({ device_token: "" });
       });
       const newest = { [end(phone)]: token };
       const devices = Object.entries({ ...newest, ...load(DEVICES), ...newest });
-      if (token) save(DEVICES, Object.fromEntries(devices.slice(0, 4)));
+      save(DEVICES, Object.fromEntries(devices.slice(0, 4)));
       return this.#use(session);
     }
 
     refresh() {
       const asked = Date.now();
       return (this.#refreshing ??= inOneTab(async () => {
-        // Another tab may have refreshed meanwhile; its result takes a moment to be visible here.
+        // Another tab has refreshed; its result takes a moment.
         if (Date.now() - asked > 20) await sleep(100);
         const stored = load(SESSION);
         if (stored?.at >= asked) return (this.#session = stored);
@@ -122,7 +123,7 @@ globalThis.OTP = (() => {
     }
 
     #device(phone) {
-      if (this.#locked !== end(phone)) return load(DEVICES)?.[end(phone)];
+      return this.#locked === end(phone) ? "" : load(DEVICES)?.[end(phone)];
     }
 
     #use(session) {
