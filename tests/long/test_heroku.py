@@ -2,224 +2,29 @@
 
 from __future__ import annotations
 
-import http.client
-import itertools
 import json
 import os
-import re
 import socket
-import ssl
 import subprocess
 import sys
-import threading
-import time
-from collections import Counter
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
 
 import pytest
 import requests
 
+from tests.long.conftest import block
 from tests.long.figures import show
-from tests.long.heroku import BASH, PASSWORD, RUNTIME, App, Dyno, HerokuRedis
-from tests.long.router import ADDRESS, KEEP_SECONDS, Router
+from tests.long.heroku import BASH, PASSWORD, RUNTIME, Dyno
+from tests.long.router import ADDRESS
+from tests.long.visitors import ME, OTP, VERIFY, Load, Platform
 from tests.support import kavenegar_faults as provider
-from tests.support.certificates import make_certificate, serving
-from tests.support.gateway import ROOT
-from tests.support.kavenegar import KavenegarEmulator
 from tests.support.redis_server import RedisServer, wait_until
 from tests.support.servers import free_port
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(400)]
 
-OTP, VERIFY, ME = "/api/v1/usr/otp", "/api/v1/usr/otp/verify", "/api/v1/usr/me"
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-DEPLOY = README.partition("\n## Deploy\n")[2].partition("\n## ")[0]
-BLOCKS = re.findall(r"^```sh\n(.*?)^```", DEPLOY, re.MULTILINE | re.DOTALL)
-# Connections that the router uses again, each after another pause: almost as long as it keeps them.
-PAUSES = [5 + n * (KEEP_SECONDS - 6) / 39 for n in range(40)]
 IDLE = 200
-THREADS = 6
-
-
-def block(word: str) -> str:
-    """README's lines for a deployment: the one block that has this word, with values for the placeholders."""
-    (lines,) = [lines for lines in BLOCKS if word in lines]
-    return str(lines)
-
-
-@dataclass
-class Platform:
-    """The app, its Redis, its provider and its router."""
-
-    app: App
-    redis: HerokuRedis
-    emulator: KavenegarEmulator
-    router: Router
-    certificate: Path
-    dynos: list[Dyno] = field(default_factory=list)
-
-    def boot(self, number: int) -> Dyno:
-        """Start a dyno, and route requests to it as soon as it accepts connections."""
-        self.dynos.append(dyno := self.app.dyno(number).start())
-        self.router.add(dyno.port)
-        return dyno
-
-    def visit(self, address: str) -> Visitor:
-        """A client at this address of the loopback network."""
-        return Visitor(self, address)
-
-
-class Visitor:
-    """A client of the router, on one connection of its own; a context manager."""
-
-    def __init__(self, platform: Platform, address: str) -> None:
-        context = ssl.create_default_context(cafile=str(platform.certificate))
-        self._connection = http.client.HTTPSConnection(
-            "localhost", platform.router.port, context=context, timeout=60, source_address=(address, 0)
-        )
-
-    def call(self, method: str, path: str, body: object = None, **headers: str) -> tuple[int, Any]:
-        """Status and JSON of a reply; the platform's own errors have no JSON."""
-        fields = {"Content-Type": "application/json"} | headers
-        self._connection.request(method, path, None if body is None else json.dumps(body), fields)
-        response = self._connection.getresponse()
-        text = response.read()
-        is_json = response.headers.get_content_subtype().endswith("json")
-        return response.status, json.loads(text) if is_json else text.decode()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._connection.close()
-
-
-class Load:
-    """People who log in without pause, each with a phone and an address of their own; a context manager."""
-
-    def __init__(self, platform: Platform) -> None:
-        self.answers: Counter[str] = Counter()
-        self._platform = platform
-        self._numbers = itertools.count()
-        self._lock = threading.Lock()
-        self._over = threading.Event()
-        self._threads = [threading.Thread(target=self._run, name=f"load-{n}") for n in range(THREADS)]
-
-    def go_on(self, more: int = 60) -> None:
-        """Return when so many more requests have been answered."""
-        until = self.answers.total() + more
-        wait_until(lambda: self.answers.total() >= until, f"{more} answers", 60)
-
-    def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        for thread in self._threads:
-            thread.join()
-
-    def _run(self) -> None:
-        while not self._over.wait(0.05):
-            with self._lock:
-                number = next(self._numbers)
-            with self._platform.visit(
-                f"127.{1 + number // 62500}.{number // 250 % 250}.{1 + number % 250}"
-            ) as one:
-                self._login(one, f"+98912{number:07d}")
-
-    def _login(self, one: Visitor, phone: str) -> None:
-        if not self._is_answered("otp", one.call("POST", OTP, {"phone_number": phone})):
-            return
-        code = self._platform.emulator.code_for(phone)
-        reply = one.call("POST", VERIFY, {"phone_number": phone, "code": code})
-        if self._is_answered("verify", reply):
-            bearer = {"Authorization": f"Bearer {reply[1]['access_token']}"}
-            self._is_answered("me", one.call("GET", ME, **bearer))
-
-    def _is_answered(self, step: str, reply: tuple[int, Any]) -> bool:
-        status, body = reply
-        code = body.get("code", "") if isinstance(body, dict) else body
-        with self._lock:
-            self.answers[f"{step} {status} {'' if status == 200 else code}".strip()] += 1
-        return status == 200
-
-
-@pytest.fixture(scope="module")
-def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    """The app of README's lines, pushed and built, without a dyno."""
-    folder = tmp_path_factory.mktemp("heroku")
-    certificate = make_certificate(folder)
-    with ExitStack() as stack:
-        redis = stack.enter_context(HerokuRedis(folder))
-        emulator = stack.enter_context(KavenegarEmulator())
-        router = stack.enter_context(Router(serving(certificate)))
-        app = App(folder, redis.url, {"KAVENEGAR_BASE_URL": emulator.base_url})
-        found = Platform(app, redis, emulator, router, certificate)
-        lines = block("git push heroku").replace(
-            "KAVENEGAR_API_KEY=…", f"KAVENEGAR_API_KEY={emulator.api_key}"
-        )
-        assert "…" not in lines
-        done = app.shell(lines.partition("heroku run")[0])
-        assert done.returncode == 0, done.stderr
-        app.build()
-        yield found
-        for dyno in found.dynos:
-            dyno.terminate()
-        for dyno in found.dynos:
-            dyno.wait()
-
-
-@pytest.fixture(scope="module")
-def web(platform: Platform) -> Dyno:
-    """The first dyno."""
-    dyno = platform.boot(1)
-    dyno.wait_until_up()
-    return dyno
-
-
-@pytest.fixture(scope="module")
-def reused(web: Dyno) -> Iterator[Future[list[str]]]:
-    """The answers on connections that are idle for a while between two requests; they take 90 s."""
-    with ThreadPoolExecutor(1) as pool:
-        yield pool.submit(use_again, web.port)
-
-
-def use_again(port: int) -> list[str]:
-    """Open a connection for each pause, and use it again after that pause; the answers."""
-    connections = [
-        http.client.HTTPConnection("127.0.0.1", port, timeout=30, source_address=(ADDRESS, 0)) for _ in PAUSES
-    ]
-    used: list[float] = []
-    for number, connection in enumerate(connections):
-        connection.connect()
-        assert post(connection, number) == "400"
-        used.append(time.monotonic())
-    answers = []
-    for number, (connection, pause, since) in enumerate(zip(connections, PAUSES, used, strict=True)):
-        time.sleep(max(0.0, since + pause - time.monotonic()))
-        answers.append(post(connection, number))
-        connection.close()
-    return answers
-
-
-def post(connection: http.client.HTTPConnection, client: int) -> str:
-    """The status of a POST of one of the clients, or the error. It opens no new connection."""
-    connection.auto_open = 0
-    headers = {"Content-Type": "application/json", "X-Forwarded-For": f"203.0.113.{client + 1}"}
-    try:
-        connection.request("POST", VERIFY, "{}", headers)
-        response = connection.getresponse()
-        response.read()
-    except (OSError, http.client.HTTPException) as error:
-        return type(error).__name__
-    return str(response.status)
 
 
 def restart(platform: Platform, old: Dyno, number: int) -> Dyno:
@@ -381,9 +186,3 @@ def is_healthy(process: subprocess.Popen[bytes], port: int) -> bool:
         return requests.get(f"http://127.0.0.1:{port}/healthz", timeout=5).status_code == 200
     except requests.ConnectionError:
         return False
-
-
-def test_a_connection_can_be_used_again_for_as_long_as_the_router_keeps_it(reused: Future[list[str]]) -> None:
-    answers = reused.result()
-    show("Heroku: connections used again after 5 to 89 s", {"answers": Counter(answers)})
-    assert answers == ["400"] * len(PAUSES)

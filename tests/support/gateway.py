@@ -27,21 +27,31 @@ _TAIL = 4000
 
 
 class Gateway:
-    """The gateway on 127.0.0.1 and a free port, configured by `env` alone; a context manager.
+    """The gateway on a free port of 127.0.0.1 or `address`, configured by `env` alone; a context manager.
 
     `app` is what gunicorn serves: the gateway's own WSGI module, or one of the tests around it. `prefix` is a
     command that prepares something and then replaces itself by the gateway.
     """
 
     def __init__(
-        self, env: Mapping[str, str], *, workers: int = 2, app: str = "wsgi:app", prefix: Sequence[str] = ()
+        self,
+        env: Mapping[str, str],
+        *,
+        workers: int = 2,
+        app: str = "wsgi:app",
+        prefix: Sequence[str] = (),
+        address: str = "127.0.0.1",
     ) -> None:
         self.port = free_port()
+        self.address = address
         self._app = app
         self._prefix = prefix
         # The embedded store has one worker, whatever WEB_CONCURRENCY is.
         self._count = workers if env.get("REDIS_URL") else 1
         self._env = {**env, "PORT": str(self.port), "WEB_CONCURRENCY": str(workers)}
+        if address != "127.0.0.1":
+            # By default, it listens on every address.
+            self._env["GUNICORN_CMD_ARGS"] = f"--bind {address}:{self.port}"
         self._process: subprocess.Popen[bytes] | None = None
         self._output: IO[bytes] | None = None
         self._log = ""
@@ -49,7 +59,7 @@ class Gateway:
     @property
     def url(self) -> str:
         """Scheme, host and port, without a slash at the end."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self.address}:{self.port}"
 
     @property
     def pid(self) -> int:

@@ -1,8 +1,8 @@
 """A stand-in for a container engine: builds the image of the Dockerfile and runs it, in mounts of its own.
 
 The base image is this machine's root file system, with an overlay for each stage, and with the Python of the
-tests at /usr/local, where the official image has its own. With ``IMAGE_ROOT``, it is another root, such as one
-that debootstrap has made. The stand-in knows the instructions below and refuses all others.
+tests at /usr/local, where the official image has its own. With ``IMAGE_ROOT``, it is another root, such as
+one that debootstrap has made. The stand-in knows the instructions below and refuses all others.
 """
 
 from __future__ import annotations

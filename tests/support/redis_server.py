@@ -196,20 +196,30 @@ class _Sentinel(RedisServer):
 
 
 @contextmanager
-def start_cluster(n: int = 3) -> Iterator[list[RedisServer]]:
-    """A cluster of `n` masters that share all the slots, ready on every node."""
+def start_cluster(n: int = 3, *, replicas: bool = False) -> Iterator[list[RedisServer]]:
+    """A cluster of `n` masters that share all the slots, ready on every node.
+
+    With `replicas`, each master has one: they are the second half of the list, in the order of their masters.
+    """
+    options = (
+        "--cluster-enabled",
+        "yes",
+        "--cluster-node-timeout",
+        "2000",
+        "--repl-diskless-sync-delay",
+        "0",
+    )
     with ExitStack() as stack:
-        nodes = [
-            stack.enter_context(RedisServer("--cluster-enabled", "yes", "--cluster-node-timeout", "2000"))
-            for _ in range(n)
-        ]
-        for index, node in enumerate(nodes):
+        nodes = [stack.enter_context(RedisServer(*options)) for _ in range(2 * n if replicas else n)]
+        for index, node in enumerate(nodes[:n]):
             _give_slots(node, index, n)
         with nodes[0].client() as client:
             for node in nodes[1:]:
                 client.execute_command("CLUSTER MEET", "127.0.0.1", node.port)
         for node in nodes:
-            wait_until(partial(_is_joined, node, n), "the cluster")
+            wait_until(partial(_is_joined, node, len(nodes)), "the cluster")
+        for master, replica in zip(nodes, nodes[n:], strict=False):
+            _replicate(master, replica)
         yield nodes
 
 
@@ -237,6 +247,15 @@ def _give_slots(node: RedisServer, index: int, nodes: int) -> None:
         client.execute_command("CLUSTER SET-CONFIG-EPOCH", index + 1)
         for start in range(0, len(slots), 1000):
             client.execute_command("CLUSTER ADDSLOTS", *slots[start : start + 1000])
+
+
+def _replicate(master: RedisServer, replica: RedisServer) -> None:
+    with master.client() as one, replica.client() as other:
+        name = one.execute_command("CLUSTER MYID").decode()
+        # It must have heard of the master first.
+        wait_until(lambda: name in str(other.execute_command("CLUSTER NODES")), "the master")
+        other.execute_command("CLUSTER REPLICATE", name)
+        wait_until(lambda: other.info("replication").get("master_link_status") == "up", "the replica")
 
 
 def _is_joined(node: RedisServer, nodes: int) -> bool:
