@@ -137,6 +137,32 @@ def test_the_readme_names_the_two_commands_and_the_two_endpoints() -> None:
     assert {"/api/v1/usr/otp", "/api/v1/usr/otp/verify"} <= set(called)
 
 
+def blocks(text: str) -> list[str]:
+    """Commands and replies."""
+    return re.findall(r"^```\w+\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+def rows(text: str) -> list[tuple[int, list[str]]]:
+    """The number of columns of each row of a table, and what is code in it."""
+    lines = re.findall(r"^\|.*\|$", text, re.MULTILINE)
+    return [(line.count(" | "), re.findall(r"`([^`]+)`", line)) for line in lines]
+
+
+def test_the_persian_readme_has_the_commands_tables_and_links_of_the_english_one() -> None:
+    english, persian = ((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "README.fa.md"))
+    assert blocks(persian) == blocks(english)
+    assert rows(persian) == rows(english)
+    assert len(rows(english)) > 40
+    links = [re.findall(r"\]\(([^)]+)\)", text) for text in (persian, english)]
+    assert sorted(set(links[0]) - {"README.md"}) == sorted(set(links[1]) - {"README.fa.md"})
+    # A paragraph in one language is a paragraph in the other.
+    assert persian.count("\n**") == english.count("\n**")
+    assert persian.count("\n## ") == english.count("\n## ")
+    # Everything that is code in a sentence, too.
+    codes = [set(re.findall(r"`([^`\n]+)`", text)) for text in (persian, english)]
+    assert codes[0] == codes[1]
+
+
 DOCS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("deploy/*.md")])
 
 

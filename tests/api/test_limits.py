@@ -344,6 +344,16 @@ def test_the_client_is_read_as_many_hops_from_the_right_as_proxies_are_ours(
     assert api.send("x", ip=counts_as).status_code == 429
 
 
+def test_a_client_that_goes_around_the_first_proxy_chooses_its_address() -> None:
+    # A CDN and a router are trusted, and the client calls the router: SECURITY.md, "The origin's own name".
+    api = make_api(OTP_IP_LIMITS="1/minute", TRUSTED_PROXIES=2)
+    for number in range(3):
+        forwarded = {"X-Forwarded-For": f"203.0.113.{number}, {CLIENT}"}
+        assert api.send("x", headers=forwarded).status_code == 400
+    past_both = {"X-Forwarded-For": f"203.0.113.9, {CLIENT}, {NEAR}"}
+    assert [api.send("x", headers=past_both).status_code for _ in range(2)] == [400, 429]
+
+
 @pytest.mark.parametrize(
     "header", ["X-Real-IP", "Forwarded", "X-Client-IP", "CF-Connecting-IP", "True-Client-IP"]
 )
