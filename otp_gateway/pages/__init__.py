@@ -58,6 +58,7 @@ def install(app: Flask, settings: Settings) -> None:
         response.headers["Content-Language"] = language
         response.headers["Cache-Control"] = "no-store"
         response.vary.add("Accept-Language")
+        static_files.compress(response)
         return response
 
     @pages.after_request

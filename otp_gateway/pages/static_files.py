@@ -1,4 +1,7 @@
-"""The page's files, kept in memory, and compressed for clients that accept this."""
+"""The page's files, kept in memory. They and the page are compressed for clients that accept this.
+
+No secret is in them, so the length of a compressed reply cannot show one (BREACH).
+"""
 
 from __future__ import annotations
 
@@ -20,6 +23,8 @@ TYPES = {
 }
 # A smaller file fits in one packet anyway, and an image is compressed already.
 SMALLEST = 512
+# Of a page, for each request: the time of a higher level is not worth its few bytes.
+COMPRESSION = 6
 COMPRESSED = ("text/", "image/svg")
 
 
@@ -37,16 +42,20 @@ def install(pages: Blueprint, more: Mapping[str, File]) -> None:
         file = files.get(filename) or abort(404)
         response = Response(file.content, content_type=file.media_type)
         if filename in compressed:
-            response.vary.add("Accept-Encoding")
-            # The files hold no secret, so their length cannot show one.
-            if request.accept_encodings.quality("gzip") > 0:
-                response.set_data(compressed[filename])
-                response.content_encoding = "gzip"
+            compress(response, compressed[filename])
         response.add_etag()
         # A browser asks each time whether the file has changed: so page and scripts are of one release.
         response.cache_control.no_cache = True
         response.make_conditional(request)
         return response
+
+
+def compress(response: Response, compressed: bytes | None = None) -> None:
+    """Compress the reply if the client accepts this; ``compressed``: the body, if it is known already."""
+    response.vary.add("Accept-Encoding")
+    if request.accept_encodings.quality("gzip") > 0:
+        response.set_data(compressed or gzip.compress(response.get_data(), COMPRESSION, mtime=0))
+        response.content_encoding = "gzip"
 
 
 def _package_files() -> dict[str, File]:

@@ -69,7 +69,7 @@ def test_policy_of_page_and_files(gateway_of: Callable[[], Gateway], path: str) 
         assert headers["ETag"]
     else:
         assert headers["Cache-Control"] == "no-store"
-        assert headers["Vary"] == "Accept-Language"
+        assert headers["Vary"] == "Accept-Language, Accept-Encoding"
 
 
 def test_an_injected_script_does_not_run(person: MakePerson) -> None:

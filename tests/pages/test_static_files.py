@@ -45,6 +45,19 @@ def test_scripts_and_styles_are_compressed(client: FlaskClient) -> None:
         assert client.get(f"/static/{name}", headers=GZIP).content_encoding == "gzip"
 
 
+def test_the_page_is_compressed_too(client: FlaskClient) -> None:
+    plain, squeezed = client.get("/?lang=fa"), client.get("/?lang=fa", headers=GZIP)
+    assert plain.content_encoding is None
+    assert gzip.decompress(squeezed.data) == plain.data
+    assert plain.headers["Vary"] == squeezed.headers["Vary"] == "Accept-Language, Accept-Encoding"
+
+
+@pytest.mark.parametrize("refused", ["identity", "gzip;q=0", "br", ""])
+def test_a_client_that_does_not_accept_gzip_gets_none(client: FlaskClient, refused: str) -> None:
+    for path in ("/", "/static/login.js"):
+        assert client.get(path, headers={"Accept-Encoding": refused}).content_encoding is None
+
+
 def test_a_client_that_has_the_file_gets_no_body(client: FlaskClient) -> None:
     for headers in ({}, GZIP):
         first = client.get("/static/login.js", headers=headers)
