@@ -66,7 +66,10 @@ def test_a_hundred_sends_in_ten_spellings_give_three_sms(
 
     replies = at_once([send(spelling) for spelling in SPELLINGS * 10])
 
-    assert outcomes(replies) == {"200": 3, "too_many_otp_requests": 97}
+    found = outcomes(replies)
+    # A worker whose threads for strangers all wait may answer that it is busy.
+    assert found["200"] == 3
+    assert set(found) == {"200", "too_many_otp_requests"} | ({"sms_busy"} & set(found))
     assert len(emulator.messages_to(PHONE)) == len(emulator.messages) == 3
     assert {reply.json()["phone_number"] for reply in replies if reply.ok} == {PHONE}
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Timer
 
 import pytest
@@ -96,12 +96,57 @@ def withdraw(bench: Bench, caller: Caller, issued: Issued | None) -> None:
     bench.withdraw(issued, caller)
 
 
+def as_device(bench: Bench, caller: Caller) -> Caller:
+    return replace(caller, device_made_at=bench.now() - 60_000)
+
+
+def issue_in_lane(bench: Bench) -> Issued:
+    return bench.issue(bench.device())
+
+
+def charged_in_lane(bench: Bench, outcome: object) -> bool:
+    assert isinstance(outcome, Issued)
+    (entry,) = bench.run("LRANGE", bench.keys().of_devices.sends, 0, -1)
+    assert not bench.run("EXISTS", bench.keys().sends)
+    return outcome.nonce.encode() in entry and bool(bench.verify(outcome, bench.device()))
+
+
+def guess_wrong_as_device(bench: Bench, caller: Caller, issued: Issued | None) -> int:
+    assert issued
+    code = "000000" if bench.code(issued) != "000000" else "000001"
+    try:
+        bench.verify(code, as_device(bench, caller))
+    except InvalidCode as error:
+        return error.attempts_remaining
+    raise AssertionError("a wrong code passed")
+
+
+def guess_right_as_device(bench: Bench, caller: Caller, issued: Issued | None) -> object:
+    return guess_right(bench, as_device(bench, caller), issued)
+
+
+def counted_in_lane(bench: Bench, outcome: object) -> bool:
+    assert bench.run("HGET", bench.keys().of_devices.tries, "tries") == b"1"
+    return outcome == 2 and not bench.run("EXISTS", bench.keys().tries)
+
+
+def one_session(bench: Bench, _: object) -> bool:
+    return keys(bench, "session:*") == 1 and keys(bench, "tries") == 0
+
+
 CALLS = {
     "admit": Call(lambda _: None, lambda bench, *_: bench.admit(), admitted),
     "issue": Call(lambda _: None, issue, charged),
     "verify right": Call(Bench.issue, guess_right, logged_in),
     "verify wrong": Call(Bench.issue, guess_wrong, counted),
     "withdraw": Call(Bench.issue, withdraw, taken_back),
+    "issue, device": Call(
+        lambda _: None, lambda bench, caller, _: bench.issue(as_device(bench, caller)), charged_in_lane
+    ),
+    "verify right, device": Call(issue_in_lane, guess_right_as_device, one_session),
+    "verify right, device, common lane": Call(Bench.issue, guess_right_as_device, one_session),
+    "verify wrong, device": Call(issue_in_lane, guess_wrong_as_device, counted_in_lane),
+    "withdraw, device": Call(issue_in_lane, withdraw, taken_back),
 }
 
 each_call = pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
