@@ -198,7 +198,7 @@ def test_the_status_of_a_phone_that_nobody_has_heard_of_is_idle(app: Flask) -> N
     assert lines[0] == f"{MASKED}: no code is live"
     assert facts("\n".join(lines)) == {
         "wrong tries": "0 of 3",
-        "failures, 24 h": "0 of 50; networks locked out: 0",
+        "failures, 24 h": "0 of 40; networks locked out: 0",
         "live sessions": "0",
         "sends, 2 min": "0 of 3",
         "sends, 1 h": "0 of 10",
@@ -220,7 +220,7 @@ def test_the_status_follows_a_phone_through_its_story(
     assert "but no try is left" in head()
     output = otp(app, "status", PHONE).output
     assert facts(output)["wrong tries"] == "3 of 3"
-    assert facts(output)["failures, 24 h"] == "3 of 50, for 24.0 h more; networks locked out: 0"
+    assert facts(output)["failures, 24 h"] == "3 of 40, for 24.0 h more; networks locked out: 0"
     assert re.search(r"\n  \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC  sms  Queued\n", output)
     assert code not in output
     assert otp(app, "unlock", PHONE).output == f"{MASKED}: unlocked.\n"
@@ -278,10 +278,10 @@ def test_a_user_that_may_not_scan_sees_everything_and_unlocks(
         app = commands(make_settings(REDIS_URL=url))
         set_failures(store, keys_of(PHONE), 10, seconds=3600, client="network")
         status = facts(otp(app, "status", PHONE).output)
-        assert status["failures, 24 h"] == "0 of 50; networks locked out: 1"
+        assert status["failures, 24 h"] == "0 of 40; networks locked out: 1"
         assert otp(app, "unlock", PHONE).output == f"{MASKED}: unlocked.\n"
         status = facts(otp(app, "status", PHONE).output)
-        assert status["failures, 24 h"] == "0 of 50; networks locked out: 0"
+        assert status["failures, 24 h"] == "0 of 40; networks locked out: 0"
     finally:
         store.acl_deluser("noscan")
 
