@@ -74,8 +74,8 @@ def create_app(
     identify = client_address.identifier(gateway.codes, settings.trusted_proxies)
     transport = _transport(gateway)
     routes.install(app, gateway, limiter=limiter, identify=identify, transport=transport)
-    if settings.admin_password_hash:
-        admin.install(app, gateway, settings.admin_password_hash, limiter=limiter, identify=identify)
+    if settings.operators:
+        admin.install(app, gateway, limiter=limiter, identify=identify)
     jwks.install(app, gateway.tokens)
     pages.install(app, settings)
     docs.install(app, settings, transport.description)

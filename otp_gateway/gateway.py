@@ -12,6 +12,7 @@ from otp_gateway.codes import Codes
 from otp_gateway.errors import StoreUnavailable
 from otp_gateway.event_reporter import EventReporter
 from otp_gateway.log import get_logger
+from otp_gateway.model import PhoneNumber, Policy
 from otp_gateway.observer import UNOBSERVED, Observer
 from otp_gateway.phones import PhoneParser
 from otp_gateway.recorder import Recorder
@@ -22,6 +23,7 @@ from otp_gateway.senders.slots import SendSlots
 from otp_gateway.service import OtpService, Stores
 from otp_gateway.settings import Settings
 from otp_gateway.store import connect
+from otp_gateway.store.activity import ActivityLog
 from otp_gateway.store.address_limits import AddressLimits
 from otp_gateway.store.admin_sessions import AdminSessions
 from otp_gateway.store.client import RedisClient
@@ -29,6 +31,7 @@ from otp_gateway.store.codes import CodeStore
 from otp_gateway.store.logins import LoginStore
 from otp_gateway.store.operator_actions import OperatorActions
 from otp_gateway.store.outcomes import OutcomeStore
+from otp_gateway.store.phone_list import PhoneList
 from otp_gateway.store.phone_state import PhoneStateStore
 from otp_gateway.store.provider_account import ProviderAccountStore
 from otp_gateway.store.recent_phones import RecentPhones
@@ -57,6 +60,29 @@ class Records:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PanelStores:
+    """What operators use, in the panel and by commands."""
+
+    states: PhoneStateStore
+    actions: OperatorActions
+    phone_list: PhoneList
+    activity: ActivityLog
+    sessions: AdminSessions
+
+    @classmethod
+    def build(cls, redis: RedisClient, scripts: Scripts, records: Records, policy: Policy) -> Self:
+        """The stores over one Redis."""
+        states = PhoneStateStore(redis, policy)
+        return cls(
+            states=states,
+            actions=OperatorActions(redis, scripts, policy),
+            phone_list=PhoneList(records.recent_phones, states, policy),
+            activity=ActivityLog(redis),
+            sessions=AdminSessions(redis),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Gateway:
     """Every part that knows no web framework. ``reports`` is None if messages do not go through Kavenegar."""
 
@@ -73,11 +99,10 @@ class Gateway:
     service: OtpService
     address_limits: AddressLimits
     write_probe: WriteProbe
-    phone_states: PhoneStateStore
-    operator_actions: OperatorActions
+    all_codes: Sequence[Codes]
+    panel: PanelStores
     records: Records
     provider_account: ProviderAccountStore
-    admin_sessions: AdminSessions
 
     @classmethod
     def build(
@@ -89,7 +114,7 @@ class Gateway:
         observer: Observer = UNOBSERVED,
     ) -> Self:
         """The parts; nothing connects yet. ``redis`` and ``sender`` replace what the settings name."""
-        all_codes = _codes(settings)
+        all_codes = [Codes(secret, settings.otp_length) for secret in settings.secrets]
         codes, redis = all_codes[0], redis or _connect(settings)
         sender = sender or sender_for(settings, observer)
         scripts, slots = Scripts(redis, observer), SendSlots(settings.threads)
@@ -124,12 +149,15 @@ class Gateway:
             service=service,
             address_limits=AddressLimits(scripts),
             write_probe=write_probe,
-            phone_states=PhoneStateStore(redis, codes, policy),
-            operator_actions=OperatorActions(redis, scripts),
+            all_codes=all_codes,
+            panel=PanelStores.build(redis, scripts, records, policy),
             records=records,
             provider_account=ProviderAccountStore(redis, reports.account if reports else None),
-            admin_sessions=AdminSessions(redis),
         )
+
+    def phone_pids(self, phone: PhoneNumber) -> tuple[str, ...]:
+        """The phone's keyed hashes: under the present secret, and under the former ones."""
+        return tuple(codes.pid(phone) for codes in self.all_codes)
 
     def prepare_redis(self) -> None:
         """Load the scripts and read Redis's clock, so that no request has to; without Redis, a warning."""
@@ -144,12 +172,6 @@ class Gateway:
 def _connect(settings: Settings) -> RedisClient:
     tls = RedisTls(settings.redis_tls_ca, settings.redis_tls_verify)
     return connect(settings.redis_url, tls, threads=settings.threads)
-
-
-def _codes(settings: Settings) -> list[Codes]:
-    """Of the present secret and of the former ones."""
-    secrets = (settings.secret_key, *settings.secret_key_fallbacks)
-    return [Codes(secret, settings.otp_length) for secret in secrets]
 
 
 def _stores(settings: Settings, scripts: Scripts, codes: Sequence[Codes]) -> Stores:

@@ -42,6 +42,13 @@ class PhoneParser:
         self._allowed = frozenset(regions)
         self._iranian = self._default == "IR"
 
+    @property
+    def country_code(self) -> str:
+        """The country code of numbers that begin with 0; empty if every region is allowed."""
+        if self._default == ALL_REGIONS:
+            return ""
+        return str(phonenumbers.country_code_for_region(self._default))
+
     def parse(self, raw: str) -> PhoneNumber:
         """The number in E.164.
 

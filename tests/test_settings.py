@@ -11,6 +11,7 @@ import sys
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from dotenv import dotenv_values
@@ -22,6 +23,7 @@ from otp_gateway.model import Window
 from otp_gateway.settings import Settings, SettingsError, variables
 from otp_gateway.settings.cores import workers
 from otp_gateway.settings.declaration import declared
+from otp_gateway.settings.operators import Operator
 from tests.conftest import SECRET_KEY
 from tests.support.gateway import ROOT, run_to_exit
 
@@ -82,6 +84,8 @@ DEFAULTS: dict[str, object] = {
     "sentry_dsn": None,
     "log_level": "INFO",
     "trusted_proxies": 0,
+    "admin_users": (),
+    "admin_timezone": None,
     "admin_reveal_codes": False,
     "port": 8000,
     "web_concurrency": workers(),
@@ -162,6 +166,11 @@ ACCEPTED: dict[str, dict[str, object]] = {
     "JWT_REFRESH_TTL": {"86400": 86_400},
     "AUTH_COOKIES": {"true": True, "1": True, "off": False},
     "ADMIN_PASSWORD_HASH": {HASH: HASH, ROUNDS: ROUNDS},
+    "ADMIN_USERS": {
+        f"sara:{HASH}": (Operator("sara", HASH),),
+        f" sara:{HASH} , علی:{HASH},": (Operator("sara", HASH), Operator("علی", HASH)),
+    },
+    "ADMIN_TIMEZONE": {"UTC": ZoneInfo("UTC"), "Asia/Tehran": ZoneInfo("Asia/Tehran")},
     "ADMIN_REVEAL_CODES": {"true": True, "1": True, "off": False},
     "CORS_ORIGINS": {
         "https://app.example.com": ("https://app.example.com",),
@@ -282,6 +291,15 @@ REFUSED: dict[str, tuple[str, ...]] = {
         "scrypt:garbage$salt$hash",
         f"pbkdf2:sha256:0$salt${'0' * 64}",
     ),
+    "ADMIN_USERS": (
+        "sara",
+        "sara:",
+        f":{HASH}",
+        f"{'x' * 33}:{HASH}",
+        "sara:hunter2hunter2",
+        f"sara:{HASH},SARA:{HASH}",
+    ),
+    "ADMIN_TIMEZONE": ("Tehran", "Asia/Nowhere", "../UTC", "/etc/passwd"),
     "ADMIN_REVEAL_CODES": ("perhaps",),
     "CORS_ORIGINS": (
         "*",

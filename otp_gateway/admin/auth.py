@@ -1,14 +1,18 @@
-"""The panel's login: one password, a session cookie, and a token for each form."""
+"""The panel's login: a name and a password, a session cookie, and a token for each form."""
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import secrets
 import threading
+from collections.abc import Sequence
 
 from flask import abort, request, session
 from werkzeug.security import check_password_hash
 
+from otp_gateway.admin.language import t
+from otp_gateway.settings.operators import Operator
 from otp_gateway.store.admin_sessions import AdminSessions
 
 # A comparison takes about 32 MiB while it runs.
@@ -22,16 +26,21 @@ class LoginBusy(Exception):
 class PanelLogin:
     """Logs in and out. The cookie holds a random id; Redis decides whether the session is valid."""
 
-    def __init__(self, sessions: AdminSessions, password_hash: str) -> None:
+    def __init__(self, sessions: AdminSessions, operators: Sequence[Operator]) -> None:
         self._sessions = sessions
-        self._password_hash = password_hash
+        self._operators = {operator.name.casefold(): operator for operator in operators}
         self._comparisons = threading.BoundedSemaphore(COMPARISONS)
+
+    @property
+    def has_names(self) -> bool:
+        """Whether the login asks for a name."""
+        return any(self._operators)
 
     def locked_for(self, network: str) -> int:
         """Seconds for which this network may not try; 0: it may."""
         return self._sessions.locked_for(network)
 
-    def log_in(self, password: str, network: str) -> bool:
+    def log_in(self, name: str, password: str, network: str) -> bool:
         """Open a session for the right password; a wrong one counts towards the lock.
 
         Raises ``LoginBusy`` at once, without counting anything.
@@ -42,25 +51,49 @@ class PanelLogin:
             # Counted before it is compared: a hundred guesses at once are five.
             if not self._sessions.count_try(network):
                 return False
-            if not check_password_hash(self._password_hash, password):
+            operator = self._operators.get(name.strip().casefold())
+            # An unknown name takes as long as a known one.
+            compared = operator or next(iter(self._operators.values()))
+            if not check_password_hash(compared.password_hash, password) or operator is None:
                 return False
         finally:
             self._comparisons.release()
         session_id = self._sessions.open(network)
+        language = session.get("language")
         session.clear()
         session["id"] = session_id
+        session["operator"] = operator.name
+        session["key"] = _fingerprint(operator)
         session["csrf"] = secrets.token_urlsafe(24)
+        if language:
+            session["language"] = language
         return True
 
-    def is_in(self) -> bool:
-        """Whether the request's session is valid; each look extends it."""
+    def is_in(self, *, extend: bool = True) -> bool:
+        """Whether the request's session is valid; each look extends it, unless it must not.
+
+        A session ends with its operator's name and with the password that opened it.
+        """
         session_id: str = session.get("id", "")
-        return bool(session_id) and self._sessions.is_open(session_id)
+        operator = self._operators.get(operator_name().casefold())
+        if not session_id or operator is None or session.get("key") != _fingerprint(operator):
+            return False
+        return self._sessions.is_open(session_id, extend=extend)
 
     def log_out(self) -> None:
         """End the session."""
         self._sessions.close(session.get("id", ""))
         session.clear()
+
+
+def operator_name() -> str:
+    """The name of the operator who is signed in; empty for the password without a name."""
+    name: str = session.get("operator", "")
+    return name
+
+
+def _fingerprint(operator: Operator) -> str:
+    return hashlib.sha256(operator.password_hash.encode()).hexdigest()[:12]
 
 
 def csrf_token() -> str:
@@ -75,4 +108,4 @@ def check_csrf() -> None:
     """400 unless the form carries the session's token."""
     given, expected = request.form.get("csrf", ""), session.get("csrf", "")
     if not expected or not hmac.compare_digest(given.encode(), expected.encode()):
-        abort(400, "The form has expired. Go back, reload the page and try again.")
+        abort(400, t("mishap.form"))

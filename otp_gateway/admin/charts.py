@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
-from otp_gateway.store.usage import Bucket, Span
+from otp_gateway.store.usage import Bucket
 
 WIDTH, HEIGHT = 720, 200
 LEFT, BOTTOM, TOP = 40, 28, 12
-FORMATS = {"hour": "%H:%M", "day": "%H:00", "week": "%a %d", "month": "%b %d"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +32,13 @@ class Bar:
     width: float
     height: float
     kind: str
-    title: str
+    label: str
+    count: int
 
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """Bars of sends beside bars of logins, with what the axes say."""
+    """Bars of sends next to bars of logins, with the words of the axes."""
 
     bars: tuple[Bar, ...]
     labels: tuple[tuple[float, str], ...]
@@ -59,11 +58,14 @@ class Usage:
     chart: Chart
 
 
-def summarise(span: Span, buckets: Sequence[Bucket]) -> Usage:
-    """The span as people read it; ``conversion`` is verified ÷ sent, None before the first send."""
-    rows = tuple(_row(span, bucket) for bucket in buckets)
+def summarise(buckets: Sequence[Bucket], label: Callable[[int], str]) -> Usage:
+    """The buckets as people read them; ``conversion`` is verified ÷ sent, None before the first send.
+
+    ``label``: the name of the bucket that begins then.
+    """
+    rows = tuple(_row(label(bucket.start), bucket) for bucket in buckets)
     total = Row(
-        "Total",
+        "",
         *(
             sum(getattr(row, name) for row in rows)
             for name in ("sent", "verified", "failed_sends", "failed_verifies", "cost")
@@ -83,11 +85,10 @@ def summarise(span: Span, buckets: Sequence[Bucket]) -> Usage:
     )
 
 
-def _row(span: Span, bucket: Bucket) -> Row:
+def _row(label: str, bucket: Bucket) -> Row:
     def failures(kind: str) -> int:
         return sum(count for name, count in bucket.counts.items() if name.startswith(f"{kind}:"))
 
-    label = datetime.fromtimestamp(bucket.start, UTC).strftime(FORMATS[span.name])
     counts = bucket.counts
     return Row(
         label,
@@ -104,7 +105,7 @@ def _chart(rows: Sequence[Row]) -> Chart:
     room = HEIGHT - BOTTOM - TOP
     step = (WIDTH - LEFT) / max(1, len(rows))
     bars, labels = [], []
-    every = 1 if len(rows) <= 12 else 3
+    every = 1 if len(rows) <= 12 else 3 if len(rows) <= 24 else 5
     for i, row in enumerate(rows):
         x = LEFT + i * step
         for j, (kind, count) in enumerate((("sent", row.sent), ("verified", row.verified))):
@@ -116,7 +117,8 @@ def _chart(rows: Sequence[Row]) -> Chart:
                     width=round(step * 0.36, 1),
                     height=round(height, 1),
                     kind=kind,
-                    title=f"{row.label}: {count} {kind}",
+                    label=row.label,
+                    count=count,
                 )
             )
         if i % every == 0:

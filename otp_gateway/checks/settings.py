@@ -84,8 +84,8 @@ def _tokens(settings: Settings) -> Finding:
 
 
 def _panel(settings: Settings) -> Finding:
-    if not settings.admin_password_hash:
-        return ok("admin_panel", "off; ADMIN_PASSWORD_HASH turns it on")
+    if not settings.operators:
+        return ok("admin_panel", "off; ADMIN_PASSWORD_HASH or ADMIN_USERS turns it on")
     if settings.admin_reveal_codes:
         return warning(
             "admin_panel",

@@ -5,31 +5,28 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import UTC, datetime
 
 import click
 from flask.cli import AppGroup
 
 from otp_gateway.checks.kavenegar import explain
-from otp_gateway.checks.redis import explain as explain_store
 from otp_gateway.checks.sms_backend import unset_variables
-from otp_gateway.errors import InvalidPhoneNumber, SendFailed, StoreUnavailable, UnsupportedDestination
+from otp_gateway.cli import activity
+from otp_gateway.cli.opening import demand_shared_store, open_for_phone, redis_fault
+from otp_gateway.errors import SendFailed, StoreUnavailable
 from otp_gateway.gateway import Gateway
 from otp_gateway.model import Channel, PhoneNumber
-from otp_gateway.settings import SettingsError
+from otp_gateway.store.activity import Entry
 from otp_gateway.store.phone_state import PhoneState
-
-STATES = {
-    "active": "a code is live",
-    "exhausted": "a code is live, but no try is left",
-    "locked": "locked: too many wrong codes in 24 h",
-    "verified": "signed in with its last code",
-    "idle": "no code is live",
-}
-
+from otp_gateway.support.reasons import outcome_words
+from otp_gateway.support.sends import ListedSend, sends_of
+from otp_gateway.support.times import Times
+from otp_gateway.support.verdict import verdict
+from otp_gateway.support.words import words_of
 
 # A number's blanks make several words of it in a shell.
 number = click.argument("number", nargs=-1, required=True)
+WORDS = words_of("en")
 
 
 def install(otp: AppGroup, build: Callable[[], Gateway]) -> None:
@@ -46,9 +43,9 @@ def _install_send(otp: AppGroup, build: Callable[[], Gateway]) -> None:
     def send(number: tuple[str, ...], channel: Channel) -> None:
         """Send a real message to NUMBER, with a code that signs nobody in.
 
-        It goes past the limits, and touches neither Redis nor the phone's own code.
+        It goes past the limits, and does not change the phone's own code.
         """
-        gateway, phone = _open(build, number)
+        gateway, phone = open_for_phone(build, number)
         if channel not in gateway.settings.channels:
             raise click.ClickException("Calls need KAVENEGAR_TEMPLATE.")
         if not gateway.sender.configured:
@@ -61,19 +58,23 @@ def _install_send(otp: AppGroup, build: Callable[[], Gateway]) -> None:
             sent = "Nothing was sent" if error.definite else "It may have been sent"
             raise click.ClickException(f"{sent}. {explain(error)}") from None
         click.echo(f"Handed over for {phone.masked}, with the code {code}, which signs nobody in.")
+        if not gateway.settings.embedded:
+            # A message is proved without Redis, too.
+            with suppress(StoreUnavailable):
+                _note(gateway, "send", phone)
 
 
 def _install_status(otp: AppGroup, build: Callable[[], Gateway]) -> None:
     @otp.command("status", with_appcontext=False)
     @number
     def status(number: tuple[str, ...]) -> None:
-        """Tell what became of NUMBER's codes: did one go out, was it used, is the phone locked?"""
-        gateway, phone = _open(build, number)
-        _demand_shared_store(gateway)
+        """Say what happens to NUMBER's user now, and whether its codes were sent."""
+        gateway, phone = open_for_phone(build, number)
+        demand_shared_store(gateway)
         try:
-            state = gateway.phone_states.phone(gateway.codes.pid(phone))
+            state = gateway.panel.states.phone(gateway.phone_pids(phone))
         except StoreUnavailable as error:
-            raise _store_trouble(error) from None
+            raise redis_fault(error) from None
         for line in _describe(gateway, phone, state):
             click.echo(line)
 
@@ -83,53 +84,44 @@ def _install_unlock(otp: AppGroup, build: Callable[[], Gateway]) -> None:
     @number
     def unlock(number: tuple[str, ...]) -> None:
         """Give NUMBER its tries back, and clear its failed ones of the last 24 h."""
-        gateway, phone = _open(build, number)
-        _demand_shared_store(gateway)
+        gateway, phone = open_for_phone(build, number)
+        demand_shared_store(gateway)
         try:
-            done = gateway.operator_actions.unlock(gateway.codes.pid(phone))
+            undo = gateway.panel.actions.unlock(gateway.codes.pid(phone))
+            if undo:
+                _note(gateway, "unlock", phone, undo=undo)
         except StoreUnavailable as error:
-            raise _store_trouble(error) from None
-        click.echo(f"{phone.masked}: {'unlocked' if done else 'nothing to unlock'}.")
+            raise redis_fault(error) from None
+        click.echo(f"{phone.masked}: {'unlocked' if undo else 'nothing to unlock'}.")
 
 
-def _open(build: Callable[[], Gateway], number: tuple[str, ...]) -> tuple[Gateway, PhoneNumber]:
-    try:
-        gateway = build()
-        # The number itself stands in no message: terminals are recorded, too.
-        return gateway, gateway.phones.parse(" ".join(number))
-    except SettingsError as error:
-        raise click.ClickException(str(error)) from None
-    except InvalidPhoneNumber:
-        raise click.ClickException("This is no mobile number: write it with + and country code.") from None
-    except UnsupportedDestination:
-        raise click.ClickException("The number's region is not in OTP_REGIONS.") from None
-
-
-def _store_trouble(error: StoreUnavailable) -> click.ClickException:
-    return click.ClickException(f"Redis: {explain_store(error)}.")
-
-
-def _demand_shared_store(gateway: Gateway) -> None:
-    if gateway.settings.embedded:
-        raise click.ClickException(
-            "REDIS_URL is not set: the embedded store lives in the gateway's own process."
-        )
+def _note(gateway: Gateway, action: str, phone: PhoneNumber, undo: str = "") -> None:
+    entry = Entry(
+        operator=activity.operator(),
+        action=action,
+        masked=phone.masked,
+        reference=".".join(gateway.phone_pids(phone)),
+        undo=undo,
+    )
+    gateway.panel.activity.add(entry)
 
 
 def _describe(gateway: Gateway, phone: PhoneNumber, state: PhoneState) -> list[str]:
     policy = gateway.settings.policy
-    left = f", for {state.code_left:.0f} s more" if state.code_left else ""
+    first, *others = verdict(state, policy, WORDS)
+    budget = state.failures
     lines = [
-        f"{phone.masked}: {STATES[state.state]}{left}",
+        f"{phone.masked}: {first.text}",
+        *(f"  {sentence.text}" for sentence in others),
         f"  wrong tries      {state.tries} of {policy.max_attempts}",
-        f"  failures, 24 h   {state.failures} of {policy.common_failures}"
-        + (f", for {state.failures_left / 3600:.1f} h more" if state.failures else "")
-        + f"; networks locked out: {state.locked_clients}",
-        f"  live sessions    {state.sessions}",
+        f"  failures, 24 h   {budget.failures} of {budget.most}"
+        + (f", for {WORDS.left(budget.left)} more" if budget.failures else "")
+        + f"; networks locked out: {len(state.locked_clients)}",
+        f"  live sessions    {state.sessions}"
+        + (f", under a former secret {state.former_sessions}" if state.former_sessions else ""),
     ]
     lines += [
-        f"  sends, {_span(window.seconds):<9} {used} of {window.limit}"
-        for window, used in zip(policy.windows, state.in_windows, strict=True)
+        f"  sends, {_span(use.window.seconds):<9} {use.used} of {use.window.limit}" for use in state.windows
     ]
     return lines + _sends(gateway, state)
 
@@ -143,12 +135,21 @@ def _span(seconds: int) -> str:
 
 def _sends(gateway: Gateway, state: PhoneState) -> list[str]:
     words: dict[str, str] = {}
+    sends = sends_of(state, gateway.settings.sms_timeout)
+    asked = [send.id for send in sends if send.called]
     # A lookup has no localid to ask by.
-    if gateway.reports and not gateway.settings.kavenegar_template and state.sends:
+    if gateway.reports and not gateway.settings.kavenegar_template and asked:
         with suppress(SendFailed):
-            words = gateway.reports.deliveries_of([send.send_id for send in state.sends], gateway.codes)
+            words = gateway.reports.deliveries_of(asked, gateway.codes)
+    times = Times(gateway.settings.panel_zone, "en")
     return [
-        f"  {datetime.fromtimestamp(send.at, UTC):%Y-%m-%d %H:%M:%S} UTC  {send.channel}"
-        + (f"  {words[send.send_id]}" if send.send_id in words else "")
-        for send in state.sends
+        f"  {times.moment(send.at)} {times.zone}  {send.channel}  {_outcome(send)}"
+        + (f"; {words[send.id]}" if send.id in words else "")
+        for send in sends
     ]
+
+
+def _outcome(send: ListedSend) -> str:
+    if send.outcome:
+        return outcome_words(WORDS, send.outcome)
+    return WORDS("outcome.in_progress" if send.in_progress else "outcome.unknown")

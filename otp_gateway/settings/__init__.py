@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import tzinfo
 from decimal import Decimal
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from otp_gateway.model import Channel, Policy
 from otp_gateway.settings import rules
 from otp_gateway.settings.declaration import declared
 from otp_gateway.settings.misspelt import misspelt
+from otp_gateway.settings.operators import Operator, usual_time_zone
 from otp_gateway.settings.reading import SettingsError, read_values, read_variables
 from otp_gateway.settings.variables import Variables
 from otp_gateway.signing import PrivateKey
@@ -48,6 +50,22 @@ class Settings(Variables):
     def signing_key(self) -> str | PrivateKey:
         """What signs tokens: the shared secret, or the private key."""
         return self.jwt_private_key or self.secret_key
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The present secret, and the former ones."""
+        return (self.secret_key, *self.secret_key_fallbacks)
+
+    @property
+    def operators(self) -> tuple[Operator, ...]:
+        """Everyone who may sign in to the panel; none if the panel is off."""
+        nameless = (Operator("", self.admin_password_hash),) if self.admin_password_hash else ()
+        return nameless + self.admin_users
+
+    @property
+    def panel_zone(self) -> tzinfo:
+        """The time zone of the panel."""
+        return self.admin_timezone or usual_time_zone(self.otp_regions[0])
 
     @property
     def embedded(self) -> bool:

@@ -43,13 +43,14 @@ class AdminSessions:
             self._redis.set(keys.admin_session(session_id), self._now(), ex=IDLE_SECONDS)
             return session_id
 
-    def is_open(self, session_id: str) -> bool:
-        """Whether the session is valid; each look extends it."""
+    def is_open(self, session_id: str, *, extend: bool) -> bool:
+        """Whether the session is valid. ``extend``: then it stays valid for half an hour more."""
         with available():
             opened = self._redis.get(keys.admin_session(session_id))
             if opened is None or self._now() - int(opened) > LONGEST_SECONDS:
                 return False
-            self._redis.expire(keys.admin_session(session_id), IDLE_SECONDS)
+            if extend:
+                self._redis.expire(keys.admin_session(session_id), IDLE_SECONDS)
         return True
 
     def close(self, session_id: str) -> None:

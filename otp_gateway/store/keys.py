@@ -9,17 +9,17 @@ from dataclasses import dataclass
 # How every name begins. A Redis user for the gateway needs the keys of these prefixes, and no others.
 PREFIXES = ("otp:", "ip:", "admin:", "provider:", "{usage}:")
 PID = re.compile(r"[A-Za-z0-9_-]{22}")
-# In both lanes.
-CODE_KEY = re.compile(rb"otp:\{([A-Za-z0-9_-]{22})\}:(?:d:)?code")
 DEVICE_LANE = "d:"
-# What SCAN is given to find the phones with a code.
-CODE_PATTERN = "otp:*:code"
+# Keyed hashes of one phone: under the present secret, and under former ones.
+MOST_PIDS = 10
 PROVIDER_ACCOUNT = "provider:account"
 PROVIDER_TURN = "provider:account:turn"
 PROVIDER_WARNED = "provider:account:warned"
 # Sorted sets: phones by their last send, and phones without a try by their last refusal.
 RECENT_PHONES = "admin:phones:recent"
 STUCK_PHONES = "admin:phones:stuck"
+# List: what operators have done.
+ACTIVITY = "admin:activity"
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +129,7 @@ def probe(name: str) -> str:
     return f"otp:{{check}}:{name}"
 
 
-def is_pid(text: str) -> bool:
-    """Whether the text can be a phone's keyed hash."""
-    return PID.fullmatch(text) is not None
+def read_pids(reference: str) -> tuple[str, ...]:
+    """The keyed hashes in the reference to a phone, divided by dots; none if it is no reference."""
+    pids = tuple(reference.split("."))
+    return pids if len(pids) <= MOST_PIDS and all(map(PID.fullmatch, pids)) else ()

@@ -6,142 +6,164 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from otp_gateway.codes import Codes
-from otp_gateway.model import Channel, PhoneNumber, Policy
-from otp_gateway.store import keys, scan
+from otp_gateway.model import Channel, Policy, Window
 from otp_gateway.store.client import Pipeline, RedisClient
 from otp_gateway.store.keys import PhoneKeys
+from otp_gateway.store.outcomes import KEPT, Outcome, outcome_of
 from otp_gateway.store.scripts import available
 
-# Phones that a page should have at least, and seconds that the search for them may take.
-PAGE = 25
-PAGE_SECONDS = 1.0
-
 State = Literal["active", "exhausted", "locked", "verified", "idle"]
+STATES: tuple[State, ...] = ("active", "exhausted", "locked", "verified", "idle")
 
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """One send of a phone. ``at`` is in seconds since 1970."""
+    """One send that the phone's windows know. ``at`` is in seconds since 1970."""
 
     at: float
     send_id: str
     channel: Channel
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class PhoneState:
-    """All that is known of a phone now. Times left are in seconds.
+@dataclass(frozen=True, slots=True)
+class WindowUse:
+    """The sends in one window of the phone. ``wait``: seconds until another send fits, 0 for now."""
 
-    ``locked_clients``: client networks that have used up their failure budget for this phone.
-    """
-
-    pid: str
-    masked: str | None
-    state: State
-    code_left: float
-    nonce: str | None
-    tries: int
-    sends: tuple[Send, ...]
-    in_windows: tuple[int, ...]
-    failures: int
-    failures_left: float
-    locked_clients: int
-    sessions: int
-
-    @property
-    def last_send(self) -> float:
-        """Time of the phone's last send, in seconds since 1970; 0 for never."""
-        return self.sends[-1].at if self.sends else 0.0
+    window: Window
+    used: int
+    wait: float
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
-    """Some phones, newest first, and where the next page begins; None at the end."""
+class Budget:
+    """Failed verifies of the phone, or of one client network for it. ``left``: seconds until it is free."""
 
-    phones: tuple[PhoneState, ...]
-    cursor: str | None
+    client: str
+    failures: int
+    most: int
+    left: float
+
+    @property
+    def used_up(self) -> bool:
+        """Whether the next request is refused."""
+        return self.failures >= self.most
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class PhoneState:
+    """All that is known of a phone now. Times left are in seconds; ``now`` is in seconds since 1970.
+
+    ``pids``: its keyed hash, and those under former secrets. ``tries_left``: seconds until the wrong tries
+    expire. ``clients``: the budgets of client networks that have failures. ``former_sessions``: sessions made
+    under former secrets. ``outcomes``: the last sends, newest first, as the recorder has written them.
+    """
+
+    pids: tuple[str, ...]
+    masked: str | None
+    state: State
+    now: float
+    code_left: float
+    nonce: str | None
+    tries: int
+    tries_left: float
+    sends: tuple[Send, ...]
+    windows: tuple[WindowUse, ...]
+    failures: Budget
+    clients: tuple[Budget, ...]
+    sessions: int
+    former_sessions: int
+    outcomes: tuple[Outcome, ...]
+
+    @property
+    def pid(self) -> str:
+        """The keyed hash that names its keys."""
+        return self.pids[0]
+
+    @property
+    def reference(self) -> str:
+        """All its keyed hashes in one word, for URLs."""
+        return ".".join(self.pids)
+
+    @property
+    def locked_clients(self) -> tuple[Budget, ...]:
+        """The client networks whose budget for this phone is used up."""
+        return tuple(budget for budget in self.clients if budget.used_up)
+
+    @property
+    def wait(self) -> float:
+        """Seconds until the windows let another send through; 0 for now."""
+        return max((use.wait for use in self.windows), default=0.0)
 
 
 class PhoneStateStore:
-    """Reads phones page by page. Every method that reads raises ``StoreUnavailable``."""
+    """Reads phones. Every method raises ``StoreUnavailable``."""
 
-    def __init__(self, redis: RedisClient, codes: Codes, policy: Policy) -> None:
+    def __init__(self, redis: RedisClient, policy: Policy) -> None:
         self._redis = redis
-        self._codes = codes
         self._policy = policy
 
-    def page(self, cursor: str | None) -> Page:
-        """The phones with a code, by SCAN: a page costs the same, however many there are."""
-        with available():
-            pids, following = scan.page(
-                self._redis, cursor, keys.CODE_PATTERN, keys.CODE_KEY, size=PAGE, seconds=PAGE_SECONDS
-            )
-            phones = self._states(sorted(pids))
-        return Page(tuple(sorted(phones, key=lambda p: p.last_send, reverse=True)), following)
-
-    def phone(self, pid: str) -> PhoneState:
+    def phone(self, pids: Sequence[str]) -> PhoneState:
         """One phone's state; a phone without any key is idle."""
+        return self.phones([pids], outcomes=KEPT)[0]
+
+    def phones(self, all_pids: Sequence[Sequence[str]], *, outcomes: int) -> list[PhoneState]:
+        """The states of several phones, each with so many outcomes, in two round trips."""
         with available():
-            (state,) = self._states([pid])
-            return state
-
-    def pid(self, phone: PhoneNumber) -> str:
-        """The keyed hash that names the phone's keys."""
-        return self._codes.pid(phone)
-
-    def code(self, state: PhoneState) -> str | None:
-        """The active code; None if its length is not the present one, because no user can enter it then."""
-        if state.nonce is None or state.nonce[0] != f"{self._policy.length:x}":
-            return None
-        return self._codes.derive_for(state.pid, state.nonce)
-
-    def _states(self, pids: Sequence[str]) -> list[PhoneState]:
-        seconds, micros = self._redis.time()
-        now = int(seconds) * 1000 + int(micros) // 1000
-        pipeline: Pipeline = self._redis.pipeline(transaction=False)
-        for pid in pids:
-            names = PhoneKeys(pid)
-            pipeline.hmget(names.code, "phone", "nonce", "verified")
-            pipeline.pttl(names.code)
-            pipeline.hgetall(names.tries)
-            pipeline.lrange(names.sends, 0, -1)
+            seconds, micros = self._redis.time()
+            now = int(seconds) * 1000 + int(micros) // 1000
+            pipeline: Pipeline = self._redis.pipeline(transaction=False)
             # Sessions that have expired leave the set only at the next login.
-            pipeline.zcount(names.sessions, f"({now - 1000 * self._policy.session_lifetime}", "+inf")
-        replies = pipeline.execute()
-        return [self._state(pid, replies[5 * i : 5 * i + 5], now / 1000) for i, pid in enumerate(pids)]
-
-    def _state(self, pid: str, reply: Sequence[Any], now: float) -> PhoneState:
-        (masked, nonce, verified), code_left, kept, entries, sessions = reply
-        # Sends that no longer count may be in the list, for verify.lua.
-        horizon = max(self._policy.failure_period, *(w.seconds for w in self._policy.windows))
-        sends = tuple(send for send in map(_send, entries) if send.at > now - horizon)
-        # The hash may outlive the tries because of the budgets in it.
-        used = int(kept.get(b"tries", 0)) if int(kept.get(b"tries_end", 0)) > 1000 * now else 0
-        failed, failures_end = _budget(kept.get(b"failures"), now)
-        by_client = [
-            _budget(value, now)[0] for field, value in kept.items() if field.startswith(b"failures:")
+            valid = f"({now - 1000 * self._policy.session_lifetime}"
+            for pid, *former in all_pids:
+                names = PhoneKeys(pid)
+                pipeline.hmget(names.code, "phone", "nonce", "verified")
+                pipeline.pttl(names.code)
+                pipeline.hgetall(names.tries)
+                pipeline.lrange(names.sends, 0, -1)
+                pipeline.lrange(names.outcomes, 0, outcomes - 1)
+                pipeline.zcount(names.sessions, valid, "+inf")
+                for other in former:
+                    pipeline.zcount(PhoneKeys(other).sessions, valid, "+inf")
+            replies = iter(pipeline.execute())
+        return [
+            self._state(tuple(pids), [next(replies) for _ in range(5 + len(pids))], now) for pids in all_pids
         ]
+
+    def _state(self, pids: tuple[str, ...], reply: Sequence[Any], now_ms: int) -> PhoneState:
+        (masked, nonce, verified), code_left, kept, entries, outcomes, *sessions = reply
+        policy, now = self._policy, now_ms / 1000
+        # Sends that no longer count may be in the list, for verify.lua.
+        horizon = max(policy.failure_period, *(w.seconds for w in policy.windows))
+        sends = tuple(send for send in map(_send, entries) if send.at > now - horizon)
+        sent = bool(sends) and sends[-1].at > now - policy.failure_period
+        recorded = tuple(map(outcome_of, outcomes))
+        tries, tries_left = _tries(kept, now)
+        budgets = _budgets(kept, now, policy, sent=sent, tries=tries)
         state: State = "idle"
-        if failed >= self._policy.common_failures:
+        if budgets[0].used_up:
             state = "locked"
+        elif tries >= policy.max_attempts:
+            state = "exhausted"
         elif nonce:
-            state = "exhausted" if used >= self._policy.max_attempts else "active"
+            state = "active"
         elif verified:
             state = "verified"
         return PhoneState(
-            pid=pid,
-            masked=masked.decode() if masked else None,
+            pids=pids,
+            masked=masked.decode() if masked else recorded[0].masked if recorded else None,
             state=state,
+            now=now,
             code_left=max(0, code_left) / 1000 if nonce else 0.0,
             nonce=nonce.decode() if nonce else None,
-            tries=used,
+            tries=tries,
+            tries_left=tries_left,
             sends=sends,
-            in_windows=tuple(sum(s.at > now - w.seconds for s in sends) for w in self._policy.windows),
-            failures=failed,
-            failures_left=max(0.0, failures_end - now),
-            locked_clients=sum(count >= self._policy.max_failures_per_client for count in by_client),
-            sessions=int(sessions),
+            windows=tuple(_use(window, sends, now) for window in policy.windows),
+            failures=budgets[0],
+            clients=tuple(budgets[1:]),
+            sessions=int(sessions[0]),
+            former_sessions=sum(map(int, sessions[1:])),
+            outcomes=recorded,
         )
 
 
@@ -150,9 +172,36 @@ def _send(entry: bytes) -> Send:
     return Send(int(at) / 1000, send_id, "call" if channel == "call" else "sms")
 
 
-def _budget(value: bytes | None, now: float) -> tuple[int, float]:
-    """Count and expiry, in seconds since 1970, of a failure budget; a budget that has expired is 0."""
-    if value is None:
-        return 0, now
-    count, ends = map(int, value.split(b":"))
-    return (count, ends / 1000) if ends / 1000 > now else (0, now)
+def _use(window: Window, sends: Sequence[Send], now: float) -> WindowUse:
+    used = [send for send in sends if send.at > now - window.seconds]
+    # A send fits again when all but limit - 1 of them have left the window.
+    wait = used[-window.limit].at + window.seconds - now if len(used) >= window.limit else 0.0
+    return WindowUse(window, len(used), max(0.0, wait))
+
+
+def _tries(kept: dict[bytes, bytes], now: float) -> tuple[int, float]:
+    """The wrong tries, and seconds until they expire. The hash may expire later, with its budgets."""
+    left = int(kept.get(b"tries_end", 0)) / 1000 - now
+    return (int(kept.get(b"tries", 0)), left) if left > 0 else (0, 0.0)
+
+
+def _budgets(kept: dict[bytes, bytes], now: float, policy: Policy, *, sent: bool, tries: int) -> list[Budget]:
+    """The phone's budget, and then those of client networks, as common.lua reads them.
+
+    Failures of a time without any send ("unsent") count only until the tries expire, and only while there was
+    no send.
+    """
+    counts: dict[str, tuple[int, float]] = {"": (0, 0.0)}
+    for field, value in kept.items():
+        name, _, client = field.decode().partition(":")
+        if name != "failures" and (name != "unsent" or sent or not tries):
+            continue
+        count, ends = map(int, value.split(b":"))
+        if ends / 1000 > now:
+            known, left = counts.get(client, (0, 0.0))
+            counts[client] = known + count, max(left, ends / 1000 - now)
+    most = policy.max_failures_per_client
+    phone = counts.pop("")
+    clients = [Budget(client, count, most, left) for client, (count, left) in counts.items()]
+    clients.sort(key=lambda budget: (-budget.failures, budget.client))
+    return [Budget("", phone[0], policy.common_failures, phone[1]), *clients]

@@ -5,6 +5,7 @@ Each index is one sorted set with a bounded number of members, ``pid masked`` or
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -17,6 +18,7 @@ DAY = 86_400
 NEWEST = 50_000
 NEWEST_STUCK = 10_000
 STEP = 1000
+WRITTEN = re.compile(r"([0-9]{1,15})-([A-Za-z0-9_.-]{22,200})", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,15 @@ class Position:
 
     at: int
     member: str
+
+    @classmethod
+    def parse(cls, text: str) -> Position | None:
+        """From ``str(position)``; None for anything else."""
+        found = WRITTEN.fullmatch(text)
+        return cls(int(found[1]), found[2]) if found else None
+
+    def __str__(self) -> str:
+        return f"{self.at}-{self.member.partition(' ')[0]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +58,12 @@ class RecentPhones:
         called = [event for event in batch.sends if event.outcome != "refused"]
         self._put(keys.RECENT_PHONES, called, NEWEST)
         self._put(keys.STUCK_PHONES, batch.stuck, NEWEST_STUCK)
+
+    def now_ms(self) -> int:
+        """Redis's time."""
+        with available():
+            seconds, micros = self._redis.time()
+        return int(seconds) * 1000 + int(micros) // 1000
 
     def newest(self, name: str, before: Position | None = None) -> Iterator[RecentPhone]:
         """The phones of an index, newest first, from the position on. It reads as far as it is iterated."""

@@ -21,6 +21,10 @@ ALL = "*"
 # Longer than a worker tries to write the same batch while Redis answers at all.
 BATCH_MS = 3_600_000
 Kind = Literal["prefix", "network"]
+# Members that are shown one by one.
+SHOWN: dict[Kind, int] = {"prefix": 20, "network": 10}
+# So many sends with so small a share of logins look like SMS pumping.
+PUMPING_SENDS, PUMPING_SHARE = 20, 0.25
 KINDS: dict[Kind, Callable[[PhoneEvent], str]] = {
     "prefix": lambda event: event.prefix,
     "network": lambda event: event.client,
@@ -73,6 +77,11 @@ class Tally:
         """Logins by sends; None without a send."""
         return self.logins / self.sends if self.sends else None
 
+    @property
+    def looks_pumped(self) -> bool:
+        """Whether the sends look like SMS pumping."""
+        return self.sends >= PUMPING_SENDS and self.logins < PUMPING_SHARE * self.sends
+
 
 @dataclass(frozen=True, slots=True)
 class Tallies:
@@ -114,8 +123,8 @@ class UsageStore:
             for start, counts in zip(starts, found, strict=True)
         ]
 
-    def tallies(self, kind: Kind, span: Span, top: int) -> Tallies:
-        """Sends and logins by ``kind``, the ``top`` members with the most sends first."""
+    def tallies(self, kind: Kind, span: Span) -> Tallies:
+        """Sends and logins by ``kind``, the members with the most sends first."""
         starts = span.starts(self._now())
         sums: dict[str, list[int]] = {ALL: [0, 0]}
         for counts in self._hashes([keys.tally(kind, span.stored_as, start) for start in starts]):
@@ -126,7 +135,7 @@ class UsageStore:
                 one[1] += int(logins)
         of_all = sums.pop(ALL)
         ordered = sorted(sums.items(), key=lambda item: (-item[1][0], -item[1][1], item[0]))
-        found = tuple(Tally(name, *counts) for name, counts in ordered[:top])
+        found = tuple(Tally(name, *counts) for name, counts in ordered[: SHOWN[kind]])
         rest = Tally(
             "",
             of_all[0] - sum(each.sends for each in found),

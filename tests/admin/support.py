@@ -12,6 +12,7 @@ from werkzeug.test import TestResponse
 
 from otp_gateway.store.client import RedisClient
 from tests.api.support import HOME, PHONE, Api, Recorder, keys_of, make_api
+from tests.support import recording
 from tests.support.kavenegar import KavenegarEmulator
 
 PASSWORD = "a password for tests"
@@ -103,7 +104,8 @@ def eternal(store: redis.Redis) -> set[bytes]:
 
 
 def everything(store: redis.Redis, but: str = "\0") -> str:
-    """Every key and value, as text; ``but``: save keys with this in their names."""
+    """Every key and value, as text, with all that is recorded; ``but``: keys with this in their names not."""
+    recording.write()
     read: dict[Any, Callable[[Any], list[Any]]] = {
         b"string": lambda key: [store.get(key)],
         b"hash": lambda key: [part for pair in store.hgetall(key).items() for part in pair],

@@ -42,7 +42,7 @@ from tests.support.redis_server import RedisServer
 
 PID = pid_of()
 REFRESH = "/api/v1/usr/token/refresh"
-ACTIONS = ("unlock", "void", "end-sessions")
+ACTIONS = ("unlock", "clear-sends", "void", "end-sessions")
 
 
 @pytest.fixture
@@ -314,7 +314,7 @@ def test_ending_the_sessions_signs_every_device_of_this_phone_out_and_of_no_othe
     statuses = [api.post(REFRESH, {"refresh_token": token}).status_code for token in tokens]
     assert statuses == [401, 401, 200]
     page = operator.get(f"{TOKENS}{PID}/").text
-    assert re.search(r"Live sessions</dt><dd>0<", page)
+    assert re.search(r"Valid sessions</dt><dd>0<", page)
     # And the phone may sign in again.
     api.send()
     token = api.verify(PHONE, emulator.code_for(PHONE)).get_json()["refresh_token"]
@@ -427,5 +427,5 @@ def test_the_embedded_panel_is_no_other(redis_client: RedisClient) -> None:
     row = re.search(r"<tbody>.*</tbody>", signed_in(api).get().text, re.DOTALL)
     assert row
     words = " ".join(re.sub(r"<[^>]+>", " ", row[0]).split())
-    for text in (MASKED, "active", "1 of 3", "1 of 50"):
+    for text in (MASKED, "active", "1 of 3", "1 of 40"):
         assert text in words

@@ -11,6 +11,7 @@ import pytest
 import redis
 
 from otp_gateway.admin.auth import LoginBusy, PanelLogin
+from otp_gateway.settings import operators
 from otp_gateway.store.admin_sessions import AdminSessions
 from otp_gateway.store.client import RedisClient
 from tests.admin.support import (
@@ -31,18 +32,23 @@ from tests.api.support import AWAY, make_api, retry_after
 from tests.support.redis_server import RedisServer
 
 PID = pid_of()
+ACTIONS = ("unlock", "clear-sends", "void", "end-sessions")
+NAMELESS = [operators.Operator("", PASSWORD_HASH)]
 UNDO = "abcdefghijkl"
 PAGES = [
     "/admin/",
     TOKENS,
     USAGE,
+    "/admin/usage/30-days.csv",
+    "/admin/traffic/",
+    "/admin/activity/",
     f"{TOKENS}{PID}/",
-    *(f"{TOKENS}{PID}/{action}/" for action in ("unlock", "void", "end-sessions")),
+    *(f"{TOKENS}{PID}/{action}/" for action in ACTIONS),
 ]
 FORMS = [
     "/admin/logout/",
     TOKENS,
-    *(f"{TOKENS}{PID}/{action}/" for action in ("unlock", "void", "end-sessions", "code", "delivery")),
+    *(f"{TOKENS}{PID}/{action}/" for action in (*ACTIONS, "code", "delivery")),
     f"{TOKENS}{PID}/undo/{UNDO}/",
 ]
 ELSEWHERE = [
@@ -67,7 +73,7 @@ ELSEWHERE = [
 
 def every_route() -> list[tuple[str, str]]:
     """What a panel answers to, as method and path."""
-    values = {"pid": PID, "undo": UNDO, "action": "void", "filename": "admin.css"}
+    values = {"reference": PID, "undo": UNDO, "action": "void", "filename": "admin.css"}
     app = make_panel().app
     adapter = app.url_map.bind("localhost")
     return [
@@ -235,13 +241,13 @@ class Guess(str):
 
 def test_of_fifty_guesses_at_once_five_are_compared(redis_client: RedisClient) -> None:
     Guess.compared.clear()
-    panel_login = PanelLogin(AdminSessions(redis_client), PASSWORD_HASH)
+    panel_login = PanelLogin(AdminSessions(redis_client), NAMELESS)
 
     def guess(number: int) -> bool:
         while True:
             # A worker compares two at a time.
             with suppress(LoginBusy):
-                return panel_login.log_in(Guess(f"wrong {number}"), "net")
+                return panel_login.log_in("", Guess(f"wrong {number}"), "net")
             time.sleep(0.01)
 
     with ThreadPoolExecutor(50) as pool:
@@ -249,7 +255,7 @@ def test_of_fifty_guesses_at_once_five_are_compared(redis_client: RedisClient) -
     assert not any(let_in)
     assert len(Guess.compared) == 5
     # Nor is the right one, until the lock ends.
-    assert not panel_login.log_in(PASSWORD, "net")
+    assert not panel_login.log_in("", PASSWORD, "net")
 
 
 def test_a_logout_ends_the_session_for_every_copy_of_its_cookie(operator: Operator) -> None:
@@ -352,12 +358,12 @@ def test_a_third_password_at_a_time_is_refused_at_once_and_not_counted(redis_cli
             release.wait(10)
             return super().encode(encoding, errors)
 
-    panel_login = PanelLogin(AdminSessions(redis_client), PASSWORD_HASH)
+    panel_login = PanelLogin(AdminSessions(redis_client), NAMELESS)
     with ThreadPoolExecutor(2) as pool:
-        waiting = [pool.submit(panel_login.log_in, Slow("wrong"), f"net-{n}") for n in range(2)]
+        waiting = [pool.submit(panel_login.log_in, "", Slow("wrong"), f"net-{n}") for n in range(2)]
         assert all(comparing.acquire(timeout=10) for _ in waiting)
         with pytest.raises(LoginBusy):
-            panel_login.log_in(PASSWORD, "third")
+            panel_login.log_in("", PASSWORD, "third")
         release.set()
         assert [each.result() for each in waiting] == [False, False]
     assert AdminSessions(redis_client).count_try("third")

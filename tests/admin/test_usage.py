@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import re
+import csv
+import io
+import time
 from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
@@ -16,7 +18,7 @@ from otp_gateway.events import Batch
 from otp_gateway.store import connect
 from otp_gateway.store.client import RedisClient
 from otp_gateway.store.scripts import Scripts
-from otp_gateway.store.usage import DAY, HOUR, SPANS, STORED, WEEK, Bucket, UsageStore
+from otp_gateway.store.usage import HOUR, SPANS, STORED, WEEK, Bucket, UsageStore
 from tests.admin.support import USAGE, eternal, everything, make_panel, signed_in
 from tests.api.support import OTHER, PHONE, SEND, VERIFY, Api, wrong
 from tests.support.kavenegar import KavenegarEmulator
@@ -70,17 +72,41 @@ def test_requests_are_counted_by_outcome_within_five_seconds(api: Api, emulator:
     assert "9123456789" not in everything(api.redis)
 
 
-def test_the_usage_page_shows_them_by_hour_day_and_week(api: Api, emulator: KavenegarEmulator) -> None:
+@pytest.mark.parametrize(
+    ("span", "title"),
+    [
+        ("hour", "The last hour"),
+        ("day", "The last day"),
+        ("week", "The last week"),
+        ("month", "The last 30 days"),
+    ],
+)
+def test_the_usage_page_shows_one_span_with_its_reasons_in_words(
+    api: Api, emulator: KavenegarEmulator, span: str, title: str
+) -> None:
     expected = story(api, emulator)
     wait_until(lambda: counts(api.redis) == expected, "the counts", timeout=5)
-    page = signed_in(api).get(USAGE).text
-    for text in ("The last hour", "The last day", "The last week"):
-        assert text in page
-    assert len(re.findall(r"<dd>\s*3\s*</dd>", page)) == len(SPANS)
-    assert len(re.findall(r"<dd>\s*33\s*%", page)) == len(SPANS)
-    assert len(re.findall(r"<dd>\s*360\b", page)) == len(SPANS)
-    assert "invalid_code" in page
+    page = signed_in(api).get(USAGE, query_string={"span": span}).text
+    assert title in page
+    assert page.count("<svg") == 1
+    for figure in ("3", "1", "33%", "360 Rial"):
+        assert f"<dd>{figure}</dd>" in page
+    assert "wrong code" in page
+    assert "the number is not a mobile number" in page
     assert "1,500,000 Rial" in page
+
+
+def test_thirty_days_are_one_csv(api: Api, emulator: KavenegarEmulator) -> None:
+    expected = story(api, emulator)
+    wait_until(lambda: counts(api.redis) == expected, "the counts", timeout=5)
+    reply = signed_in(api).get("/admin/usage/30-days.csv")
+    assert reply.headers["Content-Type"] == "text/csv; charset=utf-8"
+    head, *rows = list(csv.reader(io.StringIO(reply.text)))
+    assert head == ["day", "sent", "not_sent", "signed_in", "refused", "conversion_percent", "cost_rial"]
+    assert len(rows) == 30
+    now = int(api.redis.time()[0])
+    assert rows[-1] == [time.strftime("%Y-%m-%d", time.gmtime(now)), "3", "1", "1", "2", "33.3", "360"]
+    assert {tuple(row[1:]) for row in rows[:-1]} == {("0", "0", "0", "0", "", "0")}
 
 
 def test_nothing_is_counted_for_other_pages(api: Api) -> None:
@@ -155,7 +181,7 @@ def test_a_summary_adds_up_and_divides_by_what_was_sent() -> None:
         Bucket(3600, {"sent": 8, "verified": 5, "verified:invalid_code": 3, "cost": 960}),
         Bucket(7200, {"sent": 2, "sent:sms_failed": 1, "sent:rate_limited": 4, "verified:invalid_code": 2}),
     ]
-    usage = summarise(DAY, buckets)
+    usage = summarise(buckets, str)
     total = usage.total
     assert (total.sent, total.verified, total.failed_sends, total.failed_verifies, total.cost) == (
         10,
@@ -167,7 +193,7 @@ def test_a_summary_adds_up_and_divides_by_what_was_sent() -> None:
     assert usage.conversion == 0.5
     assert dict(usage.reasons) == {"verified:invalid_code": 5, "sent:rate_limited": 4, "sent:sms_failed": 1}
     assert usage.reasons[0] == ("verified:invalid_code", 5)
-    assert [row.label for row in usage.rows] == ["00:00", "01:00", "02:00"]
+    assert [row.label for row in usage.rows] == ["0", "3600", "7200"]
     highest = max(bar.height for bar in usage.chart.bars)
     assert max(value for _, value in usage.chart.marks) == 10
     assert highest == pytest.approx(160 * 8 / 10)
@@ -175,7 +201,7 @@ def test_a_summary_adds_up_and_divides_by_what_was_sent() -> None:
 
 
 def test_a_summary_of_nothing_divides_nothing() -> None:
-    usage = summarise(HOUR, [Bucket(300 * n, {}) for n in range(12)])
+    usage = summarise([Bucket(300 * n, {}) for n in range(12)], str)
     assert usage.conversion is None
     assert usage.reasons == ()
     assert {bar.height for bar in usage.chart.bars} == {0}

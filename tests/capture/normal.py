@@ -20,7 +20,8 @@ PLAIN = (
     (re.compile(r"^(X-Request-ID: )[a-z]{24}$", re.MULTILINE), r"\1<24 letters>"),
     (re.compile(r"^Date: .+$", re.MULTILINE), "Date: <date>"),
     (re.compile(r"Expires=[^;\n]+"), "Expires=<date>"),
-    (re.compile(r"\b\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC"), "<time> UTC"),
+    (re.compile(r"\b\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:[+-]\d\d:\d\d)?"), "<time>"),
+    (re.compile(r'(<time datetime="<time>">)\d\d:\d\d<'), r"\1<when><"),
     (re.compile(r'(name="csrf" value=")[\w-]{32}"'), r'\1<32 characters>"'),
     (re.compile(r"(/undo/|[?;&]undo=)[\w-]{12}"), r"\1<undo>"),
     (re.compile(r'(__Secure-device=|"device_token":")(?:[\w-]{40}\.?)+'), r"\1<device token>"),
@@ -28,7 +29,7 @@ PLAIN = (
 )
 # Written from a set.
 ALLOW = re.compile(r"^(Allow: )(.+)$", re.MULTILINE)
-USAGE_LABEL = re.compile(r"\b\d\d:\d\d\b|\b(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) \d\d\b")
+USAGE_LABEL = re.compile(r"\b\d\d:\d\d\b|\b\d\d-\d\d\b")
 KEYS = (
     (re.compile(r"(:session:)[\w-]{12}([\w-]{4})$"), r"\1<id>\2"),
     (re.compile(r"(:call:)[\w-]{12}"), r"\1<id>"),

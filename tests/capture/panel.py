@@ -123,7 +123,7 @@ def helping(stage: Stage, site: Site, operator: Operator) -> str:
     stage.emulator.set_fault(faults.html())
     operator.post(f"{path}delivery/")
     stage.emulator.set_fault(None)
-    for action in ("unlock", "void", "end-sessions"):
+    for action in ("unlock", "clear-sends", "void", "end-sessions"):
         operator.get(f"{path}{action}/")
     operator.follow(operator.post(f"{path}unlock/"))
     for _ in range(3):
@@ -153,7 +153,8 @@ def looking(stage: Stage, site: Site, operator: Operator) -> None:
     stage.scene("Panel: lists, and what is not there")
     operator.log_in()
     operator.get(LIST)
-    operator.get(f"{LIST}?cursor=0:7")
+    operator.get(f"{LIST}?before=7-{'x' * 22}")
+    operator.get(f"{LIST}?q=0912&state=locked")
     operator.post(LIST, phone="0912")
     operator.post(LIST, phone=ABROAD)
     operator.follow(operator.post(LIST, phone=OTHER))
@@ -199,7 +200,11 @@ def counting(stage: Stage, site: Site) -> None:
 
 def usage(stage: Stage, operator: Operator) -> None:
     before = len(stage.files[FILE])
-    operator.get(USAGE)
+    for span in ("hour", "day", "week", "month"):
+        operator.get(f"{USAGE}?span={span}")
+    operator.get("/admin/traffic/")
+    operator.get("/admin/activity/?lang=fa", body=False)
+    operator.get("/admin/activity/?lang=en")
     stage.files[FILE] = stage.files[FILE][:before] + normal.usage(stage.files[FILE][before:])
 
 

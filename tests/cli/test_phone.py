@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import re
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from tests.checks.support import commands, provider
 from tests.cli.support import SECRET, flask
 from tests.conftest import SECRET_KEY, make_settings
 from tests.support import kavenegar_faults as faults
+from tests.support import recording
 from tests.support.kavenegar import Fault, KavenegarEmulator
 from tests.support.redis_server import RedisServer, start_cluster, start_sentinel
 
@@ -67,6 +69,9 @@ def otp(app: Flask, *words: str) -> Result:
     return result
 
 
+TRIES = "No try is left for the code: 3 of 3 wrong. The user needs a new code."
+
+
 def facts(text: str) -> dict[str, str]:
     """The lines of a status by their names."""
     found = (re.fullmatch(r"  (\S.*?\S)  +(.+)", line) for line in text.splitlines())
@@ -91,12 +96,12 @@ def test_a_test_message_touches_neither_limits_nor_the_live_code(
     api.send()
     code = emulator.code_for(PHONE)
     api.verify(PHONE, wrong(code))
-    before = everything(store)
+    before = everything(store, but="admin:activity")
     sent = {emulator.messages[0].localid}
     for _ in range(4):  # more than the phone's window allows
         assert otp(app, "send", PHONE).exit_code == 0
         sent.add(emulator.messages[-1].localid)
-    assert everything(store) == before
+    assert everything(store, but="admin:activity") == before
     # Each is a message of its own, which the provider takes for no other's repeat.
     assert len(sent) == 5
     assert api.verify(PHONE, code).status_code == 200
@@ -195,7 +200,7 @@ def test_a_send_that_fails_says_why_and_whether_something_went_out(
 
 def test_the_status_of_a_phone_that_nobody_has_heard_of_is_idle(app: Flask) -> None:
     lines = otp(app, "status", PHONE).output.splitlines()
-    assert lines[0] == f"{MASKED}: no code is live"
+    assert lines[0] == f"{MASKED}: Nothing stands in the way: the user may ask for a code now."
     assert facts("\n".join(lines)) == {
         "wrong tries": "0 of 3",
         "failures, 24 h": "0 of 40; networks locked out: 0",
@@ -214,24 +219,27 @@ def test_the_status_follows_a_phone_through_its_story(
 
     api.send()
     code = emulator.code_for(PHONE)
-    assert re.fullmatch(rf"{re.escape(MASKED)}: a code is live, for (29\d|300) s more", head())
+    assert head() == f"{MASKED}: Nothing stands in the way: the user may ask for a code now."
+    assert "The user has an active code for 4 min 5" in otp(app, "status", PHONE).output
     for by in (1, 2, 3):
         api.verify(PHONE, wrong(code, by))
-    assert "but no try is left" in head()
+    assert head() == f"{MASKED}: {TRIES}"
+    recording.write()
     output = otp(app, "status", PHONE).output
     assert facts(output)["wrong tries"] == "3 of 3"
-    assert facts(output)["failures, 24 h"] == "3 of 40, for 24.0 h more; networks locked out: 0"
-    assert re.search(r"\n  \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC  sms  Queued\n", output)
+    assert facts(output)["failures, 24 h"] == "3 of 40, for 23 h 59 min more; networks locked out: 0"
+    assert re.search(r"\n  \d{4}-\d\d-\d\d \d\d:\d\d:\d\d Asia/Tehran  sms  sent; Queued\n", output)
     assert code not in output
     assert otp(app, "unlock", PHONE).output == f"{MASKED}: unlocked.\n"
     assert otp(app, "unlock", PHONE).output == f"{MASKED}: nothing to unlock.\n"
     assert api.verify(PHONE, code).status_code == 200
-    assert head() == f"{MASKED}: signed in with its last code"
+    assert head() == f"{MASKED}: Nothing stands in the way: the user may ask for a code now."
+    assert "The user has signed in with the last code." in otp(app, "status", PHONE).output
     assert facts(otp(app, "status", PHONE).output)["live sessions"] == "1"
     set_failures(store, keys_of(PHONE), 50, seconds=3600)
-    assert head().startswith(f"{MASKED}: locked")
+    assert head().startswith(f"{MASKED}: Locked for 59 min 59 s: 50 wrong codes in 24 hours.")
     # Nothing of this was told of another phone, nor done to it.
-    assert otp(app, "status", OTHER).output.splitlines()[0].endswith("no code is live")
+    assert otp(app, "status", OTHER).output.splitlines()[0].endswith("may ask for a code now.")
 
 
 def test_a_network_that_is_locked_out_is_told_and_unlocked(app: Flask, api: Api, store: redis.Redis) -> None:
@@ -261,10 +269,11 @@ def test_a_provider_that_does_not_answer_takes_nothing_from_the_status(
     app: Flask, api: Api, emulator: KavenegarEmulator, fault: Fault
 ) -> None:
     api.send()
+    recording.write()
     emulator.fault = fault
     result = otp(app, "status", PHONE)
     assert result.exit_code == 0
-    assert result.output.endswith("UTC  sms\n")
+    assert result.output.endswith("Asia/Tehran  sms  sent\n")
 
 
 def test_a_user_that_may_not_scan_sees_everything_and_unlocks(
@@ -316,7 +325,7 @@ def test_a_sentinel_and_a_cluster_serve_the_commands_as_well(redis_server: Redis
         app = commands(make_settings(REDIS_URL=url))
         api = make_api(connect(url))
         api.send()
-        assert "a code is live" in otp(app, "status", PHONE).output
+        assert "active code" in otp(app, "status", PHONE).output
         set_failures(api.redis, keys_of(PHONE), 10, client="x")
         assert "networks locked out: 1" in otp(app, "status", PHONE).output
         assert "unlocked" in otp(app, "unlock", PHONE).output
@@ -328,3 +337,30 @@ def test_a_console_prints_the_message_and_says_so() -> None:
     result = otp(app, "send", PHONE)
     assert result.exit_code == 0
     assert json.dumps(MASKED)[1:-1] in result.output
+
+
+def test_what_commands_did_is_in_the_activity_log(app: Flask, store: redis.Redis) -> None:
+    assert otp(app, "activity").output == "No operator has done anything in the last 30 days.\n"
+    set_failures(store, keys_of(PHONE), 10, client="x")
+    otp(app, "unlock", PHONE)
+    otp(app, "unlock", PHONE)
+    otp(app, "send", PHONE)
+    lines = otp(app, "activity").output.splitlines()
+    who = f"cli:{getpass.getuser()}"
+    when = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d Asia/Tehran"
+    # An unlock that found nothing is none.
+    assert len(lines) == 2
+    assert re.fullmatch(rf"{when}  {who}  sent a test message  {re.escape(MASKED)}", lines[0])
+    assert re.fullmatch(rf"{when}  {who}  unlocked the phone  {re.escape(MASKED)}", lines[1])
+    assert otp(app, "activity", "--last", "1").output.splitlines() == lines[:1]
+    assert 0 < store.ttl("admin:activity") <= 30 * 86_400
+
+
+def test_the_status_counts_sessions_under_a_former_secret(
+    redis_server: RedisServer, emulator: KavenegarEmulator, api: Api
+) -> None:
+    api.send()
+    assert api.verify(PHONE, emulator.code_for(PHONE)).status_code == 200
+    new = {"SECRET_KEY": "n" * 40, "SECRET_KEY_FALLBACKS": SECRET_KEY, "REDIS_URL": redis_server.url}
+    output = otp(commands(make_settings(**new)), "status", PHONE).output
+    assert facts(output)["live sessions"] == "0, under a former secret 1"

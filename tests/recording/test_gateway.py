@@ -126,7 +126,7 @@ def test_logins_and_phones_without_a_try_are_recorded(redis_client: RedisClient)
     api.redis.delete(keys_of(PHONE).tries)
     assert api.verify(PHONE, code).status_code == 200
     recording.write()
-    prefixes = UsageStore(redis_client, Scripts(redis_client)).tallies("prefix", HOUR, 20)
+    prefixes = UsageStore(redis_client, Scripts(redis_client)).tallies("prefix", HOUR)
     assert prefixes.top == (Tally("+98912", 1, 1),)
     assert [phone.masked for phone in index.newest(keys.RECENT_PHONES)] == ["+98912***6789"]
 
@@ -180,7 +180,7 @@ def test_a_failed_send_counts_as_no_message(redis_client: RedisClient) -> None:
     api = make_api(redis_client, Recorder(SmsFailed("418")))
     api.send()
     recording.write()
-    assert UsageStore(redis_client, Scripts(redis_client)).tallies("prefix", HOUR, 20).top == ()
+    assert UsageStore(redis_client, Scripts(redis_client)).tallies("prefix", HOUR).top == ()
 
 
 def test_records_are_written_within_seconds_by_themselves(redis_client: RedisClient) -> None:

@@ -188,10 +188,10 @@ class TestTallies:
         write(redis_client, Batch("b", events, {}))
         store = UsageStore(redis_client, Scripts(redis_client))
         for span in SPANS:
-            prefixes = store.tallies("prefix", span, 20)
+            prefixes = store.tallies("prefix", span)
             assert prefixes.top == (Tally("+98912", 2, 1), Tally("+98935", 1, 0))
             assert prefixes.rest == Tally("", 0, 0)
-            networks = store.tallies("network", span, 1)
+            networks = store.tallies("network", span)
             assert networks.top == (Tally("network-0001", 2, 1),)
             assert networks.rest == Tally("", 1, 0)
         assert prefixes.top[0].conversion == 0.5
@@ -205,7 +205,7 @@ class TestTallies:
             # One send in a hundred is from the heavy network, and it comes when the tally is full.
             heavy = [a_send(f"heavy-{n}-{i}", client="the-heavy-one") for i in range(4 if n > 2 else 0)]
             usage.write(Batch(str(n), flood + heavy, {}))
-        networks = usage.tallies("network", HOUR, 10)
+        networks = usage.tallies("network", HOUR)
         assert networks.top[0] == Tally("the-heavy-one", 37 * 4, 0)
         assert sum(one.sends for one in (*networks.top, networks.rest)) == 40 * 200 + 37 * 4
         client = cast("redis.Redis", redis_client)
@@ -220,7 +220,7 @@ def test_a_cluster_takes_every_record() -> None:
         write(store, Batch("b", events, {"sent": 20}))
         for n in range(20):
             assert len(outcomes(store, f"+98912{n:07d}")) == 1
-        assert UsageStore(store, Scripts(store)).tallies("prefix", HOUR, 20).top[0].sends == 20
+        assert UsageStore(store, Scripts(store)).tallies("prefix", HOUR).top[0].sends == 20
 
 
 def test_scripts_that_redis_has_forgotten_are_loaded_again(redis_server: RedisServer) -> None:

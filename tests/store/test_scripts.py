@@ -202,7 +202,8 @@ def test_redis_6_2_runs_every_script_with_as_many_arguments_as_documented(oldest
     bench.snapshot()
     bench.sessions.revoke(PHONE, session.id, bench.caller())
     assert WriteProbe(bench.redis, bench.scripts).fault() is None
-    actions = OperatorActions(bench.redis, bench.scripts)
+    actions = OperatorActions(bench.redis, bench.scripts, bench.policy)
+    assert actions.clear_sends(bench.codes.pid(PHONE))
     assert actions.undo(bench.codes.pid(PHONE), actions.void(bench.codes.pid(PHONE)) or "")
     batch = Batch("one", [a_send("one"), a_login("two")], {"sent": 1})
     OutcomeStore(bench.scripts).write(batch)

@@ -5,10 +5,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import tzinfo
 from pathlib import Path
 
 from otp_gateway.settings.brand import color, link, logo, name
 from otp_gateway.settings.declaration import optional, variable
+from otp_gateway.settings.operators import Operator, operators, time_zone
 from otp_gateway.settings.parsers import (
     boolean,
     choice,
@@ -27,6 +29,19 @@ class PageVariables:
         heading="Pages",
         help="Turns on the admin panel at /admin/. To generate a hash: flask otp hash-password",
         secret=True,
+    )
+    admin_users: tuple[Operator, ...] = variable(
+        operators,
+        "",
+        help="Operators with names, for the activity log: name:hash, comma-separated, with hashes as in "
+        "ADMIN_PASSWORD_HASH. This turns on the panel, too. A name has at most 32 characters.",
+        secret=True,
+    )
+    admin_timezone: tzinfo | None = variable(
+        optional(time_zone),
+        "",
+        help="The time zone of the panel, such as Asia/Tehran. Empty: Asia/Tehran if OTP_REGIONS begins with "
+        "IR, otherwise UTC.",
     )
     admin_reveal_codes: bool = variable(
         boolean, "false", help="The panel shows active codes, and the log has a line for each view."

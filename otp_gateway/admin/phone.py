@@ -1,0 +1,90 @@
+"""The page of one phone: what happens to its user, its sends, and what helps."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+
+from flask import abort, request
+from werkzeug.wrappers import Response as BaseResponse
+
+from otp_gateway.admin.actions import ACTIONS
+from otp_gateway.admin.language import t, words
+from otp_gateway.admin.parts import Part, Route
+from otp_gateway.admin.rendering import TOKENS, page
+from otp_gateway.errors import SendFailed
+from otp_gateway.gateway import Gateway
+from otp_gateway.store.operator_actions import UNDO_ID
+from otp_gateway.store.phone_state import PhoneState
+from otp_gateway.support.sends import sends_of
+from otp_gateway.support.verdict import verdict
+
+PHONE = f"{TOKENS}<reference>/"
+# How many sends the provider is asked about.
+ASKED = 3
+
+
+class Phone(Part):
+    """One phone."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        super().__init__(gateway)
+        # A lookup has no localid by which the provider could be queried.
+        self._reports = None if gateway.settings.kavenegar_template else gateway.reports
+        self._reveal = gateway.settings.admin_reveal_codes
+
+    def routes(self) -> list[Route]:
+        return [
+            Route(PHONE, "phone", self.show),
+            Route(f"{PHONE}code/", "show_code", self.show_code, "POST"),
+            Route(f"{PHONE}delivery/", "ask_provider", self.ask_provider, "POST"),
+        ]
+
+    def show(self, reference: str) -> BaseResponse:
+        undo = request.args.get("undo", "")
+        return self._page(
+            self.known(reference),
+            done=request.args.get("done"),
+            undo=undo if UNDO_ID.fullmatch(undo) else None,
+        )
+
+    def show_code(self, reference: str) -> BaseResponse:
+        if not self._reveal:
+            abort(404, t("mishap.nothing"))
+        state = self.known(reference)
+        self.note("code revealed", state)
+        return self._page(state, code=self._code(state))
+
+    def ask_provider(self, reference: str) -> BaseResponse:
+        if self._reports is None:
+            abort(404, t("mishap.nothing"))
+        state = self.known(reference)
+        asked = [send.id for send in self._sends(state) if send.called][:ASKED][::-1]
+        answers = dict.fromkeys(asked, "Unknown: the provider does not answer")
+        if asked:
+            with suppress(SendFailed):
+                answers |= self._reports.deliveries_of(asked, self.gateway.codes)
+        return self._page(state, delivered=answers)
+
+    def _code(self, state: PhoneState) -> str | None:
+        """The active code; None if its length is not the present one, because no user can enter it then."""
+        if state.nonce is None or state.nonce[0] != f"{self.gateway.settings.otp_length:x}":
+            return None
+        return self.gateway.codes.derive_for(state.pid, state.nonce)
+
+    def _sends(self, state: PhoneState) -> list[Any]:
+        return sends_of(state, self.gateway.settings.sms_timeout)
+
+    def _page(self, state: PhoneState, **values: Any) -> BaseResponse:
+        policy = self.gateway.settings.policy
+        return page(
+            "phone.html",
+            state=state,
+            verdict=verdict(state, policy, words()),
+            sends=self._sends(state),
+            policy=policy,
+            actions=ACTIONS,
+            reveal=self._reveal,
+            askable=self._reports is not None,
+            **values,
+        )

@@ -1,0 +1,29 @@
+"""Sends, logins and conversion by prefix and by client network."""
+
+from __future__ import annotations
+
+from flask import request
+from werkzeug.wrappers import Response as BaseResponse
+
+from otp_gateway.admin.parts import Part, Route
+from otp_gateway.admin.rendering import page
+from otp_gateway.store.usage import DAY, HOUR, WEEK
+
+SPANS = (HOUR, DAY, WEEK)
+
+
+class Traffic(Part):
+    """Who gets messages, and whether they are used."""
+
+    def routes(self) -> list[Route]:
+        return [Route("/traffic/", "traffic", self.show)]
+
+    def show(self) -> BaseResponse:
+        span = next((span for span in SPANS if span.name == request.args.get("span")), DAY)
+        usage = self.gateway.records.usage
+        return page(
+            "traffic.html",
+            span=span,
+            spans=SPANS,
+            tables={kind: usage.tallies(kind, span) for kind in ("prefix", "network")},
+        )

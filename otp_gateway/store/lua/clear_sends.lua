@@ -1,0 +1,32 @@
+-- clear_sends.lua: let the windows of a phone forget its sends, for an operator.
+--
+-- KEYS   1  otp:{pid}:sends   list, TTL as issue.lua set it
+-- ARGV   1  deadline in ms of Redis's time
+--        2  how long the last send must be remembered, ms
+--        3… per window: limit, window in ms
+-- REPLY  {'done'}      also when an earlier attempt of this call has done it
+--        {'nothing'}   there is no send
+--        {'late'}      the deadline has come: nothing was done
+--
+-- The last send stays: without it, the failures of the last day would no longer count. If a window admits only one
+-- send, the last one is made older, so that it has just left this window.
+
+local now = now_ms()
+if now >= tonumber(ARGV[1]) then
+  return { 'late' }
+end
+local last = redis.call('LINDEX', KEYS[1], -1)
+if not last then
+  return { 'nothing' }
+end
+local at, rest = string.match(last, '^(%d+)(:.+)$')
+local older = tonumber(at)
+for i = 3, #ARGV, 2 do
+  -- A window as long as the memory of the last send stays full.
+  if tonumber(ARGV[i]) == 1 and tonumber(ARGV[i + 1]) < tonumber(ARGV[2]) then
+    older = math.min(older, now - tonumber(ARGV[i + 1]))
+  end
+end
+redis.call('LSET', KEYS[1], -1, string.format('%.0f%s', older, rest))
+redis.call('LTRIM', KEYS[1], -1, -1)
+return { 'done' }

@@ -1,0 +1,101 @@
+"""The panel's list of phones: newest first over all pages, with filters."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Literal
+
+from otp_gateway.model import Policy
+from otp_gateway.store import keys
+from otp_gateway.store.phone_state import PhoneState, PhoneStateStore, State
+from otp_gateway.store.recent_phones import Position, RecentPhone, RecentPhones
+
+PAGE = 25
+# A search through many phones ends after this time, and the next page goes on with it.
+PAGE_SECONDS = 1.0
+# Phones that are read at once if only some of them have the wanted state.
+AT_ONCE = 100
+# Phones of these states are in the index of phones without a try, which is short.
+STUCK: tuple[State, ...] = ("exhausted", "locked")
+# These states are over when the code's lifetime is.
+SHORT: tuple[State, ...] = ("active", "verified")
+Wanted = State | Literal["", "not-sent"]
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which phones a list shows. ``matches``: whether a masked number is wanted."""
+
+    state: Wanted = ""
+    matches: Callable[[str], bool] | None = None
+
+    def fits(self, state: PhoneState) -> bool:
+        """Whether a phone in this state is wanted."""
+        if self.state == "not-sent":
+            return bool(state.outcomes) and state.outcomes[0].outcome != "sent"
+        return self.state in ("", state.state)
+
+
+@dataclass(frozen=True, slots=True)
+class ListedPhone:
+    """A phone in the list. ``at``: its last send, for stuck phones the last refusal, in s since 1970."""
+
+    at: float
+    masked: str
+    state: PhoneState
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some phones, newest first. ``after``: where the next page begins; None at the end."""
+
+    phones: tuple[ListedPhone, ...]
+    after: Position | None
+
+
+class PhoneList:
+    """Reads pages. Every method raises ``StoreUnavailable``."""
+
+    def __init__(self, recent: RecentPhones, states: PhoneStateStore, policy: Policy) -> None:
+        self._recent = recent
+        self._states = states
+        self._policy = policy
+
+    def page(self, wanted: Filter, before: Position | None = None) -> Page:
+        """The newest phones that fit, from the position on."""
+        ends = time.monotonic() + PAGE_SECONDS
+        found: list[ListedPhone] = []
+        position = before
+        reading = self._reading(wanted, before)
+        at_once = AT_ONCE if wanted.state else PAGE
+        while part := list(islice(reading, at_once)):
+            states = self._states.phones([phone.pids for phone in part], outcomes=1)
+            for phone, state in zip(part, states, strict=True):
+                if not wanted.fits(state):
+                    continue
+                if len(found) == PAGE:
+                    return Page(tuple(found), position)
+                found.append(ListedPhone(phone.position.at / 1000, phone.masked, state))
+                position = phone.position
+            # After it there may be no phone that fits.
+            if len(found) < PAGE:
+                position = part[-1].position
+            if time.monotonic() > ends:
+                return Page(tuple(found), position)
+        return Page(tuple(found), None)
+
+    def _reading(self, wanted: Filter, before: Position | None) -> Iterator[RecentPhone]:
+        name = keys.STUCK_PHONES if wanted.state in STUCK else keys.RECENT_PHONES
+        oldest = self._recent.now_ms() - 1000 * self._policy.lifetime if wanted.state in SHORT else 0
+        seen: set[str] = set()
+        for phone in self._recent.newest(name, before):
+            if phone.position.at < oldest:
+                return
+            if phone.pids[0] in seen or (wanted.matches and not wanted.matches(phone.masked)):
+                continue
+            # A phone is twice in the index if a former secret has been removed meanwhile.
+            seen.add(phone.pids[0])
+            yield phone
