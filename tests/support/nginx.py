@@ -57,17 +57,18 @@ http {{
 class Nginx:
     """The site of deploy/nginx.conf in front of gateways on these two ports; a context manager.
 
-    It is https://localhost with the port `https_port`; `http_port` is what stands for port 80.
+    It is https://localhost with the port `https_port`; `http_port` is what stands for port 80. `before`:
+    lines before those of the file.
     """
 
-    def __init__(self, gateways: Sequence[int], *, workers: int = 1) -> None:
+    def __init__(self, gateways: Sequence[int], *, workers: int = 1, before: str = "") -> None:
         self.http_port, self.https_port = free_port(), free_port()
         self._workers = workers
         self._binary = require_program("nginx")
         self.directory = Path(tempfile.mkdtemp(prefix="nginx-"))
         self._process: subprocess.Popen[bytes] | None = None
         self._certify()
-        (self.directory / "site.conf").write_text(self._site(*gateways), encoding="utf-8")
+        (self.directory / "site.conf").write_text(f"{before}\n{self._site(*gateways)}", encoding="utf-8")
 
     @property
     def origin(self) -> str:
