@@ -9,6 +9,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -135,6 +136,16 @@ def test_the_readme_names_the_two_commands_and_the_two_endpoints() -> None:
     assert {"make run", "make test"} <= {line for block in commands for line in block.splitlines()}
     called = re.findall(r"^curl http://127\.0\.0\.1:8000(\S+)", "\n".join(commands), re.MULTILINE)
     assert {"/api/v1/usr/otp", "/api/v1/usr/otp/verify"} <= set(called)
+
+
+def test_continuous_integration_runs_everything_and_the_fast_tests_on_each_python() -> None:
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8"))
+    commands = {job: [step.get("run") for step in about["steps"]] for job, about in workflow["jobs"].items()}
+    assert ".ci/run" in commands["all"]
+    assert "make check PYTHON=python" in commands["fast"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    oldest = project["requires-python"].removeprefix(">=")
+    assert workflow["jobs"]["fast"]["strategy"]["matrix"]["python"] == [oldest, "3.12", "3.13", "3.14"]
 
 
 def blocks(text: str) -> list[str]:
