@@ -19,18 +19,18 @@ def look(settings: Settings, usage: UsageStore) -> Iterator[Finding]:
     if settings.embedded:
         return
     try:
-        tallies = usage.tallies("network", DAY, 1)
+        tallies = usage.tallies("network", DAY)
     except StoreUnavailable as error:
         yield warning("networks", f"not looked at: Redis does not answer ({error.reason})")
         return
-    top = [tally.sends + tally.logins for tally in tallies.top]
-    number = sum(top) + tallies.rest.sends + tallies.rest.logins
+    made = [tally.sends + tally.logins for tally in tallies.top]
+    number = sum(made) + tallies.rest.sends + tallies.rest.logins
     if number < FEWEST:
         yield ok("networks", f"only {number} sends and logins within a day: too few to compare networks")
-    elif top[0] > LARGE_SHARE * number:
+    elif made[0] > LARGE_SHARE * number:
         yield warning(
             "networks",
-            f"one network made {top[0] / number:.0%} of {number} sends and logins within a day "
+            f"one network made {made[0] / number:.0%} of {number} sends and logins within a day "
             f"(client {tallies.top[0].name} in the log): if it is a proxy, set TRUSTED_PROXIES; if it is "
             "your backend, let it pass on the addresses of its users (OPERATIONS.md)",
         )
