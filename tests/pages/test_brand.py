@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,7 @@ from flask.testing import FlaskClient
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otp_gateway import create_app
+from otp_gateway import create_app, dev
 from otp_gateway.pages.brand import DARK_GROUND, LIGHT_GROUND, READABLE, contrast, scheme
 from otp_gateway.settings import Settings, SettingsError
 from tests.support.gateway import ROOT
@@ -120,5 +121,10 @@ def test_the_operators_language_is_for_browsers_that_speak_neither(
     assert client(OTP_LANGUAGE=default).get(path, headers=headers).headers["Content-Language"] == language
 
 
-def test_only_make_run_offers_to_refresh_the_session(client: MakeClient) -> None:
+def test_only_make_run_offers_to_refresh_the_session(
+    client: MakeClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert 'id="refresh"' not in client().get("/").text
+    monkeypatch.setattr("otp_gateway.server.application", lambda: client().application)
+    assert 'id="refresh"' in dev.application().test_client().get("/").text
+    assert "otp_gateway.dev:application()" in inspect.getsource(dev.main)

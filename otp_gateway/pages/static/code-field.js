@@ -1,4 +1,4 @@
-// The field of the code: one input, over one visible cell for each digit. Paste, autofill and screen readers see
+// The field of the code: one input, under one visible cell for each digit. Paste, autofill and screen readers see
 // an ordinary input; its own text is transparent.
 
 import { codeIn, localDigits } from "./numbers.js";
