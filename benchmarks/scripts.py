@@ -8,7 +8,8 @@ from contextlib import suppress
 from benchmarks.site import Site, new_phone
 from otp_gateway.errors import InvalidCode
 from otp_gateway.gateway import Gateway as Parts
-from otp_gateway.model import Caller, Channel, Clock, PhoneNumber, SendRequest, Window
+from otp_gateway.messages import Message
+from otp_gateway.model import Caller, Clock, SendRequest, Window
 from tests.conftest import SECRET_KEY, make_settings
 
 RUNS = 2_000
@@ -19,7 +20,7 @@ class SilentSender:
 
     configured = True
 
-    def send(self, phone: PhoneNumber, code: str, channel: Channel, reference: int) -> None:
+    def send(self, message: Message, deadline: float) -> None:
         """Do nothing."""
 
 

@@ -14,6 +14,8 @@ ID_BYTES = 16
 REFERENCE_BITS = 62
 KEY_ID_BYTES = 3
 FINGERPRINT_BYTES = 8
+# The first character of the nonce of a fixed code. Other nonces begin with a hexadecimal digit.
+FIXED = "t"
 
 
 class Codes:
@@ -49,6 +51,10 @@ class Codes:
         """
         nonce = f"{self._length:x}{random_id()}"
         return ProposedCode(nonce, self.digest(phone, self.derive(phone, nonce)))
+
+    def propose_fixed(self, phone: PhoneNumber, code: str) -> ProposedCode:
+        """A given code for the phone. Its nonce begins as no other does, so that no message repeats it."""
+        return ProposedCode(f"{FIXED}{random_id()}", self.digest(phone, code))
 
     def derive(self, phone: PhoneNumber, nonce: str) -> str:
         """The code that belongs to the phone's nonce, in ASCII digits."""

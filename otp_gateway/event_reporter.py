@@ -19,7 +19,8 @@ from otp_gateway.errors import (
     TooManyAttempts,
 )
 from otp_gateway.events import Lane, LoginEvent, SendEvent, StuckEvent
-from otp_gateway.model import Caller, Issued, Login, PhoneNumber, Receipt, SendRequest
+from otp_gateway.messages import Receipt
+from otp_gateway.model import Caller, Issued, Login, PhoneNumber, SendRequest
 from otp_gateway.phones import prefix_of
 from otp_gateway.recorder import Recorder
 
@@ -51,18 +52,17 @@ class EventReporter:
                 self._send(send, caller, random_id(), "common", outcome="failed", reason=SKIPPED)
             raise
 
-    def sent(self, send: SendRequest, caller: Caller, issued: Issued, receipt: Receipt | None) -> None:
+    def sent(self, send: SendRequest, caller: Caller, issued: Issued, receipt: Receipt) -> None:
         """The provider has accepted the message."""
-        known = receipt or Receipt("")
         self._send(
             send,
             caller,
             issued.send_id,
             _lane(issued.device),
             outcome="sent",
-            backend=known.backend,
-            cost=known.cost,
-            message_id=known.message_id,
+            backend=receipt.backend,
+            cost=receipt.cost,
+            message_id=receipt.message_id,
         )
 
     def failed(self, send: SendRequest, caller: Caller, issued: Issued, error: SendFailed) -> None:

@@ -16,8 +16,8 @@ from otp_gateway.model import PhoneNumber, Policy
 from otp_gateway.observer import UNOBSERVED, Observer
 from otp_gateway.phones import PhoneParser
 from otp_gateway.recorder import Recorder
-from otp_gateway.senders import Sender, sender_for
-from otp_gateway.senders.breaker import Breaker
+from otp_gateway.senders import Sender, backends_for
+from otp_gateway.senders.failover import Failover
 from otp_gateway.senders.kavenegar.reports import KavenegarReports
 from otp_gateway.senders.slots import SendSlots
 from otp_gateway.service import OtpService, Stores
@@ -93,7 +93,7 @@ class Gateway:
     phones: PhoneParser
     tokens: Tokens
     devices: Devices
-    sender: Sender
+    backends: Failover
     slots: SendSlots
     reports: KavenegarReports | None
     service: OtpService
@@ -116,7 +116,7 @@ class Gateway:
         """The parts; nothing connects yet. ``redis`` and ``sender`` replace what the settings name."""
         all_codes = [Codes(secret, settings.otp_length) for secret in settings.secrets]
         codes, redis = all_codes[0], redis or _connect(settings)
-        sender = sender or sender_for(settings, observer)
+        backends = backends_for(settings, observer, sender)
         scripts, slots = Scripts(redis, observer), SendSlots(settings.threads)
         tokens, reports = Tokens.from_settings(settings), KavenegarReports.from_settings(settings, observer)
         # The metrics count the calls of requests, not those of the probe and of the recorder.
@@ -126,12 +126,12 @@ class Gateway:
         service = OtpService(
             stores=_stores(settings, scripts, all_codes),
             probe=write_probe,
-            sender=sender,
+            backends=backends,
             slots=slots,
-            breaker=Breaker(settings.sms_timeout),
             codes=codes,
             tokens=tokens,
             challenges=Challenges(codes),
+            fixed_codes=settings.fixed_codes,
             events=EventReporter(records.recorder, all_codes),
             devices=devices,
         )
@@ -143,7 +143,7 @@ class Gateway:
             phones=PhoneParser(settings.otp_regions),
             tokens=tokens,
             devices=devices,
-            sender=sender,
+            backends=backends,
             slots=slots,
             reports=reports,
             service=service,
@@ -179,6 +179,6 @@ def _stores(settings: Settings, scripts: Scripts, codes: Sequence[Codes]) -> Sto
     policy = settings.policy
     return Stores(
         codes=CodeStore(scripts, codes[0], policy, settings.sms_timeout),
-        logins=LoginStore(scripts, codes[0], policy),
+        logins=LoginStore(scripts, codes[0], policy, settings.fixed_codes),
         sessions=SessionStore(scripts, codes),
     )

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
-Channel = Literal["sms", "call"]
+# "test": no message is sent, because the phone is a test number.
+Channel = Literal["sms", "call", "test"]
+# A session in Redis has the number of its channel.
+CHANNELS: tuple[Channel, ...] = get_args(Channel)
+Language = Literal["fa", "en"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,13 +126,17 @@ class SendRequest:
     """The fields of a request for a code, after parsing.
 
     ``challenge``: the solution of a challenge as the client has sent it, not checked yet. ``device_token``:
-    the same for the device token, or for several of them (``abuse/devices.py``).
+    the same for the device token, or for several of them (``abuse/devices.py``). ``language`` is the one that
+    the body names, ``accepted_language`` that of the header.
     """
 
     phone: PhoneNumber
     channel: Channel = "sms"
     challenge: str | None = None
     device_token: str | None = None
+    language: Language | None = None
+    accepted_language: Language | None = None
+    android: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,23 +183,14 @@ class Issued:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A code is on its way. Milliseconds from now: the code's lifetime, and until a send fits again."""
+    """A code is on its way. Milliseconds from now: the code's lifetime, and until a send fits again.
+
+    ``backend``: the one that has sent the message, empty for a repeated request.
+    """
 
     expires_in: int
     resend_in: int
-
-
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """A provider's answer to a message that it has accepted.
-
-    ``backend``: the name of the backend that has sent the message. ``cost`` is in Rial, 0 if it is not known.
-    ``message_id``: the provider's id of the message, empty if there is no id.
-    """
-
-    backend: str
-    cost: int = 0
-    message_id: str = ""
+    backend: str = ""
 
 
 @dataclass(frozen=True, slots=True, repr=False)

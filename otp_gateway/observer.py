@@ -26,6 +26,10 @@ class Observer(Protocol):
         """An exchange brought no confirmation."""
         ...
 
+    def sms_attempt(self, backend: str, outcome: str) -> None:
+        """A backend has tried to send a message: ``sent``, ``failed`` or ``unconfirmed``."""
+        ...
+
 
 class Unobserved:
     """Nobody listens."""
@@ -40,6 +44,9 @@ class Unobserved:
         pass
 
     def provider_error(self, call: str, error: SendFailed) -> None:
+        pass
+
+    def sms_attempt(self, backend: str, outcome: str) -> None:
         pass
 
 

@@ -89,6 +89,13 @@ def prefix_of(phone: PhoneNumber) -> str:
     return f"+{digits[: length + PREFIX_DIGITS]}"
 
 
+def national_digits(phone: PhoneNumber) -> str:
+    """The number as people dial it in its own country, only digits: ``09123456789``."""
+    number = phonenumbers.parse(phone.e164)
+    text = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.NATIONAL)
+    return re.sub(r"[^0-9]", "", text)
+
+
 def _clean(raw: str) -> str:
     """Digits with at most a leading plus. A text with any character that no phone number has is refused."""
     if len(raw) > MAX_CHARACTERS:

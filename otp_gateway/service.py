@@ -21,9 +21,10 @@ from otp_gateway.errors import (
     StoreUnavailable,
 )
 from otp_gateway.event_reporter import EventReporter
+from otp_gateway.events import TEST_NUMBERS
+from otp_gateway.messages import FixedCodes, Message, Receipt
 from otp_gateway.model import Caller, Issued, PhoneNumber, ProposedCode, SendRequest, Sent, Solution
-from otp_gateway.senders import Sender
-from otp_gateway.senders.breaker import Attempt, Breaker
+from otp_gateway.senders.failover import Delivery, Failover
 from otp_gateway.senders.slots import SendSlots
 from otp_gateway.store.codes import CodeStore
 from otp_gateway.store.issue_reply import UnusableSolution
@@ -51,27 +52,27 @@ class OtpService:
         *,
         stores: Stores,
         probe: WriteProbe,
-        sender: Sender,
+        backends: Failover,
         slots: SendSlots,
-        breaker: Breaker,
         codes: Codes,
         tokens: Tokens,
         challenges: Challenges,
         events: EventReporter,
         devices: Devices,
+        fixed_codes: FixedCodes,
     ) -> None:
         self._store = stores.codes
         self._logins = stores.logins
         self._sessions = stores.sessions
         self._probe = probe
-        self._sender = sender
+        self._backends = backends
         self._slots = slots
-        self._breaker = breaker
         self._codes = codes
         self._tokens = tokens
         self._challenges = challenges
         self._events = events
         self._devices = devices
+        self._fixed_codes = fixed_codes
 
     def request(self, send: SendRequest, caller: Caller) -> Sent:
         """Send the phone a code: the active one again while it is young, a new one otherwise.
@@ -84,18 +85,21 @@ class OtpService:
             return self._request(send, caller)
 
     def _request(self, send: SendRequest, caller: Caller) -> Sent:
-        if not self._sender.configured:
+        fixed = self._fixed_codes.code_of(send.phone, caller.clock.now_ms())
+        if fixed is not None:
+            return self._request_fixed(send, caller, fixed)
+        if not self._backends.configured:
             raise SmsNotConfigured
         caller = self._recognise(caller, send.phone, send.device_token)
         device = caller.device_made_at is not None
         proposal = self._codes.propose(send.phone)
         try:
             solution = self._solution(send, caller)
-            with self._slots.take(device=device) as reserved, self._breaker.attempt() as attempt:
+            with self._slots.take(device=device) as reserved, self._backends.delivery() as delivery:
                 issued = self._issue(send, caller, proposal, solution, only_device=reserved)
                 if isinstance(issued, Sent):
                     return issued
-                return self._send(send, caller, issued, attempt)
+                return self._send(send, caller, issued, delivery)
         except (InvalidChallenge, SmsBusy, SmsFailed) as error:
             tried = isinstance(error, SmsFailed) and error.reason != SKIPPED
             if tried or caller.idempotency_key is None:
@@ -105,6 +109,17 @@ class OtpService:
             if earlier is None:
                 raise
             return earlier
+
+    def _request_fixed(self, send: SendRequest, caller: Caller, code: str) -> Sent:
+        """Make the fixed code of a test number active. All limits apply, and no message is sent."""
+        solution, send = self._solution(send, caller), replace(send, channel="test")
+        proposal = self._codes.propose_fixed(send.phone, code)
+        issued = self._issue(send, caller, proposal, solution, only_device=False)
+        if isinstance(issued, Sent):
+            return issued
+        self._events.sent(send, caller, issued, Receipt(TEST_NUMBERS, attempts=0))
+        self._keep_outcome(send.phone, issued, sent=True)
+        return Sent(issued.expires_in, issued.resend_in, TEST_NUMBERS)
 
     def _solution(self, send: SendRequest, caller: Caller) -> Solution | None:
         if send.challenge is None:
@@ -141,12 +156,18 @@ class OtpService:
             return None
         return earlier if isinstance(earlier, Sent) else None
 
-    def _send(self, send: SendRequest, caller: Caller, issued: Issued, attempt: Attempt) -> Sent:
+    def _send(self, send: SendRequest, caller: Caller, issued: Issued, delivery: Delivery) -> Sent:
         issued_at, phone = time.monotonic(), send.phone
-        code = self._codes.derive(phone, issued.nonce)
+        message = Message(
+            phone,
+            self._codes.derive(phone, issued.nonce),
+            send.channel,
+            self._codes.reference(issued.send_id),
+            send.language or send.accepted_language,
+            send.android,
+        )
         try:
-            with attempt.call():
-                receipt = self._sender.send(phone, code, send.channel, self._codes.reference(issued.send_id))
+            receipt = delivery.send(message)
         except SendFailed as error:
             self._events.failed(send, caller, issued, error)
             if error.definite:
@@ -159,7 +180,7 @@ class OtpService:
         self._events.sent(send, caller, issued, receipt)
         self._keep_outcome(phone, issued, sent=True)
         spent = int((time.monotonic() - issued_at) * 1000)
-        return Sent(max(0, issued.expires_in - spent), max(0, issued.resend_in - spent))
+        return Sent(max(0, issued.expires_in - spent), max(0, issued.resend_in - spent), receipt.backend)
 
     def _keep_outcome(self, phone: PhoneNumber, issued: Issued, *, sent: bool) -> None:
         if issued.fingerprint:
@@ -178,8 +199,10 @@ class OtpService:
         caller = self._recognise(caller, phone, device_token)
         with self._events.stuck(phone, caller):
             login = self._logins.verify(phone, code, caller)
-        self._events.login(phone, caller, login)
         pair = self._tokens.issue(phone, login.session)
+        if pair.test:
+            return pair
+        self._events.login(phone, caller, login)
         return replace(pair, device_token=self._devices.create(phone, login.session.id, login.at_ms))
 
     def refresh(self, refresh_token: str, caller: Caller) -> TokenPair:
@@ -206,5 +229,5 @@ class OtpService:
 
     def readiness(self) -> dict[str, GatewayError | None]:
         """The parts that a login needs, and what is wrong with each."""
-        sms = None if self._sender.configured else SmsNotConfigured()
+        sms = None if self._backends.configured else SmsNotConfigured()
         return {"redis": self._probe.fault(), "sms": sms}

@@ -27,7 +27,10 @@ class User:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class TokenPair:
-    """What a login yields. Lifetimes in seconds. ``device_token``: only after a verify, if there are such."""
+    """What a login yields. Lifetimes in seconds.
+
+    ``device_token``: only after a verify, if there are such. ``test``: the phone is a test number.
+    """
 
     access_token: str
     refresh_token: str
@@ -35,6 +38,7 @@ class TokenPair:
     refresh_expires_in: int
     user: User
     device_token: str | None = None
+    test: bool = False
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -50,7 +54,13 @@ class Tokens:
     """Makes token pairs for sessions, and reads them."""
 
     def __init__(
-        self, keys: KeyRing, *, issuer: str, audience: str, access_ttl: int, refresh_ttl: int
+        self,
+        keys: KeyRing,
+        *,
+        issuer: str,
+        audience: str,
+        access_ttl: int,
+        refresh_ttl: int,
     ) -> None:
         """Lifetimes in seconds."""
         self._keys = keys
@@ -89,7 +99,7 @@ class Tokens:
         # However often it is refreshed, a session ends JWT_REFRESH_TTL after its login, access and all.
         ends = session.authenticated_at + self._refresh_ttl
         access_ends = min(session.issued_at + self._access_ttl, ends)
-        shared = {
+        shared: dict[str, Any] = {
             "iss": self._issuer,
             "sub": user.id,
             "iat": session.issued_at,
@@ -97,13 +107,16 @@ class Tokens:
             "auth_time": session.authenticated_at,
             "phone_number": phone.e164,
         }
+        test = session.channel == "test"
+        if test:
+            shared["test"] = True
         access = shared | {
             "aud": self._audience,
             "exp": access_ends,
             "jti": session.access_id,
             "phone_number_verified": True,
             # RFC 8176 names "sms" and "tel" for the two ways.
-            "amr": ["otp", "sms" if session.channel == "sms" else "tel"],
+            "amr": ["otp", "tel" if session.channel == "call" else "sms"],
             "token_use": "access",
         }
         refresh = shared | {
@@ -118,6 +131,7 @@ class Tokens:
             expires_in=access_ends - session.issued_at,
             refresh_expires_in=ends - session.issued_at,
             user=user,
+            test=test,
         )
 
     def read_access(self, token: str, now: float) -> User:

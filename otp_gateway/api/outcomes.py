@@ -13,6 +13,8 @@ from otp_gateway.api import context
 from otp_gateway.recorder import Recorder
 
 OTHER = "other"
+# The outcome of a request for a test number, and its note in the log.
+TEST = "test"
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -40,9 +42,10 @@ class Outcomes:
 
     def name(self, response: Response) -> str:
         """The outcome of the present request."""
+        notes = context.current().notes
         if response.status_code == 200:
-            return self.success
-        name: str = context.current().notes.get("error", OTHER)
+            return TEST if notes.get(TEST) else self.success
+        name: str = notes.get("error", OTHER)
         return name
 
 

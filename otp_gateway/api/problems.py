@@ -118,7 +118,12 @@ def _expected(error: errors.GatewayError) -> Response:
         # RFC 6750, section 3.
         response.headers["WWW-Authenticate"] = 'Bearer realm="otp-gateway", error="invalid_token"'
     if isinstance(error, errors.SendFailed):
-        context.current().note(reason=error.reason, fault=error.fault, provider_code=error.provider_code)
+        context.current().note(
+            reason=error.reason,
+            fault=error.fault,
+            provider_code=error.provider_code,
+            backend=error.backend or None,
+        )
     if isinstance(error, errors.StoreUnavailable | errors.InvalidChallenge):
         context.current().note(reason=error.reason)
     return response

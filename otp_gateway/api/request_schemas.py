@@ -100,16 +100,24 @@ class DeviceTokenField(fields.String):
         super().__init__(load_default=lambda: None, metadata=about)
 
 
-def send_request_schema(channels: Sequence[str]) -> Schema:
-    """``{"phone_number": "…", "channel": "sms" | "call", "challenge": "…", "device_token": "…"}``.
+def _one_of(*values: str, about: str) -> fields.String:
+    """A field that may be left out, and that has only certain values."""
+    return fields.String(
+        load_default=lambda: None,
+        validate=validate.OneOf(values, error="Use one of: {choices}."),
+        metadata={"description": about},
+    )
 
-    All but the first are optional.
-    """
+
+def send_request_schema(channels: Sequence[str]) -> Schema:
+    """``{"phone_number": "…"}``, and optional members."""
     members: dict[str, fields.Field[Any]] = {
         "phone_number": PhoneField(),
         "channel": ChannelField(channels),
         "challenge": ChallengeField(),
         "device_token": DeviceTokenField(),
+        "lang": _one_of("fa", "en", about="The language of the message; by default, Accept-Language decides"),
+        "client": _one_of("android", about="The app waits for the message with Android's SMS Retriever"),
     }
     return RequestSchema.from_dict(members, name="SendRequestSchema")()
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import get_args
 
-from flask import Blueprint, Flask, Response, jsonify
+from flask import Blueprint, Flask, Response, jsonify, request
 
-from otp_gateway.api import body, idempotency, request_schemas, response_schemas
-from otp_gateway.api.outcomes import REFRESHES, SENDS, VERIFIES
+from otp_gateway.api import body, context, idempotency, request_schemas, response_schemas
+from otp_gateway.api.outcomes import REFRESHES, SENDS, TEST, VERIFIES
 from otp_gateway.api.rate_limit import RateLimiter
 from otp_gateway.api.token_transport import TokenTransport
 from otp_gateway.gateway import Gateway
-from otp_gateway.model import Caller, SendRequest
+from otp_gateway.model import Caller, Language, SendRequest
 
 PREFIX = "/api/v1/usr"
+LANGUAGES: tuple[Language, ...] = get_args(Language)
 TOKEN_PATH = f"{PREFIX}/token"
 # Of the two endpoints that read a device token.
 DEVICE_PATH = f"{PREFIX}/otp"
@@ -43,8 +45,17 @@ def install(
     def send_otp(caller: Caller) -> Response:
         fields = body.load(send_schema)
         phone = body.phone(phones, fields)
-        send = SendRequest(phone, fields["channel"], fields["challenge"], transport.device_token(fields))
+        send = SendRequest(
+            phone,
+            fields["channel"],
+            challenge=fields["challenge"],
+            device_token=transport.device_token(fields),
+            language=fields["lang"],
+            accepted_language=_accepted_language(),
+            android=fields["client"] is not None,
+        )
         sent = service.request(send, idempotency.keyed(caller))
+        context.current().note(backend=sent.backend or None, test=sent.backend == TEST or None)
         answer = {
             "message": "OTP sent successfully",
             "phone_number": phone.e164,
@@ -63,7 +74,9 @@ def install(
         transport.guard()
         phone = body.phone(phones, fields)
         device_token = transport.device_token(fields)
-        return transport.give(service.verify(phone, fields["code"], idempotency.keyed(caller), device_token))
+        pair = service.verify(phone, fields["code"], idempotency.keyed(caller), device_token)
+        context.current().note(test=pair.test or None)
+        return transport.give(pair)
 
     @routes.post("/token/refresh")
     @REFRESHES.of_route
@@ -93,3 +106,9 @@ def install(
         return response
 
     app.register_blueprint(routes)
+
+
+def _accepted_language() -> Language | None:
+    """The language of Accept-Language for which there is a text."""
+    found: Language | None = request.accept_languages.best_match(LANGUAGES)  # type: ignore[assignment]  # one of these
+    return found

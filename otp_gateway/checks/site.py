@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 import requests
 
-from otp_gateway.senders.http import PlainSession
+from otp_gateway.checks.plain_session import PlainSession
 
 MAX_BODY = 64 * 1024
 DEFAULT_PORTS = {"http": 80, "https": 443}

@@ -9,12 +9,12 @@ from contextlib import suppress
 import click
 from flask.cli import AppGroup
 
-from otp_gateway.checks.kavenegar import explain
-from otp_gateway.checks.sms_backend import unset_variables
+from otp_gateway.checks.sms_backend import explain, unset_variables
 from otp_gateway.cli import activity
 from otp_gateway.cli.opening import demand_shared_store, open_for_phone, redis_fault
 from otp_gateway.errors import SendFailed, StoreUnavailable
 from otp_gateway.gateway import Gateway
+from otp_gateway.messages import Message
 from otp_gateway.model import Channel, PhoneNumber
 from otp_gateway.store.activity import Entry
 from otp_gateway.store.phone_state import PhoneState
@@ -48,16 +48,18 @@ def _install_send(otp: AppGroup, build: Callable[[], Gateway]) -> None:
         gateway, phone = open_for_phone(build, number)
         if channel not in gateway.settings.channels:
             raise click.ClickException("Calls need KAVENEGAR_TEMPLATE.")
-        if not gateway.sender.configured:
+        if not gateway.backends.configured:
             unset = unset_variables(gateway.settings)
             raise click.ClickException(f"{', '.join(unset)} is not set.")
         code = gateway.codes.derive(phone, gateway.codes.propose(phone).nonce)
         try:
-            gateway.sender.send(phone, code, channel, secrets.randbits(62))
+            with gateway.backends.delivery() as delivery:
+                receipt = delivery.send(Message(phone, code, channel, secrets.randbits(62)))
         except SendFailed as error:
             sent = "Nothing was sent" if error.definite else "It may have been sent"
             raise click.ClickException(f"{sent}. {explain(error)}") from None
-        click.echo(f"Handed over for {phone.masked}, with the code {code}, which signs nobody in.")
+        handed = f"Handed over to {receipt.backend} for {phone.masked}"
+        click.echo(f"{handed}, with the code {code}, which signs nobody in.")
         if not gateway.settings.embedded:
             # A message is proved without Redis, too.
             with suppress(StoreUnavailable):

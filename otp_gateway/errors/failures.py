@@ -51,13 +51,14 @@ class SendFailed(GatewayError):
     ``definite``: nothing was sent. ``reason`` is a short label, never text of the provider. ``provider_code``
     is the number in its reply. ``fault``: ``caller``, ``configuration``, ``bug``, ``temporary``, ``unknown``.
     ``backend``: the backend that failed; ``message_id``: the provider's id of a message that it then did not
-    send. Both are empty if they are not known.
+    send. Both are empty if they are not known. ``attempts``: the messages that may have gone out.
     """
 
     detail = "Failed to send OTP"
     definite: ClassVar[bool]
     backend: str = ""
     message_id: str = ""
+    attempts: int = 0
 
     def __init__(self, reason: str, *, fault: str = "unknown", provider_code: int | None = None) -> None:
         super().__init__()

@@ -60,6 +60,9 @@ class Metrics:
             "code",
             "fault",
         )
+        self._sms_attempts = self._counter(
+            "sms_attempts", "Messages that a backend has tried to send, by outcome", "backend", "outcome"
+        )
         # What stands at 0 from the start, an alert sees rise.
         for each in outcomes.ALL:
             self._outcomes[each].labels(each.success)
@@ -92,6 +95,9 @@ class Metrics:
 
     def provider_error(self, call: str, error: SendFailed) -> None:
         self._provider_errors.labels(call, error.label, error.fault).inc()
+
+    def sms_attempt(self, backend: str, outcome: str) -> None:
+        self._sms_attempts.labels(backend, outcome).inc()
 
     def _open(self) -> None:
         context.current().in_progress = True

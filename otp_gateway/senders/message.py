@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Self
+
+from otp_gateway.messages import Message
+from otp_gateway.settings import Settings
 
 # 3GPP TS 23.038, section 6.2.1: the default alphabet; and the extension table, whose characters take two
 # places.
@@ -16,13 +21,45 @@ GSM_PLACES = (160, 153)
 UNICODE_PLACES = (70, 67)
 
 
-def compose(template: str, code: str, web_domain: str | None = None) -> str:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Texts:
+    """The texts of messages: the default one, those by language, and what may follow as the last line.
+
+    ``web_domain``: for WebOTP. ``app_hash``: for Android's SMS Retriever. Each must be last, so a message has
+    only one of them.
+    """
+
+    default: str
+    by_language: Mapping[str, str] = field(default_factory=dict)
+    web_domain: str | None = None
+    app_hash: str | None = None
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Self:
+        """The operator's texts."""
+        languages = {"fa": settings.otp_message_fa, "en": settings.otp_message_en}
+        return cls(
+            default=settings.otp_message,
+            by_language={name: text for name, text in languages.items() if text},
+            web_domain=settings.otp_web_domain,
+            app_hash=settings.otp_app_hash,
+        )
+
+    def of(self, message: Message) -> str:
+        """The whole text of a message."""
+        template = self.by_language.get(message.language or "", self.default)
+        return compose(template, message.code, self.web_domain, self.app_hash if message.android else None)
+
+
+def compose(template: str, code: str, web_domain: str | None = None, app_hash: str | None = None) -> str:
     """The text with ``{code}`` filled in.
 
-    With a domain, the origin-bound last line follows (WICG "Origin-bound one-time codes delivered via SMS").
-    With this line, a browser offers the code only to pages of that origin.
+    With an app's hash, it is the last line. With a domain, the origin-bound last line follows (WICG
+    "Origin-bound one-time codes delivered via SMS"): a browser offers the code only to pages of that origin.
     """
     text = template.replace("{code}", code)
+    if app_hash:
+        return f"{text}\n{app_hash}"
     return f"{text}\n\n@{web_domain} #{code}" if web_domain else text
 
 

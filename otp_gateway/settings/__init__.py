@@ -9,14 +9,18 @@ from datetime import tzinfo
 from decimal import Decimal
 from pathlib import Path
 
+from otp_gateway.messages import FixedCodes
 from otp_gateway.model import Channel, Policy
 from otp_gateway.settings import rules
 from otp_gateway.settings.declaration import declared
 from otp_gateway.settings.misspelt import misspelt
 from otp_gateway.settings.operators import Operator, usual_time_zone
 from otp_gateway.settings.reading import SettingsError, read_values, read_variables
+from otp_gateway.settings.test_numbers import ends_ms
 from otp_gateway.settings.variables import Variables
 from otp_gateway.signing import PrivateKey
+from otp_gateway.sms_backends import SMS_BACKENDS
+from otp_gateway.sms_http import HttpTemplate
 
 __all__ = ["Settings", "SettingsError", "read_variables"]
 
@@ -80,12 +84,29 @@ class Settings(Variables):
     @property
     def channels(self) -> tuple[Channel, ...]:
         """How a code may travel; a call needs a lookup template."""
-        return ("sms", "call") if self.kavenegar_template else ("sms",)
+        needed = (SMS_BACKENDS[name].calls_with for name in self.sms_backend)
+        calls = any(variable and getattr(self, variable.lower()) for variable in needed)
+        return ("sms", "call") if calls else ("sms",)
 
     @property
     def guess_probability(self) -> Decimal:
         """The odds that somebody guesses into one phone within any 24 h."""
         return rules.guess_probability(self.otp_max_failures_per_phone, self.otp_length)
+
+    @property
+    def fixed_codes(self) -> FixedCodes:
+        """The test numbers, until they end."""
+        last = self.otp_test_numbers_until
+        return FixedCodes(self.otp_test_numbers, ends_ms(last) if last else 0)
+
+    @property
+    def http_template(self) -> HttpTemplate | None:
+        """The templates of SMS_HTTP_*; None without a URL."""
+        if self.sms_http_url is None:
+            return None
+        return HttpTemplate(
+            self.sms_http_url, self.sms_http_method, self.sms_http_headers, self.sms_http_body
+        )
 
     def warnings(self) -> list[str]:
         """What an operator should know at every start."""

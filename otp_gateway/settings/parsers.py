@@ -15,6 +15,7 @@ from marshmallow import ValidationError, fields, validate
 from otp_gateway.model import Window
 from otp_gateway.settings.declaration import Parser
 from otp_gateway.signing import PrivateKey, PublicKey, load_private, load_public
+from otp_gateway.sms_backends import SMS_BACKENDS
 
 MIN_SECRET = 32
 # As werkzeug writes them, and nothing that it would fail to read at the first login.
@@ -32,7 +33,9 @@ MAX_EVENTS = 1_000_000
 QUOTES = ('"', "'")
 # A line end is written as a backslash and n (also after a backslash and r), a backslash as two backslashes.
 ESCAPE = re.compile(r"\\(?:r\\n|n|\\)")
+MORE_APP_HASH = re.compile(r"[A-Za-z0-9+/]{11}")
 MORE_BRACES = re.compile(r"\{\s*\{code\}|\{code\}\s*\}")
+APP_HASH = re.compile(r"[A-Za-z0-9+/]{11}")
 BRACES = re.compile(r"\{[^{}]*\}")
 
 S = TypeVar("S", bound=str)
@@ -66,6 +69,23 @@ def choice(*values: S, any_case: bool = False) -> Callable[[str], S]:
         return known[key]
 
     return Parser(parse, ", ".join(known))
+
+
+def app_hash(text: str) -> str:
+    """The hash of an Android app."""
+    if not APP_HASH.fullmatch(text):
+        raise ValidationError("must be the 11 characters that Android derives from your app")
+    return text
+
+
+def backends(text: str) -> tuple[str, ...]:
+    """Names of SMS backends in order of preference."""
+    found = tuple(part.strip() for part in text.split(","))
+    if any(name not in SMS_BACKENDS for name in found):
+        raise ValidationError(f"use one of {', '.join(SMS_BACKENDS)}, or a list such as kavenegar,http")
+    if len(set(found)) < len(found):
+        raise ValidationError("has a backend twice")
+    return found
 
 
 def windows(text: str) -> tuple[Window, ...]:

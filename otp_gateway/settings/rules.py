@@ -6,10 +6,12 @@ from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from otp_gateway.settings import test_numbers
 from otp_gateway.settings.parsers import NEW_SECRET
 from otp_gateway.settings.redis_url import uses_tls
 from otp_gateway.signing import ASYMMETRIC, algorithm_of
 from otp_gateway.sms_backends import SMS_BACKENDS
+from otp_gateway.sms_http import HttpTemplate
 
 if TYPE_CHECKING:
     from otp_gateway.settings import Settings
@@ -30,9 +32,13 @@ def warnings(settings: Settings) -> list[str]:
         found.append("REDIS_URL is not set: all state lives in this one process and ends with it")
     if settings.otp_login_redirect and not settings.auth_cookies:
         found.append("OTP_LOGIN_REDIRECT without AUTH_COOKIES: the tokens stay behind in the login page")
-    no_delivery = SMS_BACKENDS[settings.sms_backend].no_delivery
-    if no_delivery and not settings.embedded:
-        found.append(f"SMS_BACKEND={settings.sms_backend} {no_delivery.at_start}")
+    for name in settings.sms_backend:
+        no_delivery = SMS_BACKENDS[name].no_delivery
+        if no_delivery and not settings.embedded:
+            found.append(f"SMS_BACKEND={name} {no_delivery.at_start}")
+    if settings.otp_test_numbers:
+        numbers, last = len(settings.otp_test_numbers), settings.otp_test_numbers_until
+        found.append(f"OTP_TEST_NUMBERS: {numbers} number(s) with a fixed code sign in until {last}")
     if uses_tls(settings.redis_url) and settings.redis_tls_verify == "none":
         found.append("REDIS_TLS_VERIFY=none: connections are encrypted, but Redis is not identified")
     return found + [misspelt_text(*each) for each in settings.misspelt]
@@ -72,6 +78,8 @@ def contradictions(values: Mapping[str, Any], variables: Mapping[str, str]) -> I
     if values["jwt_audience"] == f"{values['jwt_issuer']}/refresh":
         yield "JWT_AUDIENCE", "is kept for refresh tokens: choose another than issuer/refresh"
     yield from _message_faults(values)
+    yield from _http_faults(values)
+    yield from test_numbers.faults(values)
     yield from _key_faults(values)
 
 
@@ -85,12 +93,22 @@ def _tls_faults(values: Mapping[str, Any], variables: Mapping[str, str]) -> Iter
 
 def _message_faults(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     length = values["otp_length"]
-    message, domain = values["otp_message"], values["otp_web_domain"]
-    if None not in (length, message):
-        web_line = len(f"\n\n@{domain} #") + length if domain else 0
-        longest = len(message) - len("{code}") + length + web_line
-        if longest > MAX_MESSAGE:
-            yield "OTP_MESSAGE", f"makes messages of {longest} characters, above Kavenegar's {MAX_MESSAGE}"
+    domain = values["otp_web_domain"]
+    for name in ("otp_message", "otp_message_fa", "otp_message_en"):
+        message = values[name]
+        if None not in (length, message):
+            web_line = len(f"\n\n@{domain} #") + length if domain else 0
+            longest = len(message) - len("{code}") + length + web_line
+            if longest > MAX_MESSAGE:
+                yield name.upper(), f"makes messages of {longest} characters, above Kavenegar's {MAX_MESSAGE}"
+
+
+def _http_faults(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    url, fields = values["sms_http_url"], values["sms_http_headers"]
+    if url is not None and fields is not None and values["sms_http_method"] is not None:
+        yield from HttpTemplate(url, values["sms_http_method"], fields, values["sms_http_body"]).faults()
+        if values["sms_http_secret"] and not values["sms_http_body"]:
+            yield "SMS_HTTP_SECRET", "needs a body: only the body is signed, not the URL"
 
 
 def _key_faults(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

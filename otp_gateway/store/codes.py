@@ -82,7 +82,7 @@ class CodeStore:
         """
         key, call_ids = caller.idempotency_key, ids_of_call(self._codes, "send", send.phone, caller)
         send_id, solution_id = random_id(), solution.id if solution else ""
-        fingerprint = self._codes.fingerprint(key, send.channel, ascii(send.challenge))
+        fingerprint = self._codes.fingerprint(key, *_body(send))
         reply = self._scripts.run(
             "issue",
             self._issue_keys(send.phone, call_ids, solution_id),
@@ -176,3 +176,13 @@ class CodeStore:
 
     def _keys(self, phone: PhoneNumber) -> PhoneKeys:
         return PhoneKeys(self._codes.pid(phone))
+
+
+def _body(send: SendRequest) -> tuple[str, ...]:
+    """The fields that make two bodies different. Defaults are left out, as a client may leave them out."""
+    return (
+        send.channel,
+        ascii(send.challenge),
+        send.language or "",
+        "android" if send.android else "",
+    )

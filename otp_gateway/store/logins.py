@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from otp_gateway.codes import Codes, session_id
 from otp_gateway.errors import IdempotencyKeyReused, InvalidCode, StoreUnavailable, TooManyAttempts
-from otp_gateway.model import Caller, Channel, Login, PhoneNumber, Policy, Session
+from otp_gateway.messages import NO_FIXED_CODES, FixedCodes
+from otp_gateway.model import CHANNELS, Caller, Channel, Login, PhoneNumber, Policy, Session
 from otp_gateway.store.codes import KEYED_MS, REPLAY_MS, ids_of_call
 from otp_gateway.store.keys import PhoneKeys
 from otp_gateway.store.scripts import CALL_TIMEOUT, LATE, Scripts, deadline
@@ -27,10 +28,9 @@ class LoginIds:
         refresh, access = (codes.id_from(call_id, use) for use in ("refresh", "access"))
         return cls(call_id, session_id(codes, call_id), refresh, access)
 
-    def login(self, at_ms: int, *, by_call: bool, device: bool) -> Login:
+    def login(self, at_ms: int, channel: Channel, *, device: bool) -> Login:
         """The login with these ids."""
         seconds = at_ms // 1000
-        channel: Channel = "call" if by_call else "sms"
         return Login(
             Session(self.session, self.refresh, self.access, seconds, seconds, channel), at_ms, device
         )
@@ -42,8 +42,11 @@ class LoginStore:
     What ``CodeStore`` says of round trips, ``StoreUnavailable`` and refusals is also true here.
     """
 
-    def __init__(self, scripts: Scripts, codes: Codes, policy: Policy) -> None:
+    def __init__(
+        self, scripts: Scripts, codes: Codes, policy: Policy, fixed_codes: FixedCodes = NO_FIXED_CODES
+    ) -> None:
         self._scripts = scripts
+        self._fixed_codes = fixed_codes
         self._codes = codes
         self._policy = policy
 
@@ -74,13 +77,14 @@ class LoginStore:
                 self._policy.device_failures,
                 ids[-1].session,
                 ids[-1].refresh,
+                int(self._fixed_codes.code_of(phone, caller.clock.now_ms()) is not None),
             ],
             CALL_TIMEOUT,
         )
         match reply:
             case ["verified", now, call, in_device_lane, device]:
                 found = ids[-1] if device else ids[0]
-                return found.login(now, by_call=bool(call), device=bool(in_device_lane))
+                return found.login(now, CHANNELS[call], device=bool(in_device_lane))
             case ["wrong", left]:
                 raise InvalidCode(left)
             case ["locked", wait, limit]:

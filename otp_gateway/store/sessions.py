@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from otp_gateway.codes import Codes, key_id_of
 from otp_gateway.errors import IdempotencyKeyReused, InvalidToken, RateLimited, StoreUnavailable
-from otp_gateway.model import Caller, PhoneNumber, Session
+from otp_gateway.model import CHANNELS, Caller, PhoneNumber, Session
 from otp_gateway.store import keys
 from otp_gateway.store.codes import KEYED_MS
 from otp_gateway.store.scripts import CALL_TIMEOUT, LATE, Scripts, deadline
@@ -65,7 +65,7 @@ class SessionStore:
                     access_id=access.decode(),
                     authenticated_at=login // 1000,
                     issued_at=issued // 1000,
-                    channel="call" if call else "sms",
+                    channel=CHANNELS[call],
                 )
             case "reused", _:
                 raise IdempotencyKeyReused

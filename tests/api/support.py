@@ -13,6 +13,7 @@ from werkzeug.test import TestResponse
 
 from otp_gateway import create_app
 from otp_gateway.codes import Codes
+from otp_gateway.messages import Message
 from otp_gateway.model import Channel, PhoneNumber
 from otp_gateway.store import connect
 from otp_gateway.store.client import RedisClient
@@ -41,12 +42,13 @@ class Recorder:
         self.seconds = seconds
         self.sent: list[tuple[str, str, Channel]] = []
 
-    def send(self, phone: PhoneNumber, code: str, channel: Channel, reference: int) -> None:
-        assert 0 <= reference < 2**62
+    def send(self, message: Message, deadline: float) -> None:
+        assert 0 <= message.reference < 2**62
+        assert deadline > time.monotonic()
         time.sleep(self.seconds)
         if self.fault is not None:
             raise self.fault
-        self.sent.append((phone.e164, code, channel))
+        self.sent.append((message.phone.e164, message.code, message.channel))
 
     def code_for(self, e164: str) -> str:
         """The last code that went to this phone."""

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from werkzeug.test import TestResponse
 
 from otp_gateway.errors import SmsFailed, SmsUnconfirmed
+from otp_gateway.messages import Message
 from otp_gateway.store import connect
 from otp_gateway.store.client import RedisClient
 from tests.api.support import (
@@ -461,11 +462,12 @@ SECRET = "hunter2-of-the-provider"
 class Careless(Recorder):
     """Fails in a way that nobody foresaw, with the code in a local variable."""
 
-    def send(self, phone: Any, code: str, channel: Any, reference: int) -> None:
-        self.sent.append((phone.e164, code, channel))
+    def send(self, message: Message, deadline: float) -> None:
+        phone, code = message.phone, message.code
+        self.sent.append((phone.e164, code, message.channel))
         precious = f"the code is {code} for {phone.e164}"
         assert precious
-        assert reference
+        assert deadline
         raise RuntimeError(SECRET)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import pytest
 
 from otp_gateway import senders, sms_backends
-from otp_gateway.model import Channel, PhoneNumber
+from otp_gateway.messages import Message
 from otp_gateway.observer import Observer
 from otp_gateway.settings import Settings
 from otp_gateway.sms_backends import NoDelivery, SmsBackend
@@ -28,7 +28,7 @@ class PigeonSender:
         # METRICS_TOKEN stands for the key of this provider: the settings have no other text to spare.
         return cls(configured=bool(settings.metrics_token))
 
-    def send(self, phone: PhoneNumber, code: str, channel: Channel, reference: int) -> None:
+    def send(self, message: Message, deadline: float) -> None:
         raise NotImplementedError
 
 
@@ -38,7 +38,7 @@ def findings_about_sms(
     """Status and message of each finding of the SMS part, with a third backend in use."""
     monkeypatch.setitem(sms_backends.SMS_BACKENDS, "pigeon", backend)
     monkeypatch.setitem(senders.BACKENDS, "pigeon", PigeonSender.from_settings)
-    settings = replace(make_settings(**variables), sms_backend="pigeon")
+    settings = replace(make_settings(**variables), sms_backend=("pigeon",))
     result = commands(settings).test_cli_runner().invoke(args=["otp", "check", "--json"])
     found = json.loads(result.stdout)["checks"]
     about = [(check["status"], check["message"]) for check in found if check["name"] == "sms"]
@@ -87,7 +87,7 @@ def test_a_test_message_through_a_third_backend_names_the_variable_that_it_lacks
 ) -> None:
     monkeypatch.setitem(sms_backends.SMS_BACKENDS, "pigeon", SmsBackend(required=("METRICS_TOKEN",)))
     monkeypatch.setitem(senders.BACKENDS, "pigeon", PigeonSender.from_settings)
-    app = commands(replace(make_settings(), sms_backend="pigeon"))
+    app = commands(replace(make_settings(), sms_backend=("pigeon",)))
     result = app.test_cli_runner().invoke(args=["otp", "send", "09123456789"])
     assert result.exit_code == 1
     assert "METRICS_TOKEN is not set." in result.stderr

@@ -10,7 +10,7 @@ from pathlib import Path
 from flask import request
 
 from otp_gateway import create_app
-from otp_gateway.model import Channel, PhoneNumber
+from otp_gateway.messages import Message
 
 
 class Failing:
@@ -18,9 +18,10 @@ class Failing:
 
     configured = True
 
-    def send(self, phone: PhoneNumber, code: str, channel: Channel, reference: int) -> None:
+    def send(self, message: Message, deadline: float) -> None:
         """Leave the code for the test, and fail with everything in sight."""
-        del channel, reference
+        del deadline
+        phone, code = message.phone, message.code
         Path(os.environ["LEFT_FOR_THE_TEST"]).write_text(json.dumps([phone.e164, code]))
         everything = {
             "phone": phone.e164,

@@ -9,7 +9,7 @@ from jsonschema import Draft202012Validator, FormatChecker
 from werkzeug.test import TestResponse
 
 from otp_gateway import create_app
-from otp_gateway.model import Channel, PhoneNumber
+from otp_gateway.messages import Message
 from tests.conftest import make_settings
 
 PHONE = "+989123456789"
@@ -29,12 +29,12 @@ class Outbox:
         self.error: Exception | None = None
         self.during: Callable[[], object] = lambda: None
 
-    def send(self, phone: PhoneNumber, code: str, channel: Channel, reference: int) -> None:
-        del phone, channel, reference
+    def send(self, message: Message, deadline: float) -> None:
+        del deadline
         self.during()
         if self.error:
             raise self.error
-        self.code = code
+        self.code = message.code
 
 
 class Document:

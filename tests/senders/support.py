@@ -6,12 +6,17 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from otp_gateway.errors import SendFailed, SmsFailed, SmsUnconfirmed
+from otp_gateway.messages import Message, Receipt
 from otp_gateway.model import Channel, PhoneNumber
-from otp_gateway.senders import Sender, sender_for
+from otp_gateway.observer import UNOBSERVED, Observer
+from otp_gateway.senders import BACKENDS, Sender
+from otp_gateway.settings import Settings
 from tests.conftest import make_settings
 from tests.support.kavenegar import Call, Fault, Reply
 
@@ -24,7 +29,7 @@ TEMPLATE = "login"
 GRACE = 1.0
 
 
-def sender_to(url: str, **variables: object) -> Sender:
+def sender_to(url: str, **variables: object) -> Timed:
     """The sender that the settings make, for the provider at this address."""
     defaults: dict[str, object] = {
         "KAVENEGAR_API_KEY": KEY,
@@ -34,11 +39,38 @@ def sender_to(url: str, **variables: object) -> Sender:
     return sender_for(make_settings(**defaults | variables))
 
 
-def send(sender: Sender, phone: PhoneNumber = PHONE, channel: Channel = "sms") -> None:
-    sender.send(phone, CODE, channel, REFERENCE)
+def sender_for(settings: Settings, observer: Observer = UNOBSERVED) -> Timed:
+    """The sender of the first backend."""
+    return Timed(BACKENDS[settings.sms_backend[0]](settings, observer), settings.sms_timeout)
 
 
-def failure(sender: Sender, phone: PhoneNumber = PHONE) -> SendFailed:
+class Timed:
+    """A sender that has SMS_TIMEOUT for each message."""
+
+    def __init__(self, sender: Sender, seconds: float) -> None:
+        self._sender = sender
+        self._seconds = seconds
+
+    @property
+    def configured(self) -> bool:
+        return self._sender.configured
+
+    def send(self, message: Message, deadline: float = 0.0) -> Receipt:
+        receipt = self._sender.send(message, deadline or time.monotonic() + self._seconds)
+        assert receipt is not None
+        return receipt
+
+
+def message_to(phone: PhoneNumber = PHONE, channel: Channel = "sms", **fields: Any) -> Message:
+    """A message with the code of these tests."""
+    return replace(Message(phone, CODE, channel, REFERENCE), **fields)
+
+
+def send(sender: Timed, phone: PhoneNumber = PHONE, channel: Channel = "sms", **fields: Any) -> Receipt:
+    return sender.send(message_to(phone, channel, **fields))
+
+
+def failure(sender: Timed, phone: PhoneNumber = PHONE) -> SendFailed:
     """The error that a send ends with."""
     with pytest.raises(SendFailed) as caught:
         send(sender, phone)

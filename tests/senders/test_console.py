@@ -7,10 +7,10 @@ import io
 import pytest
 
 from otp_gateway.model import Channel
-from otp_gateway.senders import sender_for
 from otp_gateway.senders.console import ConsoleSender
+from otp_gateway.senders.message import Texts
 from tests.conftest import make_settings
-from tests.senders.support import CODE, PHONE, send
+from tests.senders.support import CODE, PHONE, Timed, send, sender_for
 
 
 def test_the_console_backend_prints_the_operators_message(capsys: pytest.CaptureFixture[str]) -> None:
@@ -28,7 +28,7 @@ def test_the_console_backend_prints_the_operators_message(capsys: pytest.Capture
 @pytest.mark.parametrize(("channel", "kind"), [("sms", "SMS"), ("call", "Call")])
 def test_it_names_the_channel_and_masks_the_phone(channel: Channel, kind: str) -> None:
     stream = io.StringIO()
-    send(ConsoleSender("{code}", stream=stream), channel=channel)
+    send(Timed(ConsoleSender(Texts(default="{code}"), stream), 1), channel=channel)
     printed = stream.getvalue()
     assert f"{kind} to +98912***6789\n" in printed
     assert PHONE.e164[3:] not in printed
@@ -43,6 +43,7 @@ def test_a_message_is_written_at_once_so_that_parallel_ones_do_not_mingle() -> N
             return super().write(text)
 
     stream = Writes()
-    send(ConsoleSender("one\ntwo\n{code}", "example.com", stream))
+    texts = Texts(default="one\ntwo\n{code}", web_domain="example.com")
+    send(Timed(ConsoleSender(texts, stream), 1))
     assert stream.count == 1
     assert CODE in stream.getvalue()

@@ -10,10 +10,9 @@ import pytest
 
 from otp_gateway.errors import SmsNotConfigured
 from otp_gateway.model import Channel, PhoneNumber
-from otp_gateway.senders import sender_for
 from otp_gateway.settings import SettingsError
 from tests.conftest import make_settings
-from tests.senders.support import CODE, KEY, PHONE, REFERENCE, TEMPLATE, failure, send, sender_to
+from tests.senders.support import CODE, KEY, PHONE, REFERENCE, TEMPLATE, failure, send, sender_for, sender_to
 from tests.support import kavenegar_faults as faults
 from tests.support.kavenegar import Call, Fault, KavenegarEmulator
 
@@ -91,8 +90,9 @@ def test_the_longest_message_that_the_settings_allow_is_one_that_kavenegar_takes
 ) -> None:
     domain = ".".join(["d" * 63] * 3 + ["d" * 61])
     text = "{code}" + "x" * (900 - 10 - 253 - 15)
-    sender_to(emulator.base_url, OTP_MESSAGE=text, OTP_WEB_DOMAIN=domain, OTP_LENGTH=10).send(
-        PHONE, "1234567890", "sms", REFERENCE
+    send(
+        sender_to(emulator.base_url, OTP_MESSAGE=text, OTP_WEB_DOMAIN=domain, OTP_LENGTH=10),
+        code="1234567890",
     )
     (message,) = emulator.messages_to(PHONE.e164)
     assert len(message.text) == 900
@@ -128,7 +128,7 @@ def test_sends_in_a_row_share_one_connection(emulator: KavenegarEmulator) -> Non
     emulator.fault = noting(addresses, faults.code(200))
     sender = sender_to(emulator.base_url)
     for reference in range(5):
-        sender.send(PHONE, CODE, "sms", reference)
+        send(sender, reference=reference)
     assert len(addresses) == 5
     assert len(set(addresses)) == 1
 
@@ -144,7 +144,7 @@ def test_a_connection_that_the_provider_closed_meanwhile_costs_no_send(
     emulator.fault = answer_and_close
     sender = sender_to(emulator.base_url, KAVENEGAR_TEMPLATE=template)
     for reference in range(3):
-        sender.send(PHONE, CODE, "sms", reference)
+        send(sender, reference=reference)
         time.sleep(0.05)
     assert len(emulator.messages) == len(emulator.requests) == 3
 
@@ -156,7 +156,7 @@ def test_twenty_sends_at_once_run_at_once_and_keep_their_codes_apart(emulator: K
     codes = {f"+98912345{n:04d}": f"48{n:04d}" for n in range(20)}
 
     def deliver(item: tuple[str, str]) -> None:
-        sender.send(PhoneNumber(item[0]), item[1], "sms", int(item[1]))
+        send(sender, PhoneNumber(item[0]), code=item[1], reference=int(item[1]))
 
     with ThreadPoolExecutor(20) as pool:
         started = time.monotonic()

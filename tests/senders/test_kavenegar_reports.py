@@ -8,12 +8,22 @@ import time
 import pytest
 
 from otp_gateway.errors import SendFailed, SmsFailed, SmsUnconfirmed
-from otp_gateway.model import Receipt
+from otp_gateway.messages import Receipt
 from otp_gateway.senders.kavenegar.codes import DELIVERY_STATES
 from otp_gateway.senders.kavenegar.reports import REPLY_SECONDS, KavenegarReports
-from otp_gateway.senders.kavenegar.sender import KavenegarSender
 from tests.conftest import make_settings
-from tests.senders.support import CODE, KEY, PHONE, REFERENCE, TEMPLATE, bounded, refusing, reply, silent
+from tests.senders.support import (
+    KEY,
+    REFERENCE,
+    TEMPLATE,
+    Timed,
+    bounded,
+    message_to,
+    refusing,
+    reply,
+    sender_to,
+    silent,
+)
 from tests.support import kavenegar_faults as faults
 from tests.support.kavenegar import KavenegarEmulator
 
@@ -26,10 +36,8 @@ def reports_at(url: str, **variables: object) -> KavenegarReports:
     return reports
 
 
-def sender_at(url: str, **variables: object) -> KavenegarSender:
-    return KavenegarSender.from_settings(
-        make_settings(KAVENEGAR_API_KEY=KEY, KAVENEGAR_BASE_URL=url, SMS_TIMEOUT=2, **variables)
-    )
+def sender_at(url: str, **variables: object) -> Timed:
+    return sender_to(url, **variables)
 
 
 @pytest.mark.parametrize(
@@ -48,13 +56,13 @@ def test_the_account_is_as_the_provider_tells_it(emulator: KavenegarEmulator) ->
 
 def test_a_message_is_found_by_the_number_that_it_was_sent_with(emulator: KavenegarEmulator) -> None:
     reports = reports_at(emulator.base_url)
-    sender_at(emulator.base_url).send(PHONE, CODE, "sms", REFERENCE)
+    sender_at(emulator.base_url).send(message_to(reference=REFERENCE))
     assert reports.deliveries([REFERENCE, 7]) == {REFERENCE: "Queued", 7: DELIVERY_STATES[100].words}
 
 
 @pytest.mark.parametrize("status", [*DELIVERY_STATES, 3, 0, -1, 999])
 def test_every_state_has_words(emulator: KavenegarEmulator, status: int) -> None:
-    sender_at(emulator.base_url).send(PHONE, CODE, "sms", REFERENCE)
+    sender_at(emulator.base_url).send(message_to(reference=REFERENCE))
     emulator._by_localid[str(REFERENCE)][0]["status"] = status
     (words,) = reports_at(emulator.base_url).deliveries([REFERENCE]).values()
     row = DELIVERY_STATES.get(status)
@@ -112,33 +120,33 @@ def test_a_provider_that_is_gone_is_known_at_once() -> None:
 
 
 def test_the_receipt_has_cost_and_message_id(emulator: KavenegarEmulator) -> None:
-    receipt = sender_at(emulator.base_url).send(PHONE, CODE, "sms", 1)
+    receipt = sender_at(emulator.base_url).send(message_to(reference=1))
     (message_id,) = emulator._by_messageid
     assert receipt == Receipt("kavenegar", cost=120, message_id=message_id)
 
 
 def test_a_lookup_has_a_receipt_too(emulator: KavenegarEmulator) -> None:
     sender = sender_at(emulator.base_url, KAVENEGAR_TEMPLATE=TEMPLATE)
-    receipt = sender.send(PHONE, CODE, "sms", 1)
+    receipt = sender.send(message_to(reference=1))
     assert (receipt.cost, receipt.message_id in emulator._by_messageid) == (120, True)
 
 
 def test_a_refusal_names_the_backend_and_has_no_message(emulator: KavenegarEmulator) -> None:
     emulator.set_fault(faults.code(418))
     with pytest.raises(SmsFailed) as caught:
-        sender_at(emulator.base_url).send(PHONE, CODE, "sms", 1)
+        sender_at(emulator.base_url).send(message_to(reference=1))
     assert (caught.value.backend, caught.value.message_id) == ("kavenegar", "")
 
 
 def test_a_message_that_the_provider_took_and_then_blocked_has_its_id(emulator: KavenegarEmulator) -> None:
     emulator.set_fault(faults.entry_status(14))
     with pytest.raises(SmsFailed) as caught:
-        sender_at(emulator.base_url).send(PHONE, CODE, "sms", 1)
+        sender_at(emulator.base_url).send(message_to(reference=1))
     assert caught.value.message_id.isdigit()
 
 
 def test_a_repeated_send_of_one_message_costs_once(emulator: KavenegarEmulator) -> None:
     emulator.set_fault(faults.html(502, deliver=True), times=1)
-    receipt = sender_at(emulator.base_url).send(PHONE, CODE, "sms", 1)
+    receipt = sender_at(emulator.base_url).send(message_to(reference=1))
     assert len(emulator.messages) == 1
     assert receipt.cost == 120

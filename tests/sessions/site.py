@@ -12,7 +12,8 @@ from werkzeug.test import TestResponse
 
 from otp_gateway import create_app
 from otp_gateway.errors import InvalidToken
-from otp_gateway.model import Channel, PhoneNumber, Session
+from otp_gateway.messages import Message
+from otp_gateway.model import PhoneNumber, Session
 from otp_gateway.tokens import TokenPair, Tokens
 from tests.conftest import make_settings
 
@@ -38,11 +39,11 @@ class Outbox:
         self.codes: dict[str, str] = {}
         self.fault: Exception | None = None
 
-    def send(self, phone: PhoneNumber, code: str, channel: Channel, reference: int) -> None:
-        del channel, reference
+    def send(self, message: Message, deadline: float) -> None:
+        del deadline
         if self.fault:
             raise self.fault
-        self.codes[phone.e164] = code
+        self.codes[message.phone.e164] = message.code
 
 
 class Site:

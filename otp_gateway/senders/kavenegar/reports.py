@@ -26,7 +26,7 @@ class KavenegarReports:
     def from_settings(cls, settings: Settings, observer: Observer = UNOBSERVED) -> Self | None:
         """The reports of the operator's account; None if messages do not go through Kavenegar."""
         key = settings.kavenegar_api_key
-        if settings.sms_backend != "kavenegar" or not key:
+        if "kavenegar" not in settings.sms_backend or not key:
             return None
         return cls(Kavenegar(key, settings.kavenegar_base_url, observer))
 

@@ -7,14 +7,15 @@ import time
 from typing import Any, Self
 
 from otp_gateway.errors import SendFailed, SmsFailed, SmsNotConfigured, SmsUnconfirmed
-from otp_gateway.model import Channel, PhoneNumber, Receipt
+from otp_gateway.messages import Message, Receipt
+from otp_gateway.model import PhoneNumber
 from otp_gateway.observer import UNOBSERVED, Observer
 from otp_gateway.senders.kavenegar.api import Kavenegar, first_entry, number
 from otp_gateway.senders.kavenegar.codes import outcome
-from otp_gateway.senders.message import compose
+from otp_gateway.senders.message import Texts
 from otp_gateway.settings import Settings
 
-# The share of SMS_TIMEOUT that the first attempt of a repeatable send may use.
+# The share of its time that the first attempt of a repeatable send may use.
 FIRST_SHARE = 0.75
 IRAN = "+98"
 NAME = "kavenegar"
@@ -28,19 +29,15 @@ class KavenegarSender:
         self,
         api: Kavenegar | None,
         *,
-        message: str,
+        texts: Texts,
         sender: str = "",
         template: str | None = None,
-        web_domain: str | None = None,
-        timeout: float = 10.0,
     ) -> None:
-        """``sender``: the number that sends, empty for the account's default; ``timeout``: seconds."""
+        """``sender``: the number that sends, empty for the account's default."""
         self._api = api
-        self._message = message
+        self._texts = texts
         self._sender = sender
         self._template = template
-        self._web_domain = web_domain
-        self._timeout = timeout
 
     @classmethod
     def from_settings(cls, settings: Settings, observer: Observer = UNOBSERVED) -> Self:
@@ -48,11 +45,9 @@ class KavenegarSender:
         key = settings.kavenegar_api_key
         return cls(
             Kavenegar(key, settings.kavenegar_base_url, observer) if key else None,
-            message=settings.otp_message,
+            texts=Texts.from_settings(settings),
             sender=settings.kavenegar_sender,
             template=settings.kavenegar_template,
-            web_domain=settings.otp_web_domain,
-            timeout=settings.sms_timeout,
         )
 
     @property
@@ -60,27 +55,25 @@ class KavenegarSender:
         """Whether there is an API key."""
         return self._api is not None
 
-    def send(self, phone: PhoneNumber, code: str, channel: Channel, reference: int) -> Receipt:
+    def send(self, message: Message, deadline: float) -> Receipt:
         """Deliver the code; see ``Sender``."""
         if self._api is None:
             raise SmsNotConfigured
-        deadline = time.monotonic() + self._timeout
         try:
             if self._template is not None:
-                return self._lookup(self._api, phone, code, channel, deadline)
-            return self._sms(self._api, phone, code, reference, deadline)
+                return self._lookup(self._api, message, deadline)
+            return self._sms(self._api, message, deadline)
         except SendFailed as error:
             error.backend = NAME
             raise
 
-    def _lookup(
-        self, api: Kavenegar, phone: PhoneNumber, code: str, channel: Channel, deadline: float
-    ) -> Receipt:
+    def _lookup(self, api: Kavenegar, message: Message, deadline: float) -> Receipt:
+        phone = message.phone
         form = {
             "receptor": _receptor(phone),
-            "token": code,
+            "token": message.code,
             "template": self._template,
-            "type": channel,
+            "type": message.channel,
         }
         try:
             with api.until(deadline):
@@ -92,15 +85,16 @@ class KavenegarSender:
             with api.until(deadline):
                 return self._confirm(api, "verify/lookup", api.verify_lookup(form), phone)
 
-    def _sms(self, api: Kavenegar, phone: PhoneNumber, code: str, reference: int, deadline: float) -> Receipt:
+    def _sms(self, api: Kavenegar, message: Message, deadline: float) -> Receipt:
+        phone = message.phone
         form = {
             "receptor": _receptor(phone),
-            "message": compose(self._message, code, self._web_domain),
-            "localid": reference,
+            "message": self._texts.of(message),
+            "localid": message.reference,
         }
         if self._sender:
             form["sender"] = self._sender
-        first = deadline - self._timeout * (1 - FIRST_SHARE)
+        first = deadline - (deadline - time.monotonic()) * (1 - FIRST_SHARE)
         try:
             with api.until(first):
                 return self._confirm(api, "sms/send", api.sms_send(form), phone)

@@ -5,17 +5,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal
 
 from otp_gateway.model import MOST_DEVICE_DAYS, Window
 from otp_gateway.settings.declaration import optional, variable
 from otp_gateway.settings.parsers import (
+    app_hash,
     integer,
     message,
     probability,
     regions,
     windows,
 )
+from otp_gateway.settings.test_numbers import numbers, until
 from otp_gateway.settings.urls import domain
 
 
@@ -73,8 +76,31 @@ class CodeVariables:
         help="The text of the SMS, with {code} exactly once. \\n is a line end, \\\\ a backslash. This "
         "file's quotes are not part of the text; `docker run --env-file` keeps quotes: leave them out there.",
     )
+    otp_message_fa: str | None = variable(
+        optional(message), "", help="The text for Persian readers (`lang`, or else Accept-Language)."
+    )
+    otp_message_en: str | None = variable(optional(message), "", help="The text for English readers.")
     otp_web_domain: str | None = variable(
         optional(domain),
         "",
         help='If set, the SMS ends with the line "@domain #code": browsers then fill in the code (WebOTP).',
+    )
+    otp_app_hash: str | None = variable(
+        optional(app_hash),
+        "",
+        help='The 11 characters of your Android app: the last line of messages that "client": "android" '
+        "requests (SMS Retriever), instead of the WebOTP line.",
+    )
+    otp_test_numbers: dict[str, str] = variable(
+        numbers,
+        "",
+        help="Numbers that you own, at most ten, each with its code: +989990000001=424242. For app stores "
+        "and tests: no SMS is sent, and the code is fixed. Needs OTP_TEST_NUMBERS_UNTIL.",
+        secret=True,
+    )
+    otp_test_numbers_until: date | None = variable(
+        optional(until),
+        "",
+        help="The last day of the test numbers, such as 2027-01-31, at most 180 days ahead. After it they "
+        "are ordinary numbers.",
     )

@@ -12,7 +12,7 @@
 --        7  how many used tokens of a session are remembered
 --        8  fingerprint of the request's body; empty without an idempotency key
 --        9  how long the answer is kept for a repeated request with this key, ms
--- REPLY  {'rotated', issued at in ms, login in ms, 1 after a call or 0, refresh token id, access token id}
+-- REPLY  {'rotated', issued at in ms, login in ms, channel (0 sms, 1 call, 2 test), refresh token id, access token id}
 --        {'ended'}     the token was spent before the grace: somebody has a copy, so the session is over now
 --        {'unknown'}   there is no such session
 --        {'busy', ms to wait}   as many refreshes within the grace as are remembered: nothing was done

@@ -31,7 +31,8 @@
 --       16  failure budget of the device lane
 --       17  session id of a call of a device
 --       18  refresh token id of a call of a device
--- REPLY  {'verified', Redis's time in ms, 1 after a call or 0, 1 if the code was in the device lane or 0,
+--       19  1 if the phone is a test number now, 0 if not
+-- REPLY  {'verified', Redis's time in ms, channel (0 sms, 1 call, 2 test), 1 if the code was in the device lane or 0,
 --                     1 for a call of a device or 0}
 --        {'wrong', tries left}
 --        {'locked', ms to wait, limit}   no try left, or a failure budget is used up: nothing was compared;
@@ -114,11 +115,17 @@ end
 
 if not in_device_lane then
   live = redis.call('HMGET', KEYS[1], 'digest', 'channel')
+  if live[2] == 'test' and ARGV[19] == '0' then
+    -- The phone is no test number any more: its fixed code, which is known to others, is not active.
+    live = {}
+  end
 end
 if live[1] == ARGV[3] then
   local call = 0
   if live[2] == 'call' then
     call = 1
+  elseif live[2] == 'test' then
+    call = 2
   end
   local session_life = tonumber(ARGV[11])
   redis.call('HSET', KEYS[session_key], 'refresh', refresh, 'login', string.format('%.0f', now), 'call', call)
