@@ -1,4 +1,4 @@
-"""The operator's brand: his texts are readable in each colour, and his files are served."""
+"""The operator's brand: texts are readable in each colour, and the files are served."""
 
 from __future__ import annotations
 

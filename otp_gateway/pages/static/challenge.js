@@ -4,7 +4,7 @@
 
 (() => {
   const HERE = globalThis.document?.currentScript?.src;
-  const BREATH = 50; // ms between two reports
+  const REPORT_EVERY = 50; // ms
 
   async function compute(challenge, report) {
     const { algorithm, cost, data, keyLength, keyPrefix, nonce, salt } = challenge.parameters;
@@ -34,7 +34,7 @@
         const solution = { counter: first + found, derivedKey: keys[found], time: Date.now() - began };
         return btoa(JSON.stringify({ challenge, solution }));
       }
-      if (Date.now() - reported > BREATH) {
+      if (Date.now() - reported > REPORT_EVERY) {
         reported = Date.now();
         report((first + atOnce) / data.attempts);
         // In the page: let it draw, and react to its user.
