@@ -188,6 +188,8 @@ class Bench:
             elif kind == b"zset":
                 for member in run("ZRANGE", key, 0, -1):
                     run("ZINCRBY", key, -ms, member)
+            elif kind == b"string":
+                run("SET", key, _older(run("GET", key), ms), "KEEPTTL")
             # Zero or less deletes.
             run("PEXPIRE", key, run("PTTL", key) - ms)
 

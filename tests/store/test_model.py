@@ -20,13 +20,17 @@ from hypothesis.stateful import (
 )
 
 from otp_gateway.errors import GatewayError, InvalidCode, TooManyAttempts, TooManyOtpRequests
-from otp_gateway.model import Channel, Issued, PhoneNumber, Session, Window
+from otp_gateway.model import Caller, Channel, Issued, Login, PhoneNumber, Window
 from otp_gateway.store.client import RedisClient
-from tests.store.bench import DAY, OTHER_PHONE, PHONE, Bench
+from tests.store.bench import DAY, OTHER_PHONE, PHONE, Bench, settle
 
 # Small budgets, so that short stories reach them.
-LIFE, TRIES, PER_CLIENT, PER_PHONE = 300, 3, 4, 7
+LIFE, TRIES, PER_CLIENT, PER_PHONE = 300, 3, 4, 10
 WINDOWS = (Window(3, 120), Window(5, 3600), Window(8, DAY))
+# The contract's windows of the device lane, and a fifth of the phone's failures.
+DEVICE_WINDOWS = (Window(3, 120), Window(5, 3600), Window(10, DAY))
+OF_DEVICES = 2
+OF_STRANGERS = PER_PHONE - OF_DEVICES
 # Every boundary is a multiple of ten seconds. Each step of time is that and a quarter second more, so sums of
 # less than forty steps stay clear of all boundaries, by more than a slow machine takes for a story.
 STEPS = [10.25, 40.25, 110.25, 140.25, 290.25, 1200.25, 3590.25, 43_200.25, 86_390.25]
@@ -70,9 +74,10 @@ Group = tuple[list[Failure], list[Failure], int]
 
 
 @dataclass
-class Phone:
-    """All that happened to one phone."""
+class Lane:
+    """All that happened in one lane of a phone."""
 
+    device: bool
     sends: list[Send] = field(default_factory=list)
     code: Code | None = None
     # Wrong guesses since the last new code or login.
@@ -84,7 +89,11 @@ class Phone:
     compared: list[float] = field(default_factory=list)
     known: dict[str, Code] = field(default_factory=dict)
     in_flight: list[Send] = field(default_factory=list)
-    sessions: list[str] = field(default_factory=list)
+    logins: int = 0
+
+    @property
+    def budget(self) -> int:
+        return OF_DEVICES if self.device else OF_STRANGERS
 
     def live(self, now: float) -> Code | None:
         return self.code if self.code and now < self.code.made + LIFE else None
@@ -99,10 +108,9 @@ class Phone:
         """For the phone and for the client: failures that count, worthless ones that count, the budget."""
         worthless = [] if self.was_sent(now) or not self.tries_used(now) else self.worthless
         own = [f for f in self.failures if f.client == client and not f.forgiven]
-        return [
-            (_current_period(self.failures, now), worthless, PER_PHONE),
-            (_current_period(own, now), [f for f in worthless if f.client == client], PER_CLIENT),
-        ]
+        of_phone = (_current_period(self.failures, now), worthless, self.budget)
+        of_client = (_current_period(own, now), [f for f in worthless if f.client == client], PER_CLIENT)
+        return [of_phone] if self.device else [of_phone, of_client]
 
     def budget_wait(self, now: float, client: str) -> float:
         """Seconds until neither the client's budget nor the phone's is used up."""
@@ -118,11 +126,40 @@ class Phone:
     def window_wait(self, now: float) -> float:
         """Seconds until one more send fits in every window."""
         waits = [0.0]
-        for window in WINDOWS:
+        for window in DEVICE_WINDOWS if self.device else WINDOWS:
             recent = [s.at for s in self.sends if s.at > now - window.seconds]
             if len(recent) >= window.limit:
                 waits.append(recent[-window.limit] + window.seconds - now)
         return max(waits)
+
+
+@dataclass
+class Token:
+    """A device token: when it was made, in ms of Redis's clock as it has been moved."""
+
+    made_at: int
+    forgotten: bool = False
+
+
+@dataclass
+class Phone:
+    """All that happened to one phone."""
+
+    common: Lane = field(default_factory=lambda: Lane(device=False))
+    device: Lane = field(default_factory=lambda: Lane(device=True))
+    sessions: list[str] = field(default_factory=list)
+    tokens: list[Token] = field(default_factory=list)
+
+    @property
+    def lanes(self) -> tuple[Lane, Lane]:
+        return self.common, self.device
+
+    def lane_of_send(self, token: Token | None) -> Lane:
+        return self.device if token and not token.forgotten else self.common
+
+    def lane_of_guess(self, token: Token | None, now: float) -> Lane:
+        lane = self.lane_of_send(token)
+        return lane if lane.live(now) else self.common
 
 
 def _current_period(failures: list[Failure], now: float) -> list[Failure]:
@@ -147,19 +184,23 @@ class Story(RuleBasedStateMachine):
             windows=WINDOWS,
             max_failures_per_client=PER_CLIENT,
             max_failures_per_phone=PER_PHONE,
-            device_lifetime=0,
         )
         self.bench.run("FLUSHALL")
         self.now = 0.0
         self.steps = 0
-        self.phones = {PHONE: Phone(), OTHER_PHONE: Phone()}
+        # Each user has signed in before.
+        first = self.bench.now() - 60_000
+        self.phones = {phone: Phone(tokens=[Token(first)]) for phone in (PHONE, OTHER_PHONE)}
 
-    @rule(phone=phones, client=clients, channel=channels)
-    def a_user_asks_for_a_code(self, phone: PhoneNumber, client: str, channel: Channel) -> None:
-        told, now = self.phones[phone], self.now
+    @rule(phone=phones, client=clients, channel=channels, data=st.data())
+    def a_user_asks_for_a_code(
+        self, phone: PhoneNumber, client: str, channel: Channel, data: st.DataObject
+    ) -> None:
+        token = self.some_token(phone, data)
+        told, now = self.phones[phone].lane_of_send(token), self.now
         locked, limited = told.budget_wait(now, client), told.window_wait(now)
         try:
-            issued = self.bench.issue(client, channel=channel, phone=phone)
+            issued = self.bench.issue(self.caller(client, token), channel=channel, phone=phone)
         except TooManyAttempts as error:
             assert locked
             self.about(error.retry_after, max(locked, limited))
@@ -171,12 +212,13 @@ class Story(RuleBasedStateMachine):
             return
         assert not locked
         assert not limited
+        assert issued.device is told.device
         live = told.live(now)
         if live and live.made + LIFE - now >= LIFE / 2 and told.tries_used(now) < TRIES:
             assert told.known[issued.nonce] is live
             self.about(issued.expires_in, live.made + LIFE - now)
         else:
-            assert issued.nonce not in told.known
+            assert not any(issued.nonce in lane.known for lane in self.phones[phone].lanes)
             told.code = Code(now, live, told.wrong if told.tries_used(now) else [])
             told.wrong = []
             told.known[issued.nonce] = told.code
@@ -186,13 +228,14 @@ class Story(RuleBasedStateMachine):
         told.in_flight.append(told.sends[-1])
         self.about(issued.resend_in, told.window_wait(now))
 
-    @precondition(lambda self: any(told.in_flight for told in self.phones.values()))
+    @precondition(lambda self: any(lane.in_flight for _, lane in self.all_lanes()))
     @rule(data=st.data())
     def a_send_surely_fails(self, data: st.DataObject) -> None:
-        phone, send = data.draw(
-            st.sampled_from([(phone, send) for phone, told in self.phones.items() for send in told.in_flight])
+        phone, told, send = data.draw(
+            st.sampled_from(
+                [(phone, lane, send) for phone, lane in self.all_lanes() for send in lane.in_flight]
+            )
         )
-        told = self.phones[phone]
         self.bench.withdraw(send.issued, phone=phone)
         told.in_flight.remove(send)
         told.sends.remove(send)
@@ -205,20 +248,32 @@ class Story(RuleBasedStateMachine):
             if code.before is send.code:
                 code.before, code.wrong_before = send.code.before, send.code.wrong_before
 
-    @rule(phone=phones, client=clients)
-    def somebody_guesses_wrong(self, phone: PhoneNumber, client: str) -> None:
-        self.guess(phone, client, self.bench.wrong(phone), right=False)
+    @rule(phone=phones, client=clients, data=st.data())
+    def somebody_guesses_wrong(self, phone: PhoneNumber, client: str, data: st.DataObject) -> None:
+        right = {self.bench.codes.derive(phone, nonce) for nonce in self.known(phone)}
+        code = next(each for each in map("{:06d}".format, range(10**6)) if each not in right)
+        self.guess(phone, client, code, self.some_token(phone, data), of=None)
 
-    @precondition(lambda self: any(told.known for told in self.phones.values()))
+    @precondition(lambda self: any(lane.known for _, lane in self.all_lanes()))
     @rule(client=clients, data=st.data())
     def a_user_enters_a_code_that_was_sent(self, client: str, data: st.DataObject) -> None:
-        phone, nonce = data.draw(
-            st.sampled_from([(p, n) for p, told in self.phones.items() for n in list(told.known)[-3:]])
+        phone, lane, nonce = data.draw(
+            st.sampled_from(
+                [(phone, lane, nonce) for phone, lane in self.all_lanes() for nonce in list(lane.known)[-3:]]
+            )
         )
-        told = self.phones[phone]
-        live = told.live(self.now)
-        right = live is not None and told.known[nonce] is live
-        self.guess(phone, client, self.bench.codes.derive(phone, nonce), right=right)
+        code = self.bench.codes.derive(phone, nonce)
+        self.guess(phone, client, code, self.some_token(phone, data), of=lane.known[nonce])
+
+    @precondition(lambda self: any(told.tokens for told in self.phones.values()))
+    @rule(phone=phones)
+    def an_operator_forgets_the_devices(self, phone: PhoneNumber) -> None:
+        # Tokens that were made in this millisecond are forgotten, and those of the next one are not.
+        settle()
+        self.bench.run("SET", self.bench.keys(phone).devices_since, self.bench.now(), "PX", 1000 * 400 * DAY)
+        settle()
+        for token in self.phones[phone].tokens:
+            token.forgotten = True
 
     @precondition(lambda self: self.steps < MOST_STEPS)
     @rule(seconds=st.sampled_from(STEPS))
@@ -226,9 +281,11 @@ class Story(RuleBasedStateMachine):
         self.bench.advance(seconds)
         self.now += seconds
         self.steps += 1
-        for told in self.phones.values():
+        for _, lane in self.all_lanes():
             # A send takes ten seconds at most; after that it was confirmed, or never will be.
-            told.in_flight.clear()
+            lane.in_flight.clear()
+        for token in [token for told in self.phones.values() for token in told.tokens]:
+            token.made_at -= round(1000 * seconds)
 
     @invariant()
     def every_key_ends(self) -> None:
@@ -240,37 +297,45 @@ class Story(RuleBasedStateMachine):
             alive = self.bench.run("ZRANGE", self.bench.keys(phone).sessions, 0, -1)
             assert {each.decode() for each in alive} == set(told.sessions[-10:])
 
-    def guess(self, phone: PhoneNumber, client: str, code: str, *, right: bool) -> None:
-        told, now = self.phones[phone], self.now
+    def all_lanes(self) -> list[tuple[PhoneNumber, Lane]]:
+        return [(phone, lane) for phone, told in self.phones.items() for lane in told.lanes]
+
+    def known(self, phone: PhoneNumber) -> list[str]:
+        return [nonce for lane in self.phones[phone].lanes for nonce in lane.known]
+
+    def some_token(self, phone: PhoneNumber, data: st.DataObject) -> Token | None:
+        """One of the phone's tokens, or no token."""
+        tokens = self.phones[phone].tokens[-3:]
+        return data.draw(st.sampled_from([None, *tokens]))
+
+    def caller(self, client: str, token: Token | None) -> Caller:
+        return self.bench.caller(client, made_at=token.made_at if token else None)
+
+    def guess(
+        self, phone: PhoneNumber, client: str, code: str, token: Token | None, *, of: Code | None
+    ) -> None:
+        """``of``: the code that has these digits, if any was sent."""
+        told, now = self.phones[phone].lane_of_guess(token, self.now), self.now
+        right = of is not None and told.live(now) is of
         used = told.tries_used(now)
         wait = told.budget_wait(now, client)
         if used >= TRIES:
             wait = max(wait, told.wrong[0] + LIFE - now)
-        # The rules of the first release, without the guesses that could not be right.
-        matters = [f for f in told.failures if f.client == client and not f.forgiven]
-        was_free = len(_current_period(told.failures, now)) < PER_PHONE
-        was_free &= len(_current_period(matters, now)) < PER_CLIENT
-        outcome: Session | GatewayError
+        outcome: Login | GatewayError
         try:
-            outcome = self.bench.verify(code, client, phone=phone)
+            outcome = self.bench.logins.verify(phone, code, self.caller(client, token))
         except GatewayError as error:
             outcome = error
         if told.live(now) and not isinstance(outcome, TooManyAttempts):
-            assert was_free
-            told.compared.append(now)
-            # The budget's period is fixed, so any 24 h may touch two of them.
-            assert sum(at > now - DAY for at in told.compared) <= 2 * PER_PHONE + len(told.sessions)
+            self.compare(told, client)
+            self.at_most_the_budget_is_compared(phone)
         if wait:
             assert isinstance(outcome, TooManyAttempts)
             self.about(outcome.retry_after, wait)
         elif right:
-            assert isinstance(outcome, Session)
-            assert told.code
-            assert outcome.channel == [s.channel for s in told.sends if s.code is told.code][-1]
-            told.code, told.wrong, told.worthless = None, [], []
-            told.sessions.append(outcome.id)
-            for failure in told.failures:
-                failure.forgiven |= failure.client == client
+            assert isinstance(outcome, Login)
+            assert outcome.device is told.device
+            self.log_in(phone, told, client, outcome)
         else:
             assert isinstance(outcome, InvalidCode)
             if not used:
@@ -279,6 +344,32 @@ class Story(RuleBasedStateMachine):
             (told.failures if told.was_sent(now) else told.worthless).append(Failure(now, client))
             left = min(TRIES - len(told.wrong), told.budget_left(now, client))
             assert outcome.attempts_remaining == left
+
+    def log_in(self, phone: PhoneNumber, told: Lane, client: str, login: Login) -> None:
+        assert told.code
+        assert login.session.channel == [s.channel for s in told.sends if s.code is told.code][-1]
+        told.code, told.wrong, told.worthless = None, [], []
+        told.logins += 1
+        self.phones[phone].sessions.append(login.session.id)
+        self.phones[phone].tokens.append(Token(login.at_ms))
+        for failure in told.failures:
+            failure.forgiven |= failure.client == client
+
+    def compare(self, told: Lane, client: str) -> None:
+        """A guess was compared with an active code of the lane, so its budgets were not used up."""
+        own = [f for f in told.failures if f.client == client and not f.forgiven]
+        assert len(_current_period(told.failures, self.now)) < told.budget
+        assert told.device or len(_current_period(own, self.now)) < PER_CLIENT
+        told.compared.append(self.now)
+
+    def at_most_the_budget_is_compared(self, phone: PhoneNumber) -> None:
+        """Both lanes together compare as many wrong codes as a phone may have failures."""
+        compared = []
+        for lane in self.phones[phone].lanes:
+            compared.append(sum(at > self.now - DAY for at in lane.compared))
+            # The budget's period is fixed, so any 24 h may touch two of them.
+            assert compared[-1] <= 2 * lane.budget + lane.logins
+        assert sum(compared) <= 2 * PER_PHONE + len(self.phones[phone].sessions)
 
     @staticmethod
     def about(milliseconds: int, seconds: float) -> None:
