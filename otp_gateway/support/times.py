@@ -30,7 +30,7 @@ class Times:
         if self._words.language == "en":
             return f"{at:%Y-%m-%d %H:%M:%S}"
         jalali = jdatetime.datetime.fromgregorian(datetime=at)
-        return self._words.digits(f"{jalali:%Y/%m/%d} {at:%H:%M:%S} ({at:%Y-%m-%d})")
+        return f"{self._words.digits(f'{jalali:%Y/%m/%d} {at:%H:%M:%S}')} ({at:%Y-%m-%d})"
 
     def time(self, seconds: float) -> str:
         """The time of day, to the minute."""

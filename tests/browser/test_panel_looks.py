@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import expect
 
 from otp_gateway.store import keys
-from otp_gateway.store.usage import SPANS
+from otp_gateway.store.usage import STORED
 from tests.browser.conftest import MakeOperator, Shot
 from tests.browser.operator import TOKENS, USAGE, Callers, Operator, Scheme
 from tests.support import kavenegar_faults as faults
@@ -35,6 +35,10 @@ PICTURES: dict[str, tuple[int, Scheme]] = {
     "confirm": (320, "dark"),
     "undo": (960, "light"),
     "usage": (1120, "light"),
+    "traffic": (1120, "light"),
+    "activity": (960, "light"),
+    "phone-fa": (960, "light"),
+    "codes-fa": (320, "dark"),
     "usage-narrow": (320, "dark"),
     "unavailable": (320, "light"),
 }
@@ -137,14 +141,41 @@ def test_usage(operator: MakeOperator, empty_redis: RedisServer, look: Look) -> 
     fill_usage(empty_redis)
     somebody.open(USAGE)
     look(somebody, "usage")
+    for span in ("hour", "week", "month"):
+        somebody.open(f"{USAGE}?span={span}")
+        look(somebody, f"usage-{span}")
+
+
+def test_traffic_activity_and_persian(operator: MakeOperator, phones: Callers, look: Look) -> None:
+    phones.asks(*(f"+98934{n:07d}" for n in range(25)))
+    somebody = operator().signed_in()
+    somebody.found(PHONES["locked"]).press("Unlock").press("Unlock")
+    somebody.open("/admin/traffic/")
+    expect(somebody.page.get_by_text("looks like SMS pumping").first).to_be_visible()
+    look(somebody, "traffic")
+    somebody.open("/admin/activity/")
+    expect(somebody.page.get_by_text("unlocked the phone")).to_be_visible()
+    look(somebody, "activity")
+    somebody.found(PHONES["active"]).page.get_by_role("link", name="فارسی").click()
+    expect(somebody.page.locator("html")).to_have_attribute("dir", "rtl")
+    expect(somebody.page.get_by_text("مانعی نیست")).to_be_visible()
+    look(somebody, "phone-fa")
+    for name, path in (
+        ("codes-fa", TOKENS),
+        ("traffic-fa", "/admin/traffic/"),
+        ("usage-fa", USAGE),
+        ("activity-fa", "/admin/activity/"),
+    ):
+        somebody.open(path)
+        look(somebody, name)
 
 
 def fill_usage(server: RedisServer) -> None:
     """A busy week in the quiet panel's database."""
     with server.client(db=1) as client:
         now = int(time.time())
-        for span in SPANS:
-            for back in range(span.buckets):
+        for span, buckets in STORED.items():
+            for back in range(buckets):
                 start = now - back * span.step
                 sent = SHAPE[start // 3600 % 24] * {"hour": 1, "day": 9, "week": 150}[span.name]
                 sent = sent + back % 4 if span.name == "hour" else sent

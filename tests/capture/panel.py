@@ -95,7 +95,7 @@ def away(stage: Stage, operator: Operator, path: str) -> None:
 def outside(stage: Stage, site: Site) -> None:
     stage.scene("Panel: outside")
     operator = Operator(site)
-    for name in ("admin.css", "figures.css"):
+    for name in ("admin.css", "figures.css", "controls.css"):
         operator.get(f"/admin/static/{name}", body=False, varies=OF_FILES)
     for path in ("/admin", "/admin/", LIST, USAGE, "/admin/nowhere/"):
         operator.get(path)
