@@ -30,6 +30,7 @@ from otp_gateway.gateway import Gateway
 from otp_gateway.metrics import endpoint
 from otp_gateway.metrics.gauges import Gauges
 from otp_gateway.metrics.metrics import Metrics
+from otp_gateway.metrics.traffic import TrafficGauges
 from otp_gateway.openapi import document
 from otp_gateway.pages import docs
 from otp_gateway.senders import Sender
@@ -87,7 +88,8 @@ def create_app(
         gateway.write_probe,
         partial(read_memory, gateway.redis),
     )
-    endpoint.install(app, metrics, gauges, settings.metrics_token)
+    traffic = TrafficGauges(gateway.records.usage, gateway.write_probe)
+    endpoint.install(app, metrics, (gauges, traffic), settings.metrics_token)
     if gateway.reports:
         # Started by gunicorn's hook, in each worker: a command needs no watch, and threads survive no fork.
         app.extensions["credit_watch"] = CreditWatch(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from flask import Flask, Response, request
 from prometheus_client.exposition import choose_encoder
@@ -15,13 +15,12 @@ from werkzeug.exceptions import Forbidden
 from otp_gateway.api import bearer
 from otp_gateway.api.client_address import forwarding_headers
 from otp_gateway.errors import InvalidToken
-from otp_gateway.metrics.gauges import Gauges
 from otp_gateway.metrics.metrics import Metrics
 
 DEMAND = "The metrics need a bearer token: METRICS_TOKEN"
 
 
-def install(app: Flask, metrics: Metrics, gauges: Gauges, token: str | None) -> None:
+def install(app: Flask, metrics: Metrics, gauges: Sequence[Collector], token: str | None) -> None:
     """Serve the metrics in the format that the scraper accepts."""
 
     @app.get("/metrics")
@@ -31,7 +30,7 @@ def install(app: Flask, metrics: Metrics, gauges: Gauges, token: str | None) -> 
         elif not _is_local():
             raise Forbidden("Without METRICS_TOKEN, metrics are for scrapers on the same machine")
         encode, content_type = _encoder(request.headers.get("Accept", ""))
-        body = encode(_Both(metrics.registry(), gauges))
+        body = encode(_All(metrics.registry(), *gauges))
         return Response(body, content_type=content_type, headers={"Cache-Control": "no-store"})
 
 
@@ -61,7 +60,7 @@ def _is_local() -> bool:
     return (mapped or address).is_loopback
 
 
-class _Both(Collector):
+class _All(Collector):
     """Counted and known values as one."""
 
     def __init__(self, *parts: Collector) -> None:

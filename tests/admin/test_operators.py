@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 from werkzeug.security import generate_password_hash
@@ -185,11 +186,12 @@ def test_persian_is_right_to_left_with_jalali_dates_and_tehrans_clock(api: Api) 
 
 
 def test_the_time_zone_is_the_operators() -> None:
-    for variables, offset in (
+    cases: tuple[tuple[dict[str, Any], str], ...] = (
         ({}, "+03:30"),
         ({"OTP_REGIONS": "DE"}, "+00:00"),
         ({"ADMIN_TIMEZONE": "Asia/Tokyo"}, "+09:00"),
-    ):
+    )
+    for variables, offset in cases:
         api = make_panel(sender=Recorder(), **variables)
         api.send("+989123456789" if variables.get("OTP_REGIONS") != "DE" else "+4915112345678")
         assert f'{offset}"' in signed_in(api).get(TOKENS).text

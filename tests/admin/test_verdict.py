@@ -67,7 +67,7 @@ def test_clearing_the_windows_does_not_make_the_failures_worthless() -> None:
     operator = signed_in(api)
     operator.act("clear-sends", pid_of())
     assert api.send().status_code == 200
-    assert api.redis.hget(keys_of(PHONE).tries, "failures").startswith(b"1:")  # type: ignore[union-attr]
+    assert api.redis.hget(keys_of(PHONE).tries, "failures").startswith(b"1:")  # type: ignore[union-attr,arg-type]
     assert api.redis.ttl(keys_of(PHONE).sends) > 0
 
 
@@ -145,7 +145,7 @@ def test_sessions_under_a_former_secret_are_shown_and_ended(emulator: KavenegarE
     old = make_panel(emulator=emulator)
     old.send()
     tokens = old.verify(PHONE, emulator.code_for(PHONE)).get_json()
-    new = make_panel(old.redis, emulator=emulator, SECRET_KEY="n" * 40, SECRET_KEY_FALLBACKS=SECRET_KEY)  # type: ignore[arg-type]
+    new = make_panel(old.redis, emulator=emulator, SECRET_KEY="n" * 40, SECRET_KEY_FALLBACKS=SECRET_KEY)
     operator = signed_in(new)
     page = operator.submit(TOKENS, phone=PHONE).location
     assert re.search(r"Sessions under a former secret</dt><dd>1<", operator.get(page).text)

@@ -75,7 +75,8 @@ class Operator:
     def press(self, name: str) -> Operator:
         """Press a button or follow a link that looks like one."""
         button = self.page.get_by_role("button", name=name, exact=True)
-        self.page.get_by_role("link", name=name, exact=True).or_(button).click()
+        # The first one: an action that helps is also next to the sentence about the user.
+        self.page.get_by_role("link", name=name, exact=True).or_(button).first.click()
         return self
 
     # What it sees.
