@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from otp_gateway.model import Channel, Policy, Window
 from otp_gateway.store.client import Pipeline, RedisClient
@@ -169,7 +169,7 @@ class PhoneStateStore:
 
 def _send(entry: bytes) -> Send:
     at, send_id, _, channel = entry.decode().split(":")
-    return Send(int(at) / 1000, send_id, "call" if channel == "call" else "sms")
+    return Send(int(at) / 1000, send_id, cast("Channel", channel))
 
 
 def _use(window: Window, sends: Sequence[Send], now: float) -> WindowUse:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from otp_gateway.senders.kavenegar.codes import result_code
+from otp_gateway.senders.kavenegar.sender import NAME as KAVENEGAR
 from otp_gateway.store.outcomes import Outcome
 from otp_gateway.support.words import Words
 
 
-def reason_words(words: Words, reason: str) -> str:
+def reason_words(words: Words, reason: str, backend: str = "") -> str:
     """The words for a reason as records and counts have it: an error code, a limit, a provider's code."""
     if reason.isdigit():
         said = words("reason.provider", code=words.digits(reason))
-        # The table of the provider's codes has advice in English only.
-        return f"{said}: {result_code(int(reason)).advice}" if words.language == "en" else said
+        # The table of Kavenegar's codes has advice in English only.
+        known = backend == KAVENEGAR and words.language == "en"
+        return f"{said}: {result_code(int(reason)).advice}" if known else said
     if reason.startswith("entry_"):
         return words("reason.entry", state=words.digits(reason.removeprefix("entry_")))
     return words.known(f"reason.{reason}", reason)
@@ -21,4 +23,4 @@ def reason_words(words: Words, reason: str) -> str:
 def outcome_words(words: Words, outcome: Outcome) -> str:
     """The outcome of a send, with its reason."""
     said = words(f"outcome.{outcome.outcome}")
-    return f"{said}: {reason_words(words, outcome.reason)}" if outcome.reason else said
+    return f"{said}: {reason_words(words, outcome.reason, outcome.backend)}" if outcome.reason else said

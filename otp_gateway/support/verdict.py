@@ -13,7 +13,7 @@ from otp_gateway.support.words import Words
 
 Action = Literal["unlock", "void", "clear-sends", "end-sessions", "unmute"]
 # A refusal by one of these limits has a sentence of its own.
-LIMITS = frozenset({"phone", "tries", "client_failures", "phone_failures"})
+LIMITS = frozenset({"phone", "device", "tries", "client_failures", "phone_failures", "device_failures"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,4 +87,4 @@ def _last_send(state: PhoneState, words: Words) -> Iterator[Sentence]:
     if last is None or last.outcome == "sent" or state.state == "verified":
         return
     key = "verdict.unconfirmed" if last.outcome == "unconfirmed" else "verdict.not_sent"
-    yield Sentence(words(key, reason=reason_words(words, last.reason)))
+    yield Sentence(words(key, reason=reason_words(words, last.reason, last.backend)))
