@@ -82,12 +82,8 @@ def create_app(
     docs.install(app, settings, transport.description)
     document.install(app, settings, transport.description)
     health.install(app, gateway.service, ProxyEcho(gateway.codes, settings.trusted_proxies))
-    gauges = Gauges(
-        settings,
-        gateway.provider_account.last,
-        gateway.write_probe,
-        partial(read_memory, gateway.redis),
-    )
+    memory = partial(read_memory, gateway.redis)
+    gauges = Gauges(settings, gateway.provider_account.last, gateway.write_probe, memory)
     traffic = TrafficGauges(gateway.records.usage, gateway.write_probe)
     endpoint.install(app, metrics, (gauges, traffic), settings.metrics_token)
     if gateway.reports:
