@@ -65,10 +65,10 @@ class Router:
         deadline = time.monotonic() + CONNECT_SECONDS
         while time.monotonic() < deadline:
             with self._lock:
-                port = random.choice(self._ports)
-            connection = self._take(port)
+                port = random.choice(self._ports or [0])
+            connection = self._take(port) if port else None
             if connection is None:
-                # Refused: the request goes to another dyno, or to this one when it is up.
+                # None or refused: the request goes to another dyno, or to this one when it is up.
                 time.sleep(0.05)
                 continue
             try:
