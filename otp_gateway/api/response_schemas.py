@@ -47,19 +47,19 @@ class ReplySchema(Schema):
 
 
 class SentSchema(ReplySchema):
-    """A code is on its way."""
+    """A code was sent."""
 
     message = _text("For people", "OTP sent successfully")
     phone_number = _e164()
-    expires_in = _seconds("Seconds that the code in the user's hand still has", 300)
-    resend_in = _seconds("Seconds until this phone may ask again; 0: now", 0)
+    expires_in = _seconds("The remaining lifetime of the code that the user has now, in seconds", 300)
+    resend_in = _seconds("Seconds until this phone may request a send again; 0: now", 0)
 
 
 class UserSchema(ReplySchema):
     """Who is signed in."""
 
     id = _text(
-        "Follows from issuer and phone alone, so it survives every change of keys",
+        "It is derived only from issuer and phone, so it survives every change of keys",
         "7fa7f8fc-17e2-5cf0-9be8-7a3046fefead",
         format="uuid",
     )
@@ -67,11 +67,11 @@ class UserSchema(ReplySchema):
 
 
 class SessionSchema(ReplySchema):
-    """A session whose tokens travel in cookies."""
+    """A session whose tokens are in cookies."""
 
     token_type = _one_of("Always Bearer", "Bearer")
-    expires_in = _seconds("Seconds that the access token lives", 900)
-    refresh_expires_in = _seconds("Seconds that the session lives", 2_592_000)
+    expires_in = _seconds("The lifetime of the access token, in seconds", 900)
+    refresh_expires_in = _seconds("The lifetime of the session, in seconds", 2_592_000)
     user = fields.Nested(UserSchema, required=True)
 
 
@@ -80,7 +80,7 @@ class TokenPairSchema(SessionSchema):
 
     access_token = _text("A JWT with `typ` `at+jwt`", "eyJhbGciOiJIUzI1NiIsInR5cCI6ImF0K2p3dCJ9.eyJ…")
     refresh_token = _text(
-        "A JWT with `typ` `rt+jwt`, good for one refresh", "eyJhbGciOiJIUzI1NiIsInR5cCI6InJ0K2p3dCJ9.eyJ…"
+        "A JWT with `typ` `rt+jwt`, for one refresh", "eyJhbGciOiJIUzI1NiIsInR5cCI6InJ0K2p3dCJ9.eyJ…"
     )
 
 
@@ -104,32 +104,32 @@ class HealthySchema(ReplySchema):
 
 
 class PartsSchema(ReplySchema):
-    """What a login needs: `ok`, or the code of what is wrong with it."""
+    """The parts that a login needs: `ok`, or the code of the error."""
 
-    redis = _one_of("Where codes, limits and sessions live", "ok", errors.StoreUnavailable.code)
-    sms = _one_of("What sends the codes", "ok", errors.SmsNotConfigured.code)
+    redis = _one_of("The store of codes, limits and sessions", "ok", errors.StoreUnavailable.code)
+    sms = _one_of("The service that sends the codes", "ok", errors.SmsNotConfigured.code)
 
 
 class ReadySchema(ReplySchema):
-    """All that a login needs is there."""
+    """Every part that a login needs is ready."""
 
     status = _one_of("Always ready", "ready")
     parts = fields.Nested(PartsSchema, required=True)
 
 
 class KeySchema(ReplySchema):
-    """A public key (RFC 7517); the members beside these depend on `kty`."""
+    """A public key (RFC 7517); further members depend on `kty`."""
 
     kty = _text("The kind of key", "OKP")
     kid = _text(
         "As in the header of the tokens that it has signed", "mnn2LZ0dXpWTOMIZr1XFdrcyyJ3iSvEv3fwBB6FWCVs"
     )
-    alg = _one_of("What it signs with", "EdDSA", "ES256", "RS256")
+    alg = _one_of("The algorithm of its signatures", "EdDSA", "ES256", "RS256")
     use = _one_of("Always sig", "sig")
 
 
 class KeySetSchema(ReplySchema):
-    """Public keys (RFC 7517); empty where a secret is shared."""
+    """Public keys (RFC 7517); empty if a secret is shared."""
 
     keys = fields.List(fields.Nested(KeySchema), required=True)
 

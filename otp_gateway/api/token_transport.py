@@ -143,9 +143,9 @@ class CookieTransport:
 
     description: ClassVar = TransportDescription(
         about="""
-**Tokens** travel in cookies that scripts cannot read, the device token in `__Secure-device`. Verify,
-refresh, revoke and, by cookie, `me` answer
-pages of this origin alone; browsers say where a page is from (`Sec-Fetch-Site`, or `Origin`) by themselves.
+**Tokens** are in cookies that scripts cannot read, the device token in `__Secure-device`. Verify, refresh,
+revoke and, by cookie, `me` answer only pages of this origin. Browsers send the origin of a page by
+themselves (`Sec-Fetch-Site`, or `Origin`).
 """,
         session_schema=response_schemas.SessionSchema,
         login_schema=response_schemas.SessionSchema,

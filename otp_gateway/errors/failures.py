@@ -20,7 +20,7 @@ class StoreUnavailable(GatewayError):
 
     code = "store_unavailable"
     meaning = (
-        "Redis could not be reached in time or answered with an error. Nothing runs later on its account."
+        "Redis could not be reached in time, or answered with an error. Nothing of the request runs later."
     )
     detail = "The service is temporarily unavailable"
 
@@ -78,7 +78,7 @@ class SmsFailed(SendFailed):
     """The message was definitely not sent."""
 
     code = "sms_failed"
-    meaning = "The message was surely not sent."
+    meaning = "The message was definitely not sent."
     definite = True
 
 
@@ -86,5 +86,5 @@ class SmsUnconfirmed(SendFailed):
     """The message may have been sent. The provider's reply is missing or has no known meaning."""
 
     code = "sms_unconfirmed"
-    meaning = "The message may have been sent: the reply never came, or nobody can tell what it means."
+    meaning = "The message may have been sent: the provider's reply did not come, or is not clear."
     definite = False

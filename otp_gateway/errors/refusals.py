@@ -11,7 +11,7 @@ class InvalidRequest(GatewayError):
     """The body, or a field of it, is not valid. ``errors`` has the messages by field."""
 
     code = "invalid_request"
-    meaning = "The request is not what the interface expects. `errors` lists messages by field."
+    meaning = "The request is not valid. `errors` lists messages by field."
     detail = "The request is not valid"
 
     def __init__(self, detail: str, errors: dict[str, list[str]] | None = None) -> None:
@@ -27,7 +27,7 @@ class InvalidPhoneNumber(GatewayError):
     """The text is not one mobile number."""
 
     code = "invalid_phone_number"
-    meaning = "The text cannot be one mobile number."
+    meaning = "The text is not one mobile number."
     detail = "Invalid phone number"
 
 
@@ -43,7 +43,7 @@ class InvalidCode(GatewayError):
     """The code does not match. The error does not show whether another code is stored for the phone."""
 
     code = "invalid_code"
-    meaning = "A wrong, expired, used or never-sent code: the four are not told apart."
+    meaning = "A wrong, expired, used or never-sent code: the answer is the same for all four."
     detail = "Invalid OTP code"
 
     def __init__(self, attempts_remaining: int) -> None:
@@ -79,7 +79,7 @@ class TooManyAttempts(Refused):
     """
 
     code = "too_many_attempts"
-    meaning = "No try is left for this code, or a failure budget of the phone is spent."
+    meaning = "No try is left for this code, or a failure budget of the phone is used up."
     detail = "Too many failed attempts"
     limit = "tries"
 
@@ -132,7 +132,7 @@ class InvalidToken(GatewayError):
     """The access or refresh token cannot be used. The error does not show why."""
 
     code = "invalid_token"
-    meaning = "A token that is not ours, not of this kind, expired, spent or of an ended session."
+    meaning = "A token that is not ours, not of this kind, expired, used, or of an ended session."
     detail = "The token is invalid or has expired"
 
 
@@ -140,5 +140,5 @@ class CrossOrigin(GatewayError):
     """Tokens travel in cookies, and a page of another origin may have made the request."""
 
     code = "cross_origin"
-    meaning = "With cookies, a request that does not come from a page of our own origin."
+    meaning = "With cookies: the request does not come from a page of our own origin."
     detail = "The request does not come from this site's own pages"

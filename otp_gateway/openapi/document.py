@@ -20,21 +20,21 @@ from otp_gateway.version import __version__
 
 PATH = "/openapi.json"
 ABOUT = """\
-Post a phone number, the gateway texts a code; post the code, get a session.
+Post a phone number, and the gateway texts a code. Post the code, and you get a session.
 
-Requests are JSON in UTF-8, of at most 8 KiB; members that are not described are passed over. Later versions
+Requests are JSON in UTF-8, of at most 8 KiB. Members that are not described are ignored. Later versions
 may add members to replies.
 
-**HTTP.** `HEAD` is answered wherever `GET` is, `OPTIONS` names the methods of a path. Any other method gets
+**HTTP.** A path with `GET` also has `HEAD`. `OPTIONS` names the methods of a path. Any other method gets
 405 `method_not_allowed`, any other path 404 `not_found`. A request that is not valid HTTP, or whose head is
 too large, is refused before a route is called. This reply is a problem document too: 400 `invalid_request`,
 414 `uri_too_long`, 417 `expectation_failed`, 431 `request_header_fields_too_large`, 501 `not_implemented` or
 505 `http_version_not_supported`.
 
-**Limits.** An address may ask a number of times in a minute; `RateLimit-Policy` and `RateLimit` tell what is
-left.
+**Limits.** An address may make a number of requests in a minute. `RateLimit-Policy` and `RateLimit` show how
+many are left.
 
-**Errors** are problem documents (RFC 9457). Go by `code`, which is stable; `detail` is for people.
+**Errors** are problem documents (RFC 9457). Use `code`, which is stable; `detail` is for people.
 
 | code | status | meaning |
 |---|---|---|
@@ -43,8 +43,8 @@ WITH_CORS = """
 **Pages of other origins** that the operator has listed may call the API. `OPTIONS` answers their preflights.
 """
 TAGS = {
-    "Login": "From a phone number to a session: send a code, have the person type it in, exchange it.",
-    "Session": "What a client does with its tokens, and how a backend checks them.",
+    "Login": "From a phone number to a session: send a code, let the user type it, exchange it.",
+    "Session": "How a client uses its tokens, and how a backend checks them.",
     "Operations": "For load balancers, monitoring and tools.",
 }
 

@@ -107,7 +107,7 @@ def _responses(operation: Operation, *, cross_origin: bool) -> dict[str, Any]:
     responses = {str(operation.status): success}
     if operation.conditional:
         found = headers_of(304, *operation.headers, *tagged)
-        responses["304"] = {"description": "What you have is what is here", "headers": found}
+        responses["304"] = {"description": "Your version is the present one", "headers": found}
     kinds = sorted((problems.KINDS[code] for code in operation.codes), key=lambda kind: kind.status)
     for status, group in groupby(kinds, key=lambda kind: int(kind.status)):
         more = tagged if status == 412 else ()

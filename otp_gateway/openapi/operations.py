@@ -31,26 +31,26 @@ def operations(settings: Settings, transport: TransportDescription) -> list[Oper
 def _send_otp(channels: Sequence[str]) -> Operation:
     spellings = {
         "international": {"summary": "In E.164", "value": {"phone_number": "+989123456789"}},
-        "national": {"summary": "As at home", "value": {"phone_number": "09123456789"}},
+        "national": {"summary": "In national format", "value": {"phone_number": "09123456789"}},
         "persian": {"summary": "In Persian digits", "value": {"phone_number": "۰۹۱۲ ۳۴۵ ۶۷۸۹"}},
     }
-    call = {"call": {"summary": "By a call", "value": {"phone_number": "+989123456789", "channel": "call"}}}
+    call = {"call": {"summary": "With a call", "value": {"phone_number": "+989123456789", "channel": "call"}}}
     return Operation(
         path=f"{PREFIX}/otp",
         method="post",
         id="sendOtp",
         tag="Login",
         summary="Send a code",
-        description="Texts a code to the phone. Asked again, it repeats the live code while at least "
-        "half of its life is left and a try remains; after that a new code takes its place.",
+        description="Sends a code to the phone. A repeated request sends the active code again while at "
+        "least half of its lifetime is left and a try remains. Later a new code replaces it.",
         request=request_schemas.send_request_schema(channels),
         examples=spellings | (call if "call" in channels else {}),
         content=json_content(response_schemas.SentSchema),
-        done="The code is on its way",
+        done="The code was sent",
         links={
             "verify": {
                 "operationId": "verifyOtp",
-                "description": "With the code that the person has received",
+                "description": "With the code that the user has received",
                 "requestBody": {"phone_number": "$response.body#/phone_number"},
             }
         },
@@ -69,11 +69,14 @@ def _verify_otp(code_length: int, transport: TransportDescription) -> Operation:
         id="verifyOtp",
         tag="Login",
         summary="Exchange a code for a session",
-        description="A right code is good once. A phone that has no code is answered like one whose code "
-        "is another." + transport.guard_sentence,
+        description="A right code can be used once. The answers for a phone without a code are the same as "
+        "for a wrong code." + transport.guard_sentence,
         request=request_schemas.verify_request_schema(code_length),
         examples={
-            "code": {"summary": "As texted", "value": {"phone_number": "+989123456789", "code": sample}}
+            "code": {
+                "summary": "As in the message",
+                "value": {"phone_number": "+989123456789", "code": sample},
+            }
         },
         problems=(
             *problems.BODY,
@@ -96,7 +99,7 @@ def _session_reply(transport: TransportDescription, schema: type[Schema]) -> dic
         "done": transport.session_text,
         "headers": transport.token_headers,
         "links": {
-            "user": {"operationId": "getUser", "description": "Who it is, by the access token"},
+            "user": {"operationId": "getUser", "description": "The user of the access token"},
             "refresh": {
                 "operationId": "refreshTokens",
                 "description": "The next pair, before or after the access token has expired",
@@ -117,9 +120,9 @@ def _refresh_tokens(transport: TransportDescription) -> Operation:
         method="post",
         id="refreshTokens",
         tag="Session",
-        summary="Spend a refresh token for the next pair",
-        description="A refresh token is good once. For ten seconds it gives the same pair again, for a "
-        "client that lost the reply; after that a spent token ends its session." + transport.guard_sentence,
+        summary="Exchange a refresh token for the next pair",
+        description="A refresh token can be used once. For ten seconds it gives the same pair again, for a "
+        "client that lost the reply. Later, a used token ends its session." + transport.guard_sentence,
         request=transport.token_request,
         examples=transport.token_request_examples,
         problems=(
@@ -143,12 +146,12 @@ def _revoke_session(transport: TransportDescription) -> Operation:
         id="revokeSession",
         tag="Session",
         summary="End the session of a refresh token",
-        description="Whatever has become of the token, and be it none of ours: its session is over. An "
-        "access token that is out lives on until it expires." + transport.guard_sentence,
+        description="Ends the session of any token, also of a used or expired one. An unknown token gets the "
+        "same answer. An access token stays valid until it expires." + transport.guard_sentence,
         request=transport.revoke_request,
         examples=transport.token_request_examples,
         status=204,
-        done="The session is over, if there was one",
+        done="The session has ended, if there was one",
         headers=transport.token_headers,
         problems=(*problems.BODY, *transport.guard_errors, *problems.LIMITER),
         always=("NoStore",),
@@ -163,8 +166,8 @@ def _get_user(transport: TransportDescription) -> Operation:
         id="getUser",
         tag="Session",
         summary="Who is signed in",
-        description="By the access token alone: nobody asks Redis whether its session has ended."
-        + transport.user_guard_sentence,
+        description="The gateway reads only the access token. It does not check in Redis whether the session "
+        "has ended." + transport.user_guard_sentence,
         content=json_content(response_schemas.UserSchema),
         done="The user",
         problems=(errors.InvalidToken.code, *transport.guard_errors),
@@ -179,8 +182,8 @@ def _get_keys() -> Operation:
         id="getKeys",
         tag="Session",
         summary="The public keys of tokens",
-        description="For backends that check access tokens. Ask again for a `kid` that you do not know. "
-        "Empty where tokens are signed with a shared secret.",
+        description="For backends that check access tokens. Request the keys again for a `kid` that you do "
+        "not know. The list is empty if tokens are signed with a shared secret.",
         content=json_content(response_schemas.KeySetSchema),
         done="The keys",
         headers=("Cacheable",),

@@ -19,9 +19,9 @@ def _get_health() -> Operation:
         id="getHealth",
         tag="Operations",
         summary="Whether the process answers",
-        description="Asks nobody else.",
+        description="Calls no other service.",
         content=json_content(response_schemas.HealthySchema),
-        done="It does",
+        done="It answers",
         headers=("NoStore",),
     )
 
@@ -35,7 +35,7 @@ def _get_readiness() -> Operation:
         description="Redis accepts the writes that a login needs, and the SMS service is configured. Each "
         "worker checks Redis at most once a second.",
         content=json_content(response_schemas.ReadySchema),
-        done="It can",
+        done="It is ready",
         problems=(errors.StoreUnavailable.code, errors.SmsNotConfigured.code),
         members={
             errors.StoreUnavailable.code: {
@@ -56,10 +56,10 @@ def _get_metrics(*, token: bool) -> Operation:
         id="getMetrics",
         tag="Operations",
         summary="Counters and timings for Prometheus",
-        description="Summed over the workers."
+        description="The sum over the workers."
         if token
-        else "Summed over the workers. Without `METRICS_TOKEN` only this machine itself may ask, and not "
-        "by way of a proxy.",
+        else "The sum over the workers. Without `METRICS_TOKEN`, only a client on this machine may read "
+        "them, and not through a proxy.",
         content={
             kind: {"schema": {"type": "string"}} for kind in ("text/plain", "application/openmetrics-text")
         },
@@ -76,7 +76,7 @@ def _get_openapi(path: str) -> Operation:
         id="getOpenapi",
         tag="Operations",
         summary="This document",
-        description="The interface as this gateway is configured.",
+        description="The API as this gateway is configured.",
         content={JSON: {"schema": {"type": "object"}}},
         done="OpenAPI 3.1",
         headers=("Revalidate",),

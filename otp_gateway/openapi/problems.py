@@ -1,4 +1,4 @@
-"""Every kind of problem that the interface answers with, in words: what the OpenAPI document says of them."""
+"""Every kind of problem in the API's replies, as the OpenAPI document describes it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CHALLENGE: dict[str, Any] = {
     },
     "signature": "900eb70b7eb05f03c9e5b16c169d766bcb3d9c47f3cf7a5b327ebd2c0f034e96",
 }
-# What stands beside the standard members, by code: an example of each.
+# Members besides the standard ones, by code: an example of each.
 MEMBERS: dict[str, dict[str, Any]] = {
     errors.InvalidRequest.code: {"errors": {"phone_number": ["Missing data for required field."]}},
     errors.InvalidCode.code: {"attempts_remaining": 2},
@@ -34,15 +34,15 @@ MEMBERS: dict[str, dict[str, Any]] = {
 }
 # The members that every problem of a kind has with the same value.
 FIXED = ("type", "status", "code")
-# Those that the web framework finds, or that routes raise as such.
+# Errors that the web framework finds, or that routes raise as such.
 FRAMEWORK_MEANINGS = {
-    HTTPStatus.FORBIDDEN: "Not from here: this is for the machine's own monitoring.",
+    HTTPStatus.FORBIDDEN: "The client may not read this: it is for monitoring on the same machine.",
     HTTPStatus.NOT_FOUND: "No route has this path.",
     HTTPStatus.METHOD_NOT_ALLOWED: "The path has other methods; `Allow` names them.",
-    HTTPStatus.PRECONDITION_FAILED: "`If-Match` names another version than the one that is here.",
+    HTTPStatus.PRECONDITION_FAILED: "`If-Match` names another version than the present one.",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body is larger than 8 KiB.",
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "The body is not declared as `application/json`.",
-    HTTPStatus.INTERNAL_SERVER_ERROR: "A fault of the gateway; `X-Request-ID` leads to it in the log.",
+    HTTPStatus.INTERNAL_SERVER_ERROR: "A defect of the gateway; `X-Request-ID` finds it in the log.",
 }
 
 
@@ -58,12 +58,12 @@ class Kind:
 
     @property
     def name(self) -> str:
-        """What its schema is called, as InvalidCode."""
+        """The name of its schema, such as InvalidCode."""
         return "".join(word.capitalize() for word in self.code.split("_"))
 
     @property
     def example(self) -> dict[str, Any]:
-        """Such a problem document."""
+        """A problem document of this kind."""
         return document(self.status, self.code, self.detail, **self.members)
 
     def schema(self, general: Mapping[str, Any], optional: Collection[str]) -> dict[str, Any]:
@@ -116,7 +116,7 @@ BODY = (
 )
 # Of the limit of an address, which Redis counts.
 LIMITER = (errors.RateLimited.code, errors.StoreUnavailable.code)
-# Of a phone, whatever is asked for it.
+# Of every request about a phone.
 PHONE = (errors.InvalidPhoneNumber.code, errors.UnsupportedDestination.code, errors.TooManyAttempts.code)
 # Of a request with an Idempotency-Key.
 KEY_REUSED = errors.IdempotencyKeyReused.code
