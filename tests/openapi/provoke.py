@@ -85,12 +85,7 @@ def failing(error: Exception) -> Provoke:
 
 
 def unconfigured(then: Callable[[Site], TestResponse]) -> Provoke:
-    def provoke(make: Make) -> TestResponse:
-        site = make()
-        site.outbox.configured = False
-        return then(site)
-
-    return provoke
+    return lambda make: then(make(configured=False))
 
 
 def guessed_out(then: Callable[[Site], TestResponse]) -> Provoke:

@@ -103,8 +103,9 @@ class Document:
 class Site:
     """The gateway in one process, with the document that it serves."""
 
-    def __init__(self, redis: Any = None, **variables: object) -> None:
+    def __init__(self, redis: Any = None, *, configured: Any = True, **variables: object) -> None:
         self.outbox = Outbox()
+        self.outbox.configured = configured
         self.cookies = variables.get("AUTH_COOKIES") == "true"
         settings = make_settings(**({"OTP_IP_LIMITS": "1000/minute"} | variables))
         self.app = create_app(settings, redis=redis, sender=self.outbox)
