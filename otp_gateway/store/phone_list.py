@@ -70,7 +70,8 @@ class PhoneList:
         found: list[ListedPhone] = []
         position = before
         reading = self._reading(wanted, before)
-        at_once = AT_ONCE if wanted.state else PAGE
+        # One more phone than a page has shows whether there is a next page.
+        at_once = AT_ONCE if wanted.state else PAGE + 1
         while part := list(islice(reading, at_once)):
             states = self._states.phones([phone.pids for phone in part], outcomes=1)
             for phone, state in zip(part, states, strict=True):

@@ -97,7 +97,7 @@ def test_codes_and_a_phone(
     request.getfixturevalue("phones")
     somebody.open(TOKENS)
     look(somebody, "codes")
-    somebody.search("12345")
+    somebody.search("02188888888")
     expect(somebody.alert).to_be_visible()
     look(somebody, "search-wrong")
 
