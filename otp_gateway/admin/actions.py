@@ -29,6 +29,7 @@ ACTIONS = {
         ("clear-sends", False),
         ("void", True),
         ("end-sessions", False),
+        ("forget-devices", False),
     )
 }
 
@@ -49,9 +50,17 @@ class Actions(Part):
 
     def act(self, reference: str, action: str) -> BaseResponse:
         state = self.known(reference)
+        forget = action == "end-sessions" and "forget_devices" in request.form
+        if forget:
+            # First, because it matters more: a token is valid for longer than a session.
+            self._carry_out(state, "forget-devices")
+            self.note("forget-devices", state)
         undo, done = self._carry_out(state, action)
         if done:
             self.note(action, state, undo=undo or "")
+        elif forget:
+            # There was no session to end, but this is not what the operator has to read.
+            action, done = "forget-devices", True
         else:
             log(action, pid=state.pid, phone=state.masked, outcome="nothing")
         return redirect(
@@ -73,6 +82,9 @@ class Actions(Part):
                 undo = actions.void(state.pid)
             case "clear-sends":
                 return None, actions.clear_sends(state.pid)
+            case "forget-devices":
+                actions.forget_devices(state.pids)
+                return None, True
             case _:
                 return None, actions.end_sessions(state.pids)
         return undo, undo is not None

@@ -11,8 +11,8 @@ from otp_gateway.admin.language import t
 from otp_gateway.admin.parts import Part, Route
 from otp_gateway.admin.rendering import TOKENS, page
 from otp_gateway.errors import InvalidPhoneNumber, UnsupportedDestination
+from otp_gateway.store.lane_state import STATES
 from otp_gateway.store.phone_list import Filter, Wanted
-from otp_gateway.store.phone_state import STATES
 from otp_gateway.store.recent_phones import Position
 from otp_gateway.support.search import matcher, normal
 

@@ -53,7 +53,12 @@ class Phone(Part):
             abort(404, t("mishap.nothing"))
         state = self.known(reference)
         self.note("code revealed", state)
-        return self._page(state, code=self._code(state))
+        lane = state.device
+        return self._page(
+            state,
+            code=self._code(state.pid, state.nonce),
+            lane_code=self._code(state.pid, lane.nonce) if lane else None,
+        )
 
     def ask_provider(self, reference: str) -> BaseResponse:
         if self._reports is None:
@@ -66,11 +71,11 @@ class Phone(Part):
                 answers |= self._reports.deliveries_of(asked, self.gateway.codes)
         return self._page(state, delivered=answers)
 
-    def _code(self, state: PhoneState) -> str | None:
+    def _code(self, pid: str, nonce: str | None) -> str | None:
         """The active code; None if its length is not the present one, because no user can enter it then."""
-        if state.nonce is None or state.nonce[0] != f"{self.gateway.settings.otp_length:x}":
+        if nonce is None or nonce[0] != f"{self.gateway.settings.otp_length:x}":
             return None
-        return self.gateway.codes.derive_for(state.pid, state.nonce)
+        return self.gateway.codes.derive_for(pid, nonce)
 
     def _sends(self, state: PhoneState) -> list[Any]:
         return sends_of(state, self.gateway.settings.sms_timeout)

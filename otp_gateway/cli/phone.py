@@ -15,7 +15,7 @@ from otp_gateway.cli.opening import demand_shared_store, open_for_phone, redis_f
 from otp_gateway.errors import SendFailed, StoreUnavailable
 from otp_gateway.gateway import Gateway
 from otp_gateway.messages import Message
-from otp_gateway.model import Channel, PhoneNumber
+from otp_gateway.model import Channel, PhoneNumber, Policy
 from otp_gateway.store.activity import Entry
 from otp_gateway.store.phone_state import PhoneState
 from otp_gateway.support.reasons import outcome_words
@@ -34,6 +34,7 @@ def install(otp: AppGroup, build: Callable[[], Gateway]) -> None:
     _install_send(otp, build)
     _install_status(otp, build)
     _install_unlock(otp, build)
+    _install_forget_devices(otp, build)
 
 
 def _install_send(otp: AppGroup, build: Callable[[], Gateway]) -> None:
@@ -97,6 +98,24 @@ def _install_unlock(otp: AppGroup, build: Callable[[], Gateway]) -> None:
         click.echo(f"{phone.masked}: {'unlocked' if undo else 'nothing to unlock'}.")
 
 
+def _install_forget_devices(otp: AppGroup, build: Callable[[], Gateway]) -> None:
+    @otp.command("forget-devices", with_appcontext=False)
+    @number
+    def forget_devices(number: tuple[str, ...]) -> None:
+        """Make the device tokens of NUMBER worthless: after a theft, or if a user asks for it.
+
+        Sessions stay: the panel ends them.
+        """
+        gateway, phone = open_for_phone(build, number)
+        demand_shared_store(gateway)
+        try:
+            gateway.panel.actions.forget_devices(gateway.phone_pids(phone))
+            _note(gateway, "forget-devices", phone)
+        except StoreUnavailable as error:
+            raise redis_fault(error) from None
+        click.echo(f"{phone.masked}: its devices are forgotten.")
+
+
 def _note(gateway: Gateway, action: str, phone: PhoneNumber, undo: str = "") -> None:
     entry = Entry(
         operator=activity.operator(),
@@ -125,7 +144,25 @@ def _describe(gateway: Gateway, phone: PhoneNumber, state: PhoneState) -> list[s
     lines += [
         f"  sends, {_span(use.window.seconds):<9} {use.used} of {use.window.limit}" for use in state.windows
     ]
-    return lines + _sends(gateway, state)
+    return lines + _device_lane(state, policy) + _sends(gateway, state)
+
+
+def _device_lane(state: PhoneState, policy: Policy) -> list[str]:
+    """The lane of devices that have signed in before, if it holds data."""
+    lane = state.device
+    if lane is None:
+        return []
+    budget = lane.failures
+    return [
+        f"  devices          {WORDS('state.' + lane.state)}",
+        f"    wrong tries    {lane.tries} of {policy.max_attempts}",
+        f"    failures, 24 h {budget.failures} of {budget.most}"
+        + (f", for {WORDS.left(budget.left)} more" if budget.failures else ""),
+        *(
+            f"    sends, {_span(use.window.seconds):<7} {use.used} of {use.window.limit}"
+            for use in lane.windows
+        ),
+    ]
 
 
 def _span(seconds: int) -> str:

@@ -71,7 +71,8 @@ class ActivityLog:
             pipeline: Pipeline = self._redis.pipeline(transaction=False)
             for entry in entries:
                 # The key with this name never exists without an id: then nothing can be undone.
-                pipeline.exists(PhoneKeys(entry.reference.partition(".")[0]).undo(entry.undo))
+                names = PhoneKeys(entry.reference.partition(".")[0])
+                pipeline.exists(names.undo(entry.undo), names.of_devices.undo(entry.undo))
             undoable = pipeline.execute() if entries else []
         listed = [ListedEntry(e, bool(e.undo and can)) for e, can in zip(entries, undoable, strict=True)]
         return listed[:size], len(listed) > size

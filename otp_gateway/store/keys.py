@@ -27,7 +27,7 @@ class PhoneKeys:
     """The keys of one phone, by its keyed hash ``pid``.
 
     ``lane``: empty for the common lane, ``DEVICE_LANE`` for the device lane. Each lane has its own code,
-    tries and sends. All other keys are the same.
+    tries, sends and undo. All other keys are the same.
     """
 
     pid: str
@@ -82,7 +82,7 @@ class PhoneKeys:
 
     def undo(self, undo_id: str) -> str:
         """Hash: the code or the tries that an operator's action has set aside, for five minutes."""
-        return f"otp:{{{self.pid}}}:undo:{undo_id}"
+        return f"otp:{{{self.pid}}}:{self.lane}undo:{undo_id}"
 
 
 def address(network: str, endpoint: str, subnet: str | None = None) -> str:

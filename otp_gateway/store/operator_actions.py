@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import Literal
 
 from otp_gateway.codes import random_id
 from otp_gateway.errors import StoreUnavailable
-from otp_gateway.model import Clock, Policy
+from otp_gateway.model import MOST_DEVICE_DAYS, Clock, Policy
 from otp_gateway.store.client import RedisClient
 from otp_gateway.store.keys import PhoneKeys
 from otp_gateway.store.scripts import CALL_TIMEOUT, LATE, Scripts, available, deadline, flat
 
 UNDO_MS = 300_000
+DEVICE_TOKEN_MS = 86_400_000 * MOST_DEVICE_DAYS
 UNDO_ID = re.compile(r"[A-Za-z0-9_-]{12}")
+Part = Literal["code", "tries"]
 
 
 class OperatorActions:
@@ -26,16 +29,26 @@ class OperatorActions:
 
     def unlock(self, pid: str) -> str | None:
         """Clear the tries and the failure budgets; the id by which that can be undone, None for nothing."""
-        return self._set_aside(pid, PhoneKeys(pid).tries)
+        return self._set_aside(pid, "tries")
 
     def void(self, pid: str) -> str | None:
         """Make the active code worthless; the id by which that can be undone, None for nothing."""
-        return self._set_aside(pid, PhoneKeys(pid).code)
+        return self._set_aside(pid, "code")
 
     def clear_sends(self, pid: str) -> bool:
         """Let the phone's windows forget its sends; False if there is none. It has no undo."""
         args = [1000 * self._policy.failure_period, *flat(self._policy.windows)]
-        return self._run("clear_sends", [PhoneKeys(pid).sends], *args) == "done"
+        names = [lane.sends for lane in _lanes(pid)]
+        return self._run("clear_sends", names, *args) == "done"
+
+    def forget_devices(self, pids: Sequence[str]) -> None:
+        """Make every device token of the phone worthless. It has no undo: the reason may be a stolen phone.
+
+        Tokens of former secrets have no effect. But such a secret may come back, so all keyed hashes count.
+        """
+        for pid in pids:
+            # One by one, as above: the keys of a cluster are in several slots.
+            self._run("forget_devices", [PhoneKeys(pid).devices_since], DEVICE_TOKEN_MS)
 
     def end_sessions(self, pids: Sequence[str]) -> bool:
         """End every session of the phone, also those made under former secrets; False if there is none.
@@ -50,15 +63,14 @@ class OperatorActions:
         """Put back what an action has removed, if nothing newer is there; False when nothing was."""
         if not UNDO_ID.fullmatch(undo_id):
             return False
-        names = PhoneKeys(pid)
         with available():
             # Only a code has a masked phone.
-            kept = names.code if self._redis.hexists(names.undo(undo_id), "phone") else names.tries
-        return self._run("put_back", [kept, names.undo(undo_id)]) == "done"
+            code = any(self._redis.hexists(lane.undo(undo_id), "phone") for lane in _lanes(pid))
+        return self._run("put_back", _pairs(pid, "code" if code else "tries", undo_id)) == "done"
 
-    def _set_aside(self, pid: str, name: str) -> str | None:
+    def _set_aside(self, pid: str, part: Part) -> str | None:
         undo_id = random_id()
-        done = self._run("set_aside", [name, PhoneKeys(pid).undo(undo_id)], UNDO_MS) == "done"
+        done = self._run("set_aside", _pairs(pid, part, undo_id), UNDO_MS) == "done"
         return undo_id if done else None
 
     def _run(self, script: str, names: Sequence[str], *args: int) -> str:
@@ -69,3 +81,17 @@ class OperatorActions:
         if tag == "late":
             raise StoreUnavailable(LATE)
         return tag
+
+
+def _lanes(pid: str) -> tuple[PhoneKeys, PhoneKeys]:
+    names = PhoneKeys(pid)
+    return names, names.of_devices
+
+
+def _pairs(pid: str, part: Part, undo_id: str) -> list[str]:
+    """For each lane, the key of the part and the key that keeps it for an undo."""
+    return [
+        name
+        for lane in _lanes(pid)
+        for name in (lane.code if part == "code" else lane.tries, lane.undo(undo_id))
+    ]

@@ -10,7 +10,8 @@ from typing import Literal
 
 from otp_gateway.model import Policy
 from otp_gateway.store import keys
-from otp_gateway.store.phone_state import PhoneState, PhoneStateStore, State
+from otp_gateway.store.lane_state import State
+from otp_gateway.store.phone_state import PhoneState, PhoneStateStore
 from otp_gateway.store.recent_phones import Position, RecentPhone, RecentPhones
 
 PAGE = 25

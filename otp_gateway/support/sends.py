@@ -41,7 +41,7 @@ def sends_of(state: PhoneState, timeout: float) -> list[ListedSend]:
             send.channel,
             in_progress=state.now - send.at < timeout + GRACE_SECONDS,
         )
-        for send in state.sends
+        for send in (*state.sends, *(state.device.sends if state.device else ()))
         if send.send_id not in known and not _is_older(send.at, state)
     ]
     found += [ListedSend(outcome.at, outcome.id, outcome.channel, outcome) for outcome in state.outcomes]

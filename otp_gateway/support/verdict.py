@@ -11,7 +11,7 @@ from otp_gateway.store.phone_state import PhoneState
 from otp_gateway.support.reasons import reason_words
 from otp_gateway.support.words import Words
 
-Action = Literal["unlock", "void", "clear-sends", "end-sessions", "unmute"]
+Action = Literal["unlock", "void", "clear-sends", "end-sessions", "forget-devices", "unmute"]
 # A refusal by one of these limits has a sentence of its own.
 LIMITS = frozenset({"phone", "device", "tries", "client_failures", "phone_failures", "device_failures"})
 
@@ -31,6 +31,7 @@ def verdict(state: PhoneState, policy: Policy, words: Words, *, muted: float = 0
     # The phone's lock outlasts its windows.
     if not state.failures.used_up:
         found += _windows(state, words)
+    found += _device(state, words)
     found += _last_send(state, words)
     if state.nonce and state.tries < policy.max_attempts:
         left = policy.max_attempts - state.tries
@@ -80,6 +81,16 @@ def _windows(state: PhoneState, words: Words) -> Iterator[Sentence]:
             window=words.length(full.window.seconds),
         )
         yield Sentence(text, "clear-sends")
+
+
+def _device(state: PhoneState, words: Words) -> Iterator[Sentence]:
+    """A device can go on without its token, so its lane stops no user."""
+    lane = state.device
+    if lane and lane.failures.used_up and lane.failures.most:
+        text = words(
+            "verdict.device_locked", left=words.left(lane.failures.left), failures=lane.failures.failures
+        )
+        yield Sentence(text, "forget-devices", stops=False)
 
 
 def _last_send(state: PhoneState, words: Words) -> Iterator[Sentence]:

@@ -28,6 +28,8 @@ from tests.api.support import (
     HOME,
     OTHER,
     PHONE,
+    SEND,
+    VERIFY,
     Api,
     Recorder,
     failures_of,
@@ -42,7 +44,7 @@ from tests.support.redis_server import RedisServer
 
 PID = pid_of()
 REFRESH = "/api/v1/usr/token/refresh"
-ACTIONS = ("unlock", "clear-sends", "void", "end-sessions")
+ACTIONS = ("unlock", "clear-sends", "void", "end-sessions", "forget-devices")
 
 
 @pytest.fixture
@@ -319,6 +321,65 @@ def test_ending_the_sessions_signs_every_device_of_this_phone_out_and_of_no_othe
     api.send()
     token = api.verify(PHONE, emulator.code_for(PHONE)).get_json()["refresh_token"]
     assert api.post(REFRESH, {"refresh_token": token}).status_code == 200
+
+
+def device_token(api: Api, emulator: KavenegarEmulator, phone: str = PHONE) -> dict[str, str]:
+    """The member of a body that makes the client a device of the phone."""
+    api.send(phone)
+    return {"device_token": api.verify(phone, emulator.code_for(phone)).get_json()["device_token"]}
+
+
+def in_device_lane(api: Api, device: dict[str, str], phone: str = PHONE) -> bool:
+    """Whether a send with this token is in the device lane."""
+    before = api.redis.llen(keys_of(phone).of_devices.sends)
+    assert api.post(SEND, {"phone_number": phone} | device).status_code == 200
+    return bool(api.redis.llen(keys_of(phone).of_devices.sends) > before)
+
+
+def test_forgotten_devices_of_this_phone_are_strangers_and_no_others(
+    api: Api, operator: Operator, emulator: KavenegarEmulator
+) -> None:
+    ours, theirs = device_token(api, emulator), device_token(api, emulator, OTHER)
+    assert in_device_lane(api, ours)
+    reply = operator.act("forget-devices", PID)
+    page = operator.get(reply.location).text
+    assert "its devices are forgotten" in page
+    assert "/undo/" not in page
+    assert not in_device_lane(api, ours)
+    assert in_device_lane(api, theirs, OTHER)
+    assert in_device_lane(api, device_token(api, emulator))
+
+
+@pytest.mark.parametrize("ticked", [True, False])
+@pytest.mark.parametrize("session", [True, False])
+def test_ending_the_sessions_offers_to_forget_the_devices(
+    api: Api, operator: Operator, emulator: KavenegarEmulator, *, ticked: bool, session: bool
+) -> None:
+    device = device_token(api, emulator)
+    if not session:
+        api.redis.delete(keys_of(PHONE).sessions)
+    assert 'name="forget_devices"' in operator.get(f"{TOKENS}{PID}/end-sessions/").text
+    reply = operator.act("end-sessions", PID, **({"forget_devices": "yes"} if ticked else {}))
+    assert in_device_lane(api, device) is not ticked
+    said = "nothing-end-sessions" if not ticked else "forget-devices"
+    assert f"done={'end-sessions' if session else said}" in reply.location
+
+
+def test_the_page_of_a_phone_shows_its_device_lane_if_it_holds_data(
+    api: Api, operator: Operator, emulator: KavenegarEmulator
+) -> None:
+    device = device_token(api, emulator)
+    title = "Devices that have signed in before"
+    assert title not in operator.get(f"{TOKENS}{PID}/").text
+    assert in_device_lane(api, device)
+    guess = {"phone_number": PHONE, "code": wrong(emulator.code_for(PHONE))} | device
+    assert api.post(VERIFY, guess).status_code == 400
+    page = operator.get(f"{TOKENS}{PID}/").text
+    lane = page[page.index(title) : page.index("Help</h2>")]
+    for text in ("1 of 3", "1 of 10", "1 of 5", "active"):
+        assert text in lane
+    api.redis.hset(keys_of(PHONE).of_devices.tries, "failures", f"10:{9 * 10**12}")
+    assert "limits of devices that have signed in before are used up" in operator.get(f"{TOKENS}{PID}/").text
 
 
 def test_no_key_of_the_panel_lives_for_ever_or_tells_a_secret(

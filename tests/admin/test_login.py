@@ -32,7 +32,7 @@ from tests.api.support import AWAY, make_api, retry_after
 from tests.support.redis_server import RedisServer
 
 PID = pid_of()
-ACTIONS = ("unlock", "clear-sends", "void", "end-sessions")
+ACTIONS = ("unlock", "clear-sends", "void", "end-sessions", "forget-devices")
 NAMELESS = [operators.Operator("", PASSWORD_HASH)]
 UNDO = "abcdefghijkl"
 PAGES = [

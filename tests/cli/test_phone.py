@@ -16,7 +16,7 @@ from otp_gateway.codes import Codes
 from otp_gateway.senders.kavenegar.codes import RESULT_CODES
 from otp_gateway.store.connect import connect
 from tests.admin.support import everything
-from tests.api.support import AWAY, HOME, OTHER, PHONE, Api, keys_of, make_api, set_failures, wrong
+from tests.api.support import AWAY, HOME, OTHER, PHONE, SEND, Api, keys_of, make_api, set_failures, wrong
 from tests.checks.support import commands, provider
 from tests.cli.support import SECRET, flask
 from tests.conftest import SECRET_KEY, make_settings
@@ -277,6 +277,27 @@ def test_a_provider_that_does_not_answer_takes_nothing_from_the_status(
     result = otp(app, "status", PHONE)
     assert result.exit_code == 0
     assert result.output.endswith("Asia/Tehran  sms  sent\n")
+
+
+def test_devices_are_forgotten_from_a_shell(
+    app: Flask, api: Api, emulator: KavenegarEmulator, store: redis.Redis
+) -> None:
+    api.send()
+    login = api.verify(PHONE, emulator.code_for(PHONE)).get_json()
+    body = {"phone_number": PHONE, "device_token": login["device_token"]}
+    names = keys_of(PHONE).of_devices
+    assert "devices" not in facts(otp(app, "status", PHONE).output)
+
+    assert api.post(SEND, body).status_code == 200
+    output = otp(app, "status", PHONE).output
+    assert facts(output)["devices"] == "active"
+    for window, used in (("2 min", "1 of 3"), ("1 h", "1 of 5"), ("24 h", "1 of 10")):
+        assert re.search(rf"\n    sends, {window}\s+{used}\n", output)
+
+    assert otp(app, "forget-devices", PHONE).output == f"{MASKED}: its devices are forgotten.\n"
+    assert api.post(SEND, body).status_code == 200
+    assert store.llen(names.sends) == 1
+    assert otp(app, "forget-devices", "12").exit_code == 1
 
 
 def test_a_user_that_may_not_scan_sees_everything_and_unlocks(

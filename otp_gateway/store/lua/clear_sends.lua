@@ -1,6 +1,7 @@
 -- clear_sends.lua: let the windows of a phone forget its sends, for an operator.
 --
--- KEYS   1  otp:{pid}:sends   list, TTL as issue.lua set it
+-- KEYS   1  otp:{pid}:sends     list, TTL as issue.lua set it
+--        2  otp:{pid}:d:sends   the same in the device lane, TTL as there
 -- ARGV   1  deadline in ms of Redis's time
 --        2  how long the last send must be remembered, ms
 --        3… per window: limit, window in ms
@@ -15,18 +16,21 @@ local now = now_ms()
 if now >= tonumber(ARGV[1]) then
   return { 'late' }
 end
-local last = redis.call('LINDEX', KEYS[1], -1)
-if not last then
-  return { 'nothing' }
-end
-local at, rest = string.match(last, '^(%d+)(:.+)$')
-local older = tonumber(at)
-for i = 3, #ARGV, 2 do
-  -- A window as long as the memory of the last send stays full.
-  if tonumber(ARGV[i]) == 1 and tonumber(ARGV[i + 1]) < tonumber(ARGV[2]) then
-    older = math.min(older, now - tonumber(ARGV[i + 1]))
+local tag = 'nothing'
+for lane = 1, #KEYS do
+  local last = redis.call('LINDEX', KEYS[lane], -1)
+  if last then
+    local at, rest = string.match(last, '^(%d+)(:.+)$')
+    local older = tonumber(at)
+    for i = 3, #ARGV, 2 do
+      -- A window as long as the memory of the last send stays full.
+      if tonumber(ARGV[i]) == 1 and tonumber(ARGV[i + 1]) < tonumber(ARGV[2]) then
+        older = math.min(older, now - tonumber(ARGV[i + 1]))
+      end
+    end
+    redis.call('LSET', KEYS[lane], -1, string.format('%.0f%s', older, rest))
+    redis.call('LTRIM', KEYS[lane], -1, -1)
+    tag = 'done'
   end
 end
-redis.call('LSET', KEYS[1], -1, string.format('%.0f%s', older, rest))
-redis.call('LTRIM', KEYS[1], -1, -1)
-return { 'done' }
+return { tag }

@@ -1,9 +1,11 @@
--- set_aside.lua: take one hash of a phone away, so that an operator can put it back for some minutes.
+-- set_aside.lua: take hashes of a phone away, so that an operator can put them back for some minutes.
 --
--- KEYS   1  otp:{pid}:code or otp:{pid}:tries   hash, TTL as it was; deleted by this script
---        2  otp:{pid}:undo:<id>                 the same hash, TTL ARGV 2 or its own, whichever is shorter
+-- KEYS   1  otp:{pid}:code or otp:{pid}:tries       hash, TTL as it was; deleted by this script
+--        2  otp:{pid}:undo:<id>                     the same hash, TTL ARGV 2 or its own, whichever is shorter
+--        3  otp:{pid}:d:code or otp:{pid}:d:tries   the same as 1 in the device lane, TTL as there
+--        4  otp:{pid}:d:undo:<id>                   the same as 2 in the device lane, TTL as there
 -- ARGV   1  deadline in ms of Redis's time
---        2  for how long it can be put back, ms
+--        2  for how long they can be put back, ms
 -- REPLY  {'done'}      also when an earlier attempt of this call has done it
 --        {'nothing'}   there is no such hash
 --        {'late'}      the deadline has come: nothing was done
@@ -11,17 +13,21 @@
 -- The field 'restore' holds the key's own expiry.
 
 local now = now_ms()
-if redis.call('EXISTS', KEYS[2]) == 1 then
+if redis.call('EXISTS', KEYS[2], KEYS[4]) > 0 then
   return { 'done' }
 end
 if now >= tonumber(ARGV[1]) then
   return { 'late' }
 end
-local left = redis.call('PTTL', KEYS[1])
-if left <= 0 then
-  return { 'nothing' }
+local tag = 'nothing'
+for kept = 1, #KEYS, 2 do
+  local undo = kept + 1
+  local left = redis.call('PTTL', KEYS[kept])
+  if left > 0 then
+    redis.call('HSET', KEYS[kept], 'restore', string.format('%.0f', now + left))
+    redis.call('RENAME', KEYS[kept], KEYS[undo])
+    redis.call('PEXPIRE', KEYS[undo], math.min(left, tonumber(ARGV[2])))
+    tag = 'done'
+  end
 end
-redis.call('HSET', KEYS[1], 'restore', string.format('%.0f', now + left))
-redis.call('RENAME', KEYS[1], KEYS[2])
-redis.call('PEXPIRE', KEYS[2], math.min(left, tonumber(ARGV[2])))
-return { 'done' }
+return { tag }
