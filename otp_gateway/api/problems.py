@@ -9,6 +9,7 @@ from typing import Any
 
 from flask import Flask, Response
 from werkzeug.exceptions import HTTPException, InternalServerError
+from werkzeug.http import HTTP_STATUS_CODES
 
 from otp_gateway import errors
 from otp_gateway.api import context, request_log
@@ -82,7 +83,8 @@ def document(status: HTTPStatus, code: str, detail: str, **members: Any) -> dict
     """The problem document; ``members`` are added beside the standard ones."""
     return {
         "type": f"urn:otp-gateway:problem:{code}",
-        "title": status.phrase,
+        # Not the phrase of Python, which changes from version to version.
+        "title": HTTP_STATUS_CODES[status],
         "status": int(status),
         "detail": detail,
         "code": code,
