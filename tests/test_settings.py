@@ -655,6 +655,14 @@ def test_settings_are_frozen() -> None:
         load().otp_length = 4  # type: ignore[misc]  # that is the test
 
 
+@pytest.mark.parametrize(("failures", "days", "warned"), [("4", "90", 1), ("5", "90", 0), ("4", "0", 0)])
+def test_a_budget_that_leaves_no_failure_for_devices_is_warned_of(
+    failures: str, days: str, warned: int
+) -> None:
+    settings = load(OTP_MAX_FAILURES_PER_PHONE=failures, OTP_DEVICE_DAYS=days)
+    assert sum("no device tokens" in text for text in settings.warnings()) == warned
+
+
 def test_only_embedded_stores_and_printed_codes_are_worth_a_warning() -> None:
     production = {"SECRET_KEY": SECRET_KEY, "REDIS_URL": "redis://localhost"}
     assert load(**production).warnings() == []

@@ -32,6 +32,9 @@ def warnings(settings: Settings) -> list[str]:
         found.append("REDIS_URL is not set: all state lives in this one process and ends with it")
     if settings.otp_login_redirect and not settings.auth_cookies:
         found.append("OTP_LOGIN_REDIRECT without AUTH_COOKIES: the tokens stay behind in the login page")
+    if settings.otp_device_days and not settings.policy.has_devices:
+        failures = settings.otp_max_failures_per_phone
+        found.append(f"OTP_MAX_FAILURES_PER_PHONE={failures} leaves none for devices: no device tokens")
     for name in settings.sms_backend:
         no_delivery = SMS_BACKENDS[name].no_delivery
         if no_delivery and not settings.embedded:

@@ -373,3 +373,51 @@ def test_wrong_codes_in_the_lane_are_answered_by_tries_and_budget_only(
     tries = bench.run("HGET", bench.keys().of_devices.tries, "tries")
     assert answers[-1] == "tries"
     assert tries == b"3"
+
+
+@pytest.mark.parametrize("redis_client", ["redis"], indirect=True)
+def test_a_stolen_token_gives_ten_guesses_and_ten_sends_a_day_and_no_more(redis_client: RedisClient) -> None:
+    """An attacker with the token does everything it allows for two days, every ten minutes."""
+    bench = Bench(redis_client)
+    lane = bench.keys().of_devices
+    guesses: list[int] = []
+    sends: list[int] = []
+    made_at = bench.now() - 60_000
+    for minute in range(0, 2 * 24 * 60, 10):
+        thief = bench.caller("thief", made_at=made_at)
+        try:
+            while True:
+                bench.issue(thief)
+                sends.append(minute)
+        except (TooManyAttempts, TooManyOtpRequests):
+            pass
+        while bench.run("HEXISTS", lane.code, "digest"):
+            nonce = bench.run("HGET", lane.code, "nonce").decode()
+            right = bench.codes.derive(PHONE, nonce)
+            try:
+                guess(bench, "000000" if right != "000000" else "000001", thief)
+            except TooManyAttempts:
+                break
+            guesses.append(minute)
+        bench.advance(600)
+        made_at -= 600_000
+    day = 24 * 60
+    for events in (guesses, sends):
+        # The sends are exact in any 24 h; the failures are counted in fixed days, as those of the phone.
+        assert sum(at < day for at in events) == 10
+    assert len(guesses) == 20
+    for at in sends:
+        assert sum(at - day < other <= at for other in sends) <= 10
+    # The owner's other lane was never touched, and the owner signs in without a token.
+    assert lane_keys(bench, device=False) == dict.fromkeys(lane_keys(bench, device=False))
+    assert bench.verify(bench.issue("owner"), "owner")
+
+
+def test_a_token_without_a_send_leaves_no_more_than_any_guess(bench: Bench) -> None:
+    for _ in range(3):
+        guess(bench, "000000", bench.device())
+    _, ends = bench.snapshot()
+    assert max(ends.values()) <= bench.now() + 300_000 + SLACK
+    assert not bench.run("EXISTS", *(lane_keys(bench, device=True)))
+    bench.advance(301)
+    assert bench.snapshot()[0] == {}
