@@ -82,10 +82,8 @@ def create_app(
     docs.install(app, settings, transport.description)
     document.install(app, settings, transport.description)
     health.install(app, gateway.service, ProxyEcho(gateway.codes, settings.trusted_proxies))
-    memory = partial(read_memory, gateway.redis)
-    gauges = Gauges(settings, gateway.provider_account.last, gateway.write_probe, memory)
     traffic = TrafficGauges(gateway.records.usage, gateway.write_probe)
-    endpoint.install(app, metrics, (gauges, traffic), settings.metrics_token)
+    endpoint.install(app, metrics, (_gauges(gateway), traffic), settings.metrics_token)
     if gateway.reports:
         # Started by gunicorn's hook, in each worker: a command needs no watch, and threads survive no fork.
         app.extensions["credit_watch"] = CreditWatch(
@@ -94,6 +92,16 @@ def create_app(
     app.extensions["send_slots"] = gateway.slots
     cli.install(app, lambda: gateway)
     return app
+
+
+def _gauges(gateway: Gateway) -> Gauges:
+    return Gauges(
+        gateway.settings,
+        gateway.provider_account.last,
+        gateway.write_probe,
+        partial(read_memory, gateway.redis),
+        gateway.records.gate.budget,
+    )
 
 
 def _transport(gateway: Gateway) -> BodyTransport | CookieTransport:

@@ -13,6 +13,7 @@ from otp_gateway.errors import (
     InvalidCode,
     Refused,
     SendFailed,
+    SendingPaused,
     SmsBusy,
     SmsNotConfigured,
     StoreUnavailable,
@@ -41,7 +42,7 @@ class EventReporter:
         """Report a send that the block refuses before the provider is called."""
         try:
             yield
-        except (Refused, Challenged, SmsBusy, SmsNotConfigured, StoreUnavailable) as error:
+        except (Refused, Challenged, SendingPaused, SmsBusy, SmsNotConfigured, StoreUnavailable) as error:
             reason = error.limit if isinstance(error, Refused) else error.code
             lane = _lane(reason in DEVICE_LIMITS)
             self._send(send, caller, random_id(), lane, outcome="refused", reason=reason)
@@ -94,7 +95,9 @@ class EventReporter:
     def login(self, phone: PhoneNumber, caller: Caller, login: Login) -> None:
         """A code has opened the session."""
         lane = _lane(login.device)
-        self._recorder.add(LoginEvent(id=login.session.id, lane=lane, **self._phone(phone, caller)))
+        self._recorder.add(
+            LoginEvent(id=login.session.id, lane=lane, earned=login.earned, **self._phone(phone, caller))
+        )
 
     def _send(self, send: SendRequest, caller: Caller, id_: str, lane: Lane, **outcome: Any) -> None:
         self._recorder.add(

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from otp_gateway.credit import Earned
 from otp_gateway.model import Channel
 
 # Stands for a backend if no message was sent, because the phone is a test number.
@@ -58,9 +59,13 @@ class SendEvent(PhoneEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoginEvent(PhoneEvent):
-    """A right code has opened a session. ``id``: the session's id, the same for a repeated request."""
+    """A right code has opened a session. ``id``: the session's id, the same for a repeated request.
+
+    ``earned``: what the login gives to the send gate.
+    """
 
     id: str
+    earned: Earned | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ from typing import Self
 
 from otp_gateway.abuse.challenge import Challenges
 from otp_gateway.abuse.devices import Devices
+from otp_gateway.abuse.gate import Home, SendGate
 from otp_gateway.codes import Codes
 from otp_gateway.errors import StoreUnavailable
 from otp_gateway.event_reporter import EventReporter
@@ -22,15 +23,19 @@ from otp_gateway.senders.kavenegar.reports import KavenegarReports
 from otp_gateway.senders.slots import SendSlots
 from otp_gateway.service import OtpService, Stores
 from otp_gateway.settings import Settings
+from otp_gateway.settings.redis_url import is_cluster
 from otp_gateway.store import connect
 from otp_gateway.store.activity import ActivityLog
 from otp_gateway.store.address_limits import AddressLimits
 from otp_gateway.store.admin_sessions import AdminSessions
 from otp_gateway.store.client import RedisClient
 from otp_gateway.store.codes import CodeStore
+from otp_gateway.store.gate import CreditWriter, GateStore
+from otp_gateway.store.gate_figures import GateFigures
 from otp_gateway.store.logins import LoginStore
 from otp_gateway.store.operator_actions import OperatorActions
 from otp_gateway.store.outcomes import OutcomeStore
+from otp_gateway.store.pauses import Pauses
 from otp_gateway.store.phone_list import PhoneList
 from otp_gateway.store.phone_state import PhoneStateStore
 from otp_gateway.store.provider_account import ProviderAccountStore
@@ -50,13 +55,16 @@ class Records:
     recorder: Recorder
     recent_phones: RecentPhones
     usage: UsageStore
+    gate: GateFigures
 
     @classmethod
-    def build(cls, redis: RedisClient, scripts: Scripts) -> Self:
+    def build(cls, settings: Settings, redis: RedisClient, scripts: Scripts) -> Self:
         """The recorder with its writers; each of them gets every event."""
         recent_phones, usage = RecentPhones(redis), UsageStore(redis, scripts)
-        recorder = Recorder((OutcomeStore(scripts), recent_phones, usage))
-        return cls(recorder=recorder, recent_phones=recent_phones, usage=usage)
+        credit = CreditWriter(_gate(settings, scripts))
+        recorder = Recorder((OutcomeStore(scripts), recent_phones, usage, credit))
+        gate = GateFigures(redis, usage, settings.gate)
+        return cls(recorder=recorder, recent_phones=recent_phones, usage=usage, gate=gate)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +75,7 @@ class PanelStores:
     actions: OperatorActions
     phone_list: PhoneList
     activity: ActivityLog
+    pauses: Pauses
     sessions: AdminSessions
 
     @classmethod
@@ -78,6 +87,7 @@ class PanelStores:
             actions=OperatorActions(redis, scripts, policy),
             phone_list=PhoneList(records.recent_phones, states, policy),
             activity=ActivityLog(redis),
+            pauses=Pauses(redis),
             sessions=AdminSessions(redis),
         )
 
@@ -117,11 +127,11 @@ class Gateway:
         all_codes = [Codes(secret, settings.otp_length) for secret in settings.secrets]
         codes, redis = all_codes[0], redis or _connect(settings)
         backends = backends_for(settings, observer, sender)
-        scripts, slots = Scripts(redis, observer), SendSlots(settings.threads)
-        tokens, reports = Tokens.from_settings(settings), KavenegarReports.from_settings(settings, observer)
         # The metrics count the calls of requests, not those of the probe and of the recorder.
-        unobserved = Scripts(redis)
-        write_probe, records = WriteProbe(redis, unobserved), Records.build(redis, unobserved)
+        scripts, unobserved = Scripts(redis, observer), Scripts(redis)
+        tokens, reports = Tokens.from_settings(settings), KavenegarReports.from_settings(settings, observer)
+        write_probe, records = WriteProbe(redis, unobserved), Records.build(settings, redis, unobserved)
+        slots, challenges = SendSlots(settings.threads), Challenges(codes)
         policy, devices = settings.policy, Devices.of_policy(codes, settings.policy)
         service = OtpService(
             stores=_stores(settings, scripts, all_codes),
@@ -130,10 +140,11 @@ class Gateway:
             slots=slots,
             codes=codes,
             tokens=tokens,
-            challenges=Challenges(codes),
+            challenges=challenges,
             fixed_codes=settings.fixed_codes,
             events=EventReporter(records.recorder, all_codes),
             devices=devices,
+            gate=SendGate(settings.gate.mode, challenges, observer, records.recorder.count),
         )
         return cls(
             settings=settings,
@@ -174,11 +185,16 @@ def _connect(settings: Settings) -> RedisClient:
     return connect(settings.redis_url, tls, threads=settings.threads)
 
 
+def _gate(settings: Settings, scripts: Scripts) -> GateStore:
+    apart = is_cluster(settings.redis_url)
+    return GateStore(scripts, settings.gate, Home(settings.otp_regions).is_foreign, apart=apart)
+
+
 def _stores(settings: Settings, scripts: Scripts, codes: Sequence[Codes]) -> Stores:
     """``codes``: of the present secret and of the former ones."""
-    policy = settings.policy
+    policy, gate = settings.policy, _gate(settings, scripts)
     return Stores(
-        codes=CodeStore(scripts, codes[0], policy, settings.sms_timeout),
-        logins=LoginStore(scripts, codes[0], policy, settings.fixed_codes),
+        codes=CodeStore(scripts, codes[0], policy, gate, settings.sms_timeout),
+        logins=LoginStore(scripts, codes[0], policy, gate, settings.fixed_codes),
         sessions=SessionStore(scripts, codes),
     )

@@ -6,6 +6,8 @@ import time
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from otp_gateway.credit import Decision, Earned, GateMode
+
 # "test": no message is sent, because the phone is a test number.
 Channel = Literal["sms", "call", "test"]
 # A session in Redis has the number of its channel.
@@ -82,6 +84,15 @@ class Policy:
     def has_devices(self) -> bool:
         """Whether there is a device lane. A lane without a failure budget could verify no code."""
         return self.device_failures > 0
+
+
+@dataclass(frozen=True, slots=True)
+class GateRules:
+    """The settings of the send gate. ``credit``: of all new networks together, and of all others together."""
+
+    mode: GateMode = "off"
+    credit: int = 60
+    budget: tuple[Window, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +179,8 @@ class Issued:
     both in milliseconds, as of the store's answer. Until ``settled_at`` (``time.monotonic()`` seconds) a lost
     attempt of the same send can still run. ``fingerprint`` is empty without an idempotency key, and
     ``solution_id`` without the solution of a challenge. ``device``: whether the send is in the device lane.
+    ``gate``: the send gate's decision, None without a gate. ``budget_reached``: the percentage of the send
+    budget that this send has reached, 0 for none.
     """
 
     send_id: str
@@ -179,6 +192,8 @@ class Issued:
     call_id: str = ""
     fingerprint: str = ""
     solution_id: str = ""
+    gate: Decision | None = None
+    budget_reached: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,11 +201,13 @@ class Sent:
     """A code is on its way. Milliseconds from now: the code's lifetime, and until a send fits again.
 
     ``backend``: the one that has sent the message, empty for a repeated request.
+    ``gate``: as in ``Issued``.
     """
 
     expires_in: int
     resend_in: int
     backend: str = ""
+    gate: Decision | None = None
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -210,27 +227,10 @@ class Login:
     """A right code has opened the session.
 
     ``at_ms``: the login's time in ms of Redis's clock. ``device``: whether the code was in the device lane.
+    ``earned``: what the login gives to the send gate; None for a repeated reply, and without a gate.
     """
 
     session: Session
     at_ms: int
     device: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Quota:
-    """One window of the address's limit as a request left it. ``reset`` is in milliseconds."""
-
-    window: Window
-    remaining: int
-    reset: int
-
-
-@dataclass(frozen=True, slots=True)
-class Admission:
-    """The rate limiter's decision. ``retry_after``: milliseconds until the next request fits, 0 for now."""
-
-    admitted: bool
-    clock: Clock
-    quotas: tuple[Quota, ...]
-    retry_after: int
+    earned: Earned | None = None

@@ -30,6 +30,10 @@ class Observer(Protocol):
         """A backend has tried to send a message: ``sent``, ``failed`` or ``unconfirmed``."""
         ...
 
+    def gate_decision(self, mode: str, decision: str) -> None:
+        """The send gate has decided about a send (``free``, ``challenge``, ``solved``, ``paused``)."""
+        ...
+
 
 class Unobserved:
     """Nobody listens."""
@@ -47,6 +51,9 @@ class Unobserved:
         pass
 
     def sms_attempt(self, backend: str, outcome: str) -> None:
+        pass
+
+    def gate_decision(self, mode: str, decision: str) -> None:
         pass
 
 

@@ -23,6 +23,7 @@ IRANIAN_MOBILE = re.compile(r"9[0-9]{9}")
 # the national number; a test compares both.
 PLAIN_IRANIAN = re.compile(r"(?:\+98|0098|0)(9[0-9]{9})")
 PREFIX_DIGITS = 3
+PREFIX = re.compile(r"\+[1-9][0-9]{3,5}")
 # The longest text that a request body can hold.
 MAX_CHARACTERS = 8192
 # The characters of a number that are written differently, or not at all.
@@ -94,6 +95,12 @@ def national_digits(phone: PhoneNumber) -> str:
     number = phonenumbers.parse(phone.e164)
     text = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.NATIONAL)
     return re.sub(r"[^0-9]", "", text)
+
+
+def is_prefix(text: str) -> bool:
+    """Whether ``prefix_of`` can give this text for a phone."""
+    digits = text[1:]
+    return bool(PREFIX.fullmatch(text)) and prefix_of(PhoneNumber(f"+{digits}0000")) == text
 
 
 def _clean(raw: str) -> str:

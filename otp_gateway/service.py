@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from otp_gateway.abuse.challenge import Challenges
 from otp_gateway.abuse.devices import Devices
+from otp_gateway.abuse.gate import SendGate
 from otp_gateway.codes import Codes
 from otp_gateway.errors import (
     SKIPPED,
@@ -27,6 +28,7 @@ from otp_gateway.model import Caller, Issued, PhoneNumber, ProposedCode, SendReq
 from otp_gateway.senders.failover import Delivery, Failover
 from otp_gateway.senders.slots import SendSlots
 from otp_gateway.store.codes import CodeStore
+from otp_gateway.store.gate import GateRefusal
 from otp_gateway.store.issue_reply import UnusableSolution
 from otp_gateway.store.logins import LoginStore
 from otp_gateway.store.scripts import LATE
@@ -60,6 +62,7 @@ class OtpService:
         events: EventReporter,
         devices: Devices,
         fixed_codes: FixedCodes,
+        gate: SendGate,
     ) -> None:
         self._store = stores.codes
         self._logins = stores.logins
@@ -73,13 +76,15 @@ class OtpService:
         self._events = events
         self._devices = devices
         self._fixed_codes = fixed_codes
+        self._gate = gate
 
     def request(self, send: SendRequest, caller: Caller) -> Sent:
         """Send the phone a code: the active one again while it is young, a new one otherwise.
 
-        Raises ``TooManyAttempts``, ``TooManyOtpRequests``, ``InvalidChallenge``, ``SmsNotConfigured``,
-        ``SmsBusy`` (nothing is charged), ``SmsFailed`` (Redis is then as it was before), ``SmsUnconfirmed``
-        (the code is active, the send is charged) and ``StoreUnavailable``.
+        Raises ``TooManyAttempts``, ``TooManyOtpRequests``, ``InvalidChallenge``, ``ChallengeRequired``,
+        ``SendingPaused``, ``SmsNotConfigured``, ``SmsBusy`` (nothing is charged), ``SmsFailed`` (Redis is
+        then as it was before), ``SmsUnconfirmed`` (the code is active, the send is charged) and
+        ``StoreUnavailable``.
         """
         with self._events.refusals(send, caller):
             return self._request(send, caller)
@@ -99,6 +104,7 @@ class OtpService:
                 issued = self._issue(send, caller, proposal, solution, only_device=reserved)
                 if isinstance(issued, Sent):
                     return issued
+                self._gate.decided(issued.gate, issued.budget_reached)
                 return self._send(send, caller, issued, delivery)
         except (InvalidChallenge, SmsBusy, SmsFailed) as error:
             tried = isinstance(error, SmsFailed) and error.reason != SKIPPED
@@ -145,6 +151,9 @@ class OtpService:
         except UnusableSolution as error:
             pid, now = self._codes.pid(send.phone), caller.clock.now_ms()
             raise self._challenges.unusable(error.solution, pid, now, error.reason) from None
+        except GateRefusal as error:
+            pid, now = self._codes.pid(send.phone), caller.clock.now_ms()
+            raise self._gate.refusal(pid, error.decision, error.reason, error.step, now) from None
 
     def _first_outcome(self, send: SendRequest, caller: Caller, proposal: ProposedCode) -> Sent | None:
         """The outcome of the first request with this idempotency key; None if there was none."""
@@ -170,6 +179,7 @@ class OtpService:
             receipt = delivery.send(message)
         except SendFailed as error:
             self._events.failed(send, caller, issued, error)
+            error.gate = issued.gate
             if error.definite:
                 # If Redis is unavailable too, the charge stays; the answer is still that nothing was sent.
                 with suppress(StoreUnavailable):
@@ -180,7 +190,8 @@ class OtpService:
         self._events.sent(send, caller, issued, receipt)
         self._keep_outcome(phone, issued, sent=True)
         spent = int((time.monotonic() - issued_at) * 1000)
-        return Sent(max(0, issued.expires_in - spent), max(0, issued.resend_in - spent), receipt.backend)
+        left = (max(0, issued.expires_in - spent), max(0, issued.resend_in - spent))
+        return Sent(*left, backend=receipt.backend, gate=issued.gate)
 
     def _keep_outcome(self, phone: PhoneNumber, issued: Issued, *, sent: bool) -> None:
         if issued.fingerprint:

@@ -69,6 +69,11 @@ def networks(arrived: Request, trusted_proxies: int) -> tuple[str, ...]:
     address = address or _address(arrived.remote_addr or "")
     if address is None:
         return (UNKNOWN,)
+    return networks_of(address)
+
+
+def networks_of(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> tuple[str, ...]:
+    """The same for an address that is known already."""
     if isinstance(address, ipaddress.IPv4Address):
         return (str(address),)
     return tuple(str(ipaddress.ip_network((address.packed, prefix), strict=False)) for prefix in (48, 64))

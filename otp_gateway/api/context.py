@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from flask import g
 
-from otp_gateway.model import Admission, Caller, Window
+from otp_gateway.admission import Admission
+from otp_gateway.model import Caller, Window
 
 if TYPE_CHECKING:
     from otp_gateway.api.outcomes import Outcomes

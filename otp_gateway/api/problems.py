@@ -27,6 +27,7 @@ STATUS: dict[type[errors.GatewayError], HTTPStatus] = {
     errors.RateLimited: HTTPStatus.TOO_MANY_REQUESTS,
     errors.ChallengeRequired: HTTPStatus.TOO_MANY_REQUESTS,
     errors.InvalidChallenge: HTTPStatus.BAD_REQUEST,
+    errors.SendingPaused: HTTPStatus.TOO_MANY_REQUESTS,
     errors.InvalidToken: HTTPStatus.UNAUTHORIZED,
     errors.CrossOrigin: HTTPStatus.FORBIDDEN,
     errors.SmsNotConfigured: HTTPStatus.SERVICE_UNAVAILABLE,
@@ -57,6 +58,7 @@ RETRY_HINTS: dict[type[errors.GatewayError], int] = {
     errors.SmsBusy: 2,
     errors.RequestInProgress: 1,
     errors.ChallengeRequired: 60,
+    errors.SendingPaused: 3600,
 }
 logger = get_logger("otp_gateway.errors")
 
@@ -111,6 +113,7 @@ def seconds(milliseconds: int) -> int:
 
 def _expected(error: errors.GatewayError) -> Response:
     response = problem(STATUS[type(error)], error.code, error.detail, **error.data)
+    context.current().note(gate=error.gate)
     if isinstance(error, errors.Refused):
         response.headers["Retry-After"] = str(seconds(_wait(error)))
         context.current().note(limit=error.limit)
@@ -126,7 +129,7 @@ def _expected(error: errors.GatewayError) -> Response:
             provider_code=error.provider_code,
             backend=error.backend or None,
         )
-    if isinstance(error, errors.StoreUnavailable | errors.InvalidChallenge):
+    if isinstance(error, errors.StoreUnavailable | errors.InvalidChallenge | errors.SendingPaused):
         context.current().note(reason=error.reason)
     return response
 

@@ -11,10 +11,11 @@ from flask_limiter import Limiter
 from limits import parse_many
 from limits.storage import MovingWindowSupport, Storage
 
+from otp_gateway.admission import Admission
 from otp_gateway.api import context
 from otp_gateway.api.problems import seconds
 from otp_gateway.errors import RateLimited, StoreUnavailable
-from otp_gateway.model import Admission, Caller, Window
+from otp_gateway.model import Caller, Window
 from otp_gateway.store.address_limits import AddressLimits
 
 # A /48 may send as much as ten of its /64: one site can hold 65,536 of them.

@@ -55,7 +55,9 @@ def install(
             android=fields["client"] is not None,
         )
         sent = service.request(send, idempotency.keyed(caller))
-        context.current().note(backend=sent.backend or None, test=sent.backend == TEST or None)
+        context.current().note(
+            gate=sent.gate, backend=sent.backend or None, test=sent.backend == TEST or None
+        )
         answer = {
             "message": "OTP sent successfully",
             "phone_number": phone.e164,

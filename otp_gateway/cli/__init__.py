@@ -10,7 +10,7 @@ from flask import Flask
 from flask.cli import AppGroup
 
 from otp_gateway import log
-from otp_gateway.cli import activity, check, password, phone, serve
+from otp_gateway.cli import activity, check, password, pause, phone, serve
 from otp_gateway.gateway import Gateway
 from otp_gateway.settings import Settings
 from otp_gateway.settings.procfile import with_procfile
@@ -53,7 +53,7 @@ def main() -> None:
 
 
 def _add_commands(group: AppGroup, build: Callable[[], Gateway]) -> None:
-    for module in (check, phone, activity, password):
+    for module in (check, phone, pause, activity, password):
         module.install(group, build)
 
 

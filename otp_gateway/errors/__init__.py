@@ -14,6 +14,7 @@
     ├── Challenged                 · has a challenge that the client can solve
     │   ├── ChallengeRequired      challenge_required
     │   └── InvalidChallenge       invalid_challenge
+    ├── SendingPaused              sending_paused
     ├── InvalidToken               invalid_token
     ├── CrossOrigin                cross_origin
     ├── StoreUnavailable           store_unavailable
@@ -54,6 +55,7 @@ from otp_gateway.errors.refusals import (
     InvalidToken,
     RateLimited,
     RequestInProgress,
+    SendingPaused,
     TooManyAttempts,
     TooManyOtpRequests,
     UnsupportedDestination,
@@ -76,6 +78,7 @@ __all__ = [
     "Refused",
     "RequestInProgress",
     "SendFailed",
+    "SendingPaused",
     "SmsBusy",
     "SmsFailed",
     "SmsNotConfigured",

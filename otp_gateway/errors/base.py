@@ -13,6 +13,8 @@ class GatewayError(Exception):
     code: ClassVar[str]
     meaning: ClassVar[str]
     detail: str
+    # The send gate's decision about the request, for the log; None before it has decided.
+    gate: str | None = None
 
     def __init__(self, detail: str | None = None) -> None:
         if detail is not None:

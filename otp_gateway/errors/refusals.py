@@ -113,6 +113,24 @@ class ChallengeRequired(Challenged):
     detail = "Solve the challenge and try again"
 
 
+class SendingPaused(GatewayError):
+    """The gate refuses the send, and a challenge does not help.
+
+    ``reason`` is for logs: ``budget``, ``network`` or ``muted``.
+    """
+
+    code = "sending_paused"
+    meaning = (
+        "The network has used up its challenges, the operator's send budget is used up, or the phone is "
+        "muted. The error does not show which of these is the reason."
+    )
+    detail = "No codes are sent at the moment"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__()
+        self.reason = reason
+
+
 class InvalidChallenge(Challenged):
     """The solution in the request cannot be used. The error does not show why, and has a new challenge.
 

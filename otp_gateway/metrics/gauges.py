@@ -12,6 +12,7 @@ from otp_gateway.errors import StoreUnavailable
 from otp_gateway.metrics import multiprocess
 from otp_gateway.metrics.metrics import PREFIX
 from otp_gateway.settings import Settings
+from otp_gateway.store.gate_figures import BudgetUse
 from otp_gateway.store.memory import Memory
 from otp_gateway.store.provider_account import Account
 from otp_gateway.store.write_probe import WriteProbe
@@ -27,15 +28,18 @@ class Gauges(Collector):
         account: Callable[[], Account | None],
         probe: WriteProbe,
         memory: Callable[[], Memory | None],
+        budget: Callable[[], list[BudgetUse]],
     ) -> None:
         """``account``: the last known account; ``memory``: Redis's, None if Redis does not show it.
+        ``budget``: the sends in each window of ``OTP_SEND_BUDGET``.
 
-        Both raise ``StoreUnavailable``.
+        All three raise ``StoreUnavailable``.
         """
         self._settings = settings
         self._account = account
         self._probe = probe
         self._memory = memory
+        self._budget = budget
 
     def collect(self) -> Iterable[Metric]:
         """The gauges, as of now."""
@@ -64,6 +68,7 @@ class Gauges(Collector):
         except StoreUnavailable:
             return
         yield from self._memory_gauges()
+        yield from self._budget_gauges()
         if account is not None and account.credit is not None:
             yield _gauge("sms_credit_rials", "The provider's credit when last read", account.credit)
             yield _gauge(
@@ -85,6 +90,23 @@ class Gauges(Collector):
                 memory.used,
             )
             yield _gauge("redis_memory_max_bytes", "Redis's maxmemory; 0 without a limit", memory.maximum)
+
+    def _budget_gauges(self) -> Iterable[Metric]:
+        try:
+            windows = self._budget()
+        except StoreUnavailable:
+            # The same.
+            return
+        sends = _by_window("send_budget_sends", "Sends in a window of OTP_SEND_BUDGET, in seconds")
+        limits = _by_window("send_budget_limit", "Sends that OTP_SEND_BUDGET allows in this window")
+        for each in windows:
+            sends.add_metric([str(each.window.seconds)], each.sends)
+            limits.add_metric([str(each.window.seconds)], each.window.limit)
+        yield from (sends, limits)
+
+
+def _by_window(name: str, text: str) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"{PREFIX}_{name}", text, labels=["window"])
 
 
 def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:

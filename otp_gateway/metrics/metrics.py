@@ -44,6 +44,7 @@ class Metrics:
             for each in outcomes.ALL
         }
         self._limits = self._counter("limit_hits", "Requests refused by a limit, by its kind", "limit")
+        self._gate = self._gate_decisions()
         self._redis_seconds = self._histogram(
             "redis_call_duration_seconds", "Calls to Redis, repeats included, by script", FAST, "script"
         )
@@ -99,6 +100,9 @@ class Metrics:
     def sms_attempt(self, backend: str, outcome: str) -> None:
         self._sms_attempts.labels(backend, outcome).inc()
 
+    def gate_decision(self, mode: str, decision: str) -> None:
+        self._gate.labels(mode, decision).inc()
+
     def _open(self) -> None:
         context.current().in_progress = True
         self._in_progress.inc()
@@ -119,6 +123,14 @@ class Metrics:
         begun = context.begun()
         if begun and begun.in_progress:
             self._in_progress.dec()
+
+    def _gate_decisions(self) -> Counter:
+        return self._counter(
+            "gate_decisions",
+            "Decisions of the send gate; with observe, those that it would make with on",
+            "mode",
+            "decision",
+        )
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(f"{PREFIX}_{name}", text, labels, registry=self._registry)

@@ -126,6 +126,7 @@ SEND = (
     errors.TooManyOtpRequests.code,
     errors.ChallengeRequired.code,
     errors.InvalidChallenge.code,
+    errors.SendingPaused.code,
     errors.SmsNotConfigured.code,
     errors.SmsBusy.code,
     errors.SmsFailed.code,

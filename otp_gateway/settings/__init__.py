@@ -10,7 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from otp_gateway.messages import FixedCodes
-from otp_gateway.model import Channel, Policy
+from otp_gateway.model import Channel, GateRules, Policy
 from otp_gateway.settings import rules
 from otp_gateway.settings.declaration import declared
 from otp_gateway.settings.misspelt import misspelt
@@ -111,6 +111,14 @@ class Settings(Variables):
     def warnings(self) -> list[str]:
         """What an operator should know at every start."""
         return rules.warnings(self)
+
+    @property
+    def gate(self) -> GateRules:
+        """The rules of the send gate. Messages that reach no phone cost nothing, so they need no gate."""
+        delivers = any(SMS_BACKENDS[name].delivers for name in self.sms_backend)
+        if self.otp_gate == "off" or not delivers:
+            return GateRules()
+        return GateRules(self.otp_gate, self.otp_gate_credit, self.otp_send_budget)
 
     @property
     def policy(self) -> Policy:

@@ -107,6 +107,11 @@ def windows(text: str) -> tuple[Window, ...]:
     return tuple(Window(limit, seconds) for seconds, limit in sorted(narrowest.items()))
 
 
+def budget(text: str) -> tuple[Window, ...]:
+    """Windows, or none."""
+    return windows(text) if text else ()
+
+
 def regions(text: str) -> tuple[str, ...]:
     """Comma-separated ISO 3166 codes, or ``*``."""
     regions = tuple(part.strip().upper() for part in text.split(",") if part.strip())

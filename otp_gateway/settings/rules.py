@@ -35,6 +35,8 @@ def warnings(settings: Settings) -> list[str]:
     if settings.otp_device_days and not settings.policy.has_devices:
         failures = settings.otp_max_failures_per_phone
         found.append(f"OTP_MAX_FAILURES_PER_PHONE={failures} leaves none for devices: no device tokens")
+    if any(window.limit * 70 < 100 for window in settings.otp_send_budget):
+        found.append("OTP_SEND_BUDGET: 70 % of a limit is less than one send, so only devices can sign in")
     for name in settings.sms_backend:
         no_delivery = SMS_BACKENDS[name].no_delivery
         if no_delivery and not settings.embedded:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from otp_gateway.admission import Admission, Quota
 from otp_gateway.codes import random_id
 from otp_gateway.errors import StoreUnavailable
-from otp_gateway.model import Admission, Clock, Quota, Window
+from otp_gateway.model import Clock, Window
 from otp_gateway.store import keys
 from otp_gateway.store.scripts import LATE, LIMITER_TIMEOUT, Reply, Scripts, deadline, flat
 

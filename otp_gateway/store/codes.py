@@ -17,6 +17,7 @@ from otp_gateway.model import (
     Sent,
     Solution,
 )
+from otp_gateway.store.gate import GateStore
 from otp_gateway.store.issue_reply import read_issue_reply
 from otp_gateway.store.keys import DEVICE_LANE, PhoneKeys
 from otp_gateway.store.scripts import CALL_TIMEOUT, LATE, Scripts, deadline, flat, wait_until
@@ -48,8 +49,11 @@ class CodeStore:
     can run any more: what was refused does not happen either.
     """
 
-    def __init__(self, scripts: Scripts, codes: Codes, policy: Policy, send_timeout: float = 10.0) -> None:
+    def __init__(
+        self, scripts: Scripts, codes: Codes, policy: Policy, gate: GateStore, send_timeout: float = 10.0
+    ) -> None:
         """``send_timeout``: seconds after which no send is still in progress."""
+        self._gate = gate
         self._scripts = scripts
         self._codes = codes
         self._policy = policy
@@ -77,45 +81,48 @@ class CodeStore:
         client that is not a device. ``only_earlier``: look for that outcome, and charge nothing.
 
         Raises ``TooManyAttempts`` (a failure budget is used up), ``TooManyOtpRequests`` (a window is full),
-        ``SmsBusy`` (``only_device``), ``UnusableSolution``, and for an earlier request ``SmsUnconfirmed``,
-        ``RequestInProgress`` and ``IdempotencyKeyReused``.
+        ``SmsBusy`` (``only_device``), ``UnusableSolution``, ``GateRefusal``, and for an earlier request
+        ``SmsUnconfirmed``, ``RequestInProgress`` and ``IdempotencyKeyReused``.
         """
         key, call_ids = caller.idempotency_key, ids_of_call(self._codes, "send", send.phone, caller)
         send_id, solution_id = random_id(), solution.id if solution else ""
         fingerprint = self._codes.fingerprint(key, *_body(send))
+        ticket = None if only_earlier else self._gate.decide(send_id, send, caller, solved=bool(solution))
         reply = self._scripts.run(
             "issue",
-            self._issue_keys(send.phone, call_ids, solution_id),
+            self._issue_keys(send.phone, caller, call_ids, solution_id),
             [
                 0 if only_earlier else deadline(caller.clock),
-                send_id,
-                proposal.nonce,
-                proposal.digest,
-                send.phone.masked,
-                send.channel,
+                *(send_id, proposal.nonce, proposal.digest, send.phone.masked, send.channel),
                 *self._send_limits(caller.client),
                 fingerprint,
                 max(KEYED_MS, self._send_ms + REPLAY_MS),
                 self._send_ms,
                 solution.expires_at_ms if solution else "",
                 *self._lane_limits(caller, only_device=only_device),
+                *self._gate.arguments(send),
+                ticket.record if ticket else "",
+                *flat((*self._policy.windows, *DEVICE_WINDOWS)),
             ],
             CALL_TIMEOUT,
         )
-        issued = read_issue_reply(reply, solution)
-        if isinstance(issued, Sent):
-            return issued
-        call_id = call_ids[issued.device]
-        return replace(
-            issued, send_id=send_id, call_id=call_id, fingerprint=fingerprint, solution_id=solution_id
-        )
+        if ticket:
+            self._gate.settle(ticket, reply)
+        made = read_issue_reply(reply, solution)
+        if isinstance(made, Sent):
+            return made
+        made = replace(made, send_id=send_id, call_id=call_ids[made.device])
+        return replace(made, fingerprint=fingerprint, solution_id=solution_id)
 
-    def _issue_keys(self, phone: PhoneNumber, call_ids: CallIds, solution_id: str) -> list[str]:
+    def _issue_keys(
+        self, phone: PhoneNumber, caller: Caller, call_ids: CallIds, solution_id: str
+    ) -> list[str]:
         name = self._keys(phone)
         lane = name.of_devices
         return [
             *(name.code, name.tries, name.sends, name.call(call_ids[0]), name.challenge(solution_id)),
             *(lane.code, lane.tries, lane.sends, name.call(call_ids[1]), name.devices_since),
+            *(name.mute, *self._gate.names(phone, caller.client)),
         ]
 
     def _send_limits(self, client: str) -> list[str | int]:
@@ -138,8 +145,6 @@ class CodeStore:
             self._device_horizon,
             int(only_device),
             len(policy.windows),
-            *flat(policy.windows),
-            *flat(DEVICE_WINDOWS),
         ]
 
     def finish(self, phone: PhoneNumber, issued: Issued, *, sent: bool) -> None:
@@ -162,17 +167,23 @@ class CodeStore:
         name, policy = self._keys(phone), self._policy
         lane = name.of_devices if issued.device else name
         horizon = self._device_horizon if issued.device else self._horizon
-        tag, *_ = self._scripts.run(
+        reply = self._scripts.run(
             "withdraw",
             [
                 *(lane.code, lane.tries, lane.sends),
                 *(name.call(issued.call_id), name.challenge(issued.solution_id)),
+                *self._gate.names(phone, caller.client)[:-1],
             ],
-            [deadline(caller.clock), issued.send_id, max(horizon, 1000 * policy.failure_period)],
+            [
+                *(deadline(caller.clock), issued.send_id, max(horizon, 1000 * policy.failure_period)),
+                *self._gate.prices,
+            ],
             CALL_TIMEOUT,
         )
-        if tag != "withdrawn":
+        if reply[0] != "withdrawn":
             raise StoreUnavailable(LATE)
+        # On a cluster, the gate's credit is in another slot.
+        self._gate.cancel(f"{issued.send_id}:withdrawn", reply[1].decode())
 
     def _keys(self, phone: PhoneNumber) -> PhoneKeys:
         return PhoneKeys(self._codes.pid(phone))

@@ -12,6 +12,7 @@ from otp_gateway.errors import (
     TooManyOtpRequests,
 )
 from otp_gateway.model import Issued, Sent, Solution
+from otp_gateway.store.gate import GateRefusal, decision_of
 from otp_gateway.store.scripts import LATE, Reply
 
 
@@ -27,8 +28,12 @@ class UnusableSolution(Exception):
 def read_issue_reply(reply: Reply, solution: Solution | None) -> Issued | Sent:
     """What issue.lua has decided; the ids of the call are the caller's to add."""
     match reply:
-        case ["issued", left, wait, device, nonce]:
-            return Issued("", nonce.decode(), left, wait, bool(device), reply.settled_at)
+        case ["issued", left, wait, device, nonce, charge, percent]:
+            return Issued(
+                *("", nonce.decode(), left, wait, bool(device), reply.settled_at),
+                gate=decision_of(charge.decode()),
+                budget_reached=percent,
+            )
         case ["sent", left, wait]:
             return Sent(left, wait)
         case ["unconfirmed"]:
@@ -37,17 +42,23 @@ def read_issue_reply(reply: Reply, solution: Solution | None) -> Issued | Sent:
             raise RequestInProgress
         case ["reused"]:
             raise IdempotencyKeyReused
-        case ["locked", wait, limit]:
-            reply.settle()
-            raise TooManyAttempts(wait, limit.decode())
-        case ["limited", wait, limit]:
-            reply.settle()
-            raise TooManyOtpRequests(wait, limit.decode())
-        case ["busy"]:
-            reply.settle()
-            raise SmsBusy
-        case ["unusable", why] if solution:
-            reply.settle()
-            raise UnusableSolution(solution, why.decode())
         case _:
-            raise StoreUnavailable(LATE)
+            raise _refusal(reply, solution)
+
+
+def _refusal(reply: Reply, solution: Solution | None) -> Exception:
+    """The error of a send that is refused. No lost attempt of it can run any more then."""
+    reply.settle()
+    match reply:
+        case ["locked", wait, limit]:
+            return TooManyAttempts(wait, limit.decode())
+        case ["limited", wait, limit]:
+            return TooManyOtpRequests(wait, limit.decode())
+        case ["busy"]:
+            return SmsBusy()
+        case ["gated", decision, reason, step]:
+            return GateRefusal.read(decision, reason, step)
+        case ["unusable", why] if solution:
+            return UnusableSolution(solution, why.decode())
+        case _:
+            return StoreUnavailable(LATE)

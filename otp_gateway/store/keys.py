@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 
 # How every name begins. A Redis user for the gateway needs the keys of these prefixes, and no others.
-PREFIXES = ("otp:", "ip:", "admin:", "provider:", "{usage}:")
+PREFIXES = ("otp:", "ip:", "admin:", "provider:", "gate:", "{usage}:")
 PID = re.compile(r"[A-Za-z0-9_-]{22}")
 DEVICE_LANE = "d:"
 # Keyed hashes of one phone: under the present secret, and under former ones.
@@ -20,6 +20,12 @@ RECENT_PHONES = "admin:phones:recent"
 STUCK_PHONES = "admin:phones:stuck"
 # List: what operators have done.
 ACTIVITY = "admin:activity"
+# The send gate: one slot of a cluster. Hash: the credit of all new networks, and of all other networks.
+GATE_SHARED = "gate:{send}:shared"
+# Hash: the sends that the operator's budget has counted.
+GATE_MONEY = "gate:{send}:money"
+# Hash: what an operator has paused, with the expiry of each pause; for muted phones also the masked number.
+GATE_PAUSES = "gate:{send}:pauses"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +86,16 @@ class PhoneKeys:
         """Sorted set: ids of the phone's sessions by login time."""
         return f"otp:{{{self.pid}}}:sessions"
 
+    @property
+    def mute(self) -> str:
+        """Integer: until when no stranger may request a message for the phone."""
+        return f"otp:{{{self.pid}}}:mute"
+
+    @property
+    def login(self) -> str:
+        """String: the network for which the phone's logins count this week, and its last extra credit."""
+        return f"otp:{{{self.pid}}}:login"
+
     def undo(self, undo_id: str) -> str:
         """Hash: the code or the tries that an operator's action has set aside, for five minutes."""
         return f"otp:{{{self.pid}}}:{self.lane}undo:{undo_id}"
@@ -89,6 +105,21 @@ def address(network: str, endpoint: str, subnet: str | None = None) -> str:
     """Sorted set: recent requests of a network (or of one subnet in it) to an endpoint, or their counts."""
     name = f"ip:{{{network}}}:{endpoint}"
     return f"{name}:{subnet}" if subnet else name
+
+
+def gate_network(network: str) -> str:
+    """Hash: a network's credit at the send gate, its logins and its sends with a solved challenge."""
+    return f"gate:{{send}}:network:{network}"
+
+
+def gate_prefix(prefix: str) -> str:
+    """String: the credit of a foreign prefix."""
+    return f"gate:{{send}}:prefix:{prefix}"
+
+
+def gate_call(call_id: str) -> str:
+    """String: one call of the gate, for a repeated attempt of it."""
+    return f"gate:{{send}}:call:{call_id}"
 
 
 def usage(span: str, start: int) -> str:

@@ -133,7 +133,8 @@ def read_lane(reply: Sequence[Any], now_ms: int, policy: Policy, *, device: bool
 
 
 def _send(entry: bytes) -> Send:
-    at, send_id, _, channel = entry.decode().split(":")
+    # What the send has taken at the gate may follow.
+    at, send_id, _, channel, *_ = entry.decode().split(":")
     return Send(int(at) / 1000, send_id, cast("Channel", channel))
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from otp_gateway.codes import Codes, session_id
+from otp_gateway.credit import Earned
 from otp_gateway.errors import IdempotencyKeyReused, InvalidCode, StoreUnavailable, TooManyAttempts
 from otp_gateway.messages import NO_FIXED_CODES, FixedCodes
 from otp_gateway.model import CHANNELS, Caller, Channel, Login, PhoneNumber, Policy, Session
 from otp_gateway.store.codes import KEYED_MS, REPLAY_MS, ids_of_call
+from otp_gateway.store.gate import GateStore, read_earned
 from otp_gateway.store.keys import PhoneKeys
 from otp_gateway.store.scripts import CALL_TIMEOUT, LATE, Scripts, deadline
 
@@ -28,11 +30,14 @@ class LoginIds:
         refresh, access = (codes.id_from(call_id, use) for use in ("refresh", "access"))
         return cls(call_id, session_id(codes, call_id), refresh, access)
 
-    def login(self, at_ms: int, channel: Channel, *, device: bool) -> Login:
+    def login(self, at_ms: int, channel: Channel, earned: Earned | None, *, device: bool) -> Login:
         """The login with these ids."""
         seconds = at_ms // 1000
         return Login(
-            Session(self.session, self.refresh, self.access, seconds, seconds, channel), at_ms, device
+            Session(self.session, self.refresh, self.access, seconds, seconds, channel),
+            at_ms,
+            device,
+            earned,
         )
 
 
@@ -43,8 +48,14 @@ class LoginStore:
     """
 
     def __init__(
-        self, scripts: Scripts, codes: Codes, policy: Policy, fixed_codes: FixedCodes = NO_FIXED_CODES
+        self,
+        scripts: Scripts,
+        codes: Codes,
+        policy: Policy,
+        gate: GateStore,
+        fixed_codes: FixedCodes = NO_FIXED_CODES,
     ) -> None:
+        self._gate = gate
         self._scripts = scripts
         self._fixed_codes = fixed_codes
         self._codes = codes
@@ -78,13 +89,14 @@ class LoginStore:
                 ids[-1].session,
                 ids[-1].refresh,
                 int(self._fixed_codes.code_of(phone, caller.clock.now_ms()) is not None),
+                int(self._gate.is_on),
             ],
             CALL_TIMEOUT,
         )
         match reply:
-            case ["verified", now, call, in_device_lane, device]:
-                found = ids[-1] if device else ids[0]
-                return found.login(now, CHANNELS[call], device=bool(in_device_lane))
+            case ["verified", now, call, in_device_lane, device, *gained]:
+                found, earned = ids[-1] if device else ids[0], read_earned(gained, caller.client)
+                return found.login(now, CHANNELS[call], earned, device=bool(in_device_lane))
             case ["wrong", left]:
                 raise InvalidCode(left)
             case ["locked", wait, limit]:
@@ -102,7 +114,7 @@ class LoginStore:
             *(name.code, name.tries, name.sends, name.call(common.call)),
             *(name.session(common.session), name.sessions),
             *(lane.code, lane.tries, lane.sends, name.call(device.call)),
-            *(name.session(device.session), name.devices_since),
+            *(name.session(device.session), name.devices_since, name.login),
         ]
 
     def _guess_limits(self) -> list[int]:

@@ -69,7 +69,9 @@ def available() -> Iterator[None]:
 
 def wait_until(moment: float) -> None:
     """Sleep until ``moment`` (``time.monotonic()`` seconds); not at all where it has passed."""
-    time.sleep(max(0.0, moment - time.monotonic()))
+    left = moment - time.monotonic()
+    if left > 0:
+        time.sleep(left)
 
 
 def flat(windows: Sequence[Window]) -> list[int]:
@@ -77,15 +79,20 @@ def flat(windows: Sequence[Window]) -> list[int]:
     return [number for w in windows for number in (w.limit, 1000 * w.seconds)]
 
 
+# The files that are put before scripts: before each one, and before those of the send gate.
+COMMON, CREDIT = "common", "credit"
+OF_THE_GATE = frozenset({"issue", "withdraw", "gate", "give_back"})
+
+
 def sources() -> dict[str, str]:
-    """Every script by name, with the shared functions of ``common.lua`` before it."""
+    """Every script by name, with the shared functions of ``common.lua`` and ``credit.lua`` before it."""
     texts = {
         file.name.removesuffix(".lua"): file.read_text(encoding="utf-8")
         for file in resources.files(__package__).joinpath("lua").iterdir()
         if file.name.endswith(".lua")
     }
-    common = texts.pop("common")
-    return {name: common + text for name, text in texts.items()}
+    common, credit = texts.pop(COMMON), texts.pop(CREDIT)
+    return {name: common + (credit if name in OF_THE_GATE else "") + text for name, text in texts.items()}
 
 
 class Reply(list[Any]):

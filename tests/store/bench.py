@@ -11,13 +11,15 @@ from typing import Any
 import pytest
 import redis
 
+from otp_gateway.abuse.gate import Home
+from otp_gateway.admission import Admission
 from otp_gateway.codes import Codes
 from otp_gateway.errors import InvalidCode
 from otp_gateway.model import (
-    Admission,
     Caller,
     Channel,
     Clock,
+    GateRules,
     Issued,
     PhoneNumber,
     Policy,
@@ -28,6 +30,8 @@ from otp_gateway.model import (
 from otp_gateway.store.address_limits import AddressLimits
 from otp_gateway.store.client import RedisClient
 from otp_gateway.store.codes import CodeStore
+from otp_gateway.store.connect import _Cluster
+from otp_gateway.store.gate import GateStore
 from otp_gateway.store.keys import PhoneKeys
 from otp_gateway.store.logins import LoginStore
 from otp_gateway.store.scripts import Reply, Scripts
@@ -69,13 +73,22 @@ class RecordedScripts(Scripts):
 class Bench:
     """A store over ``client``; ``direct``, by default the same, is where the test itself looks."""
 
-    def __init__(self, client: RedisClient, direct: RedisClient | None = None, **policy: Any) -> None:
-        """``policy``: what differs from the contract's defaults."""
+    def __init__(
+        self,
+        client: RedisClient,
+        direct: RedisClient | None = None,
+        *,
+        gate: GateRules | None = None,
+        **policy: Any,
+    ) -> None:
+        """``policy``: what differs from the contract's defaults. ``gate``: by default, no gate."""
         self.codes = Codes(SECRET_KEY, 6)
         self.policy = replace(POLICY, **policy)
         self.scripts = RecordedScripts(client)
-        self.store = CodeStore(self.scripts, self.codes, self.policy)
-        self.logins = LoginStore(self.scripts, self.codes, self.policy)
+        apart = isinstance(client, _Cluster)
+        self.gate = GateStore(self.scripts, gate or GateRules(), Home(["IR"]).is_foreign, apart=apart)
+        self.store = CodeStore(self.scripts, self.codes, self.policy, self.gate)
+        self.logins = LoginStore(self.scripts, self.codes, self.policy, self.gate)
         self.sessions = SessionStore(self.scripts, [self.codes])
         self.limits = AddressLimits(self.scripts)
         self._direct = client if direct is None else direct
@@ -185,6 +198,8 @@ class Bench:
             elif kind == b"list":
                 for index, value in enumerate(run("LRANGE", key, 0, -1)):
                     run("LSET", key, index, _older(value, ms))
+            elif kind == b"string" and key.startswith((b"gate:", b"otp:")) and b":call:" not in key:
+                run("SET", key, _older(run("GET", key), ms), "KEEPTTL")
             elif kind == b"zset":
                 for member in run("ZRANGE", key, 0, -1):
                     run("ZINCRBY", key, -ms, member)

@@ -100,7 +100,7 @@ def test_a_withdrawn_send_leaves_redis_as_it_was(bench: Bench, history: Callable
     bench.withdraw(issued)
     bench.assert_same(before)
     # Once more: a repeated withdrawal, and a whole second round.
-    assert bench.replay() == ["withdrawn"]
+    assert bench.replay() == ["withdrawn", b""]
     bench.assert_same(before)
     bench.withdraw(bench.issue())
     bench.assert_same(before)
@@ -276,7 +276,7 @@ def test_a_withdrawal_repeated_after_others_changes_nothing(bench: Bench, betwee
             bench.withdraw(bench.issue())
     before = bench.snapshot()
     settle()
-    assert bench.replay(call) == ["withdrawn"]
+    assert bench.replay(call) == ["withdrawn", b""]
     bench.assert_same(before)
 
 

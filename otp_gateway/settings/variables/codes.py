@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 
+from otp_gateway.credit import GateMode
 from otp_gateway.model import MOST_DEVICE_DAYS, Window
 from otp_gateway.settings.declaration import optional, variable
 from otp_gateway.settings.parsers import (
     app_hash,
+    budget,
+    choice,
     integer,
     message,
     probability,
@@ -63,6 +66,25 @@ class CodeVariables:
         "1e-4",
         help="The highest allowed probability that an attacker guesses a code of one phone within any 24 h. "
         "If 2 x OTP_MAX_FAILURES_PER_PHONE / 10^OTP_LENGTH is higher, the gateway does not start.",
+    )
+    otp_gate: GateMode = variable(
+        choice("observe", "on", "off"),
+        "observe",
+        help="The send gate: a send to a stranger takes credit, and a login gives it back. observe: it "
+        "refuses nothing, and log, metrics, panel and check show what `on` would do. on: without credit, "
+        "clients must solve a challenge. See docs/OPERATIONS.md.",
+    )
+    otp_gate_credit: int = variable(
+        integer(1, 1_000_000),
+        "60",
+        help="Sends without a login that the gate lets through at once: to all new networks together, and to "
+        "all other networks together.",
+    )
+    otp_send_budget: tuple[Window, ...] = variable(
+        budget,
+        "",
+        help="Sends that the operator pays for, in the notation of the `limits` library: 500/hour;5000/day. "
+        "Strangers may use 70 % of it. Empty: no budget. With OTP_GATE=off it does not apply.",
     )
     otp_regions: tuple[str, ...] = variable(
         regions,

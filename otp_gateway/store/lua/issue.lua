@@ -2,7 +2,8 @@
 --
 -- KEYS   1  otp:{pid}:code    hash, TTL the code's lifetime
 --        2  otp:{pid}:tries   hash, TTL as verify.lua set it; its tries are cleared by a new code
---        3  otp:{pid}:sends   list of 'time:send id:nonce:channel', TTL the horizon or the period, the longer one
+--        3  otp:{pid}:sends   list of 'time:send id:nonce:channel', TTL the horizon or the period, the longer one.
+--                             A charge of the gate may follow (credit.lua), or 'l' after a login with this code
 --        4  otp:{pid}:call:<id>   string, TTL ARGV 15: 'fingerprint sending:send id:time', until finish.lua
 --                                 writes the outcome
 --        5  otp:{pid}:challenge:<id>   string, TTL until the solution expires: the id of the send that has used it
@@ -11,6 +12,12 @@
 --        8  otp:{pid}:d:sends   the same as 3, TTL as there
 --        9  otp:{pid}:call:<id>   the same as 4 for a call of a device, TTL as there
 --       10  otp:{pid}:devices_since   integer, only read: device tokens that were made before are forgotten
+--       11  otp:{pid}:mute    integer, only read: no stranger may request a message
+--       12  gate:{send}:shared         hash, TTL a week; this key and the next ones are absent on a cluster
+--       13  gate:{send}:network:<id>   hash, TTL a day; a week after a login
+--       14  gate:{send}:prefix:<p>     string, TTL a day
+--       15  gate:{send}:money          hash, TTL the longest window of the budget and a part of it
+--       16  gate:{send}:pauses         hash, only read
 -- ARGV   1  deadline in ms of Redis's time
 --        2  send id
 --        3  proposed nonce
@@ -33,12 +40,20 @@
 --       20  horizon of the device lane, ms
 --       21  1 if the worker's last free threads are reserved for devices, otherwise 0
 --       22  number of windows of the common lane
---       23… per window: limit, window in ms; those of the common lane, then those of the device lane
--- REPLY  {'issued', ms of life left, ms until the next send fits, 1 in the device lane or 0, nonce}
+--       23  mode of the gate: observe, on or off
+--       24  credit of the networks' pools
+--       25  prefix of the phone
+--       26  1 if the prefix is foreign
+--       27  budget: 'limit/ms' of each window, divided by blanks
+--       28  on a cluster, the decision of gate.lua as it keeps it; otherwise empty
+--       29… per window: limit, window in ms; those of the common lane, then those of the device lane
+-- REPLY  {'issued', ms of life left, ms until the next send fits, 1 in the device lane or 0, nonce, charge, percent of
+--        the budget that this send has reached}
 --        {'busy'}   only a device may use the thread, and the client is not one: nothing was done
 --        {'locked', ms to wait, limit}   a failure budget is used up; limit: phone_failures, client_failures or
 --                                        device_failures
 --        {'limited', ms to wait, limit}   a window is full; limit: phone, or device in the device lane
+--        {'gated', decision, reason, step of difficulty}   the gate refuses the send: nothing was done
 --        {'unusable', reason}   the solution is used, or it has expired: nothing was done
 --        {'sent', ms of lifetime left, ms until the next send fits}   the outcome of an earlier request with this key
 --        {'unconfirmed'}   the same; the message may have been sent
@@ -53,6 +68,8 @@
 -- with a channel of 'used' for a code that a login has spent.
 -- The first write is one that a Redis without memory refuses: then nothing is done at all.
 --
+-- A device passes the gate while at most two of the sends of its lane since its last login are in the log.
+--
 -- A device uses only the device lane, and every other client uses only the common lane. The client's own failure
 -- budget is a limit of the common lane.
 
@@ -65,7 +82,7 @@ local horizon, period = tonumber(ARGV[11]), tonumber(ARGV[12])
 local device = is_device(KEYS[10], tonumber(ARGV[18]))
 -- The numbers of the lane's keys, and of its first and last argument about windows.
 local code_key, tries_key, sends_key, call_key = 1, 2, 3, 4
-local first_window = 23
+local first_window = 29
 local last_window = first_window + 2 * ARGV[22] - 1
 if device then
   code_key, tries_key, sends_key, call_key = 6, 7, 8, 9
@@ -74,12 +91,14 @@ if device then
 end
 
 local sends = redis.call('LRANGE', KEYS[sends_key], 0, -1)
-local times, mine = {}, nil
+local times, mine, charge = {}, nil, ''
+local since_login = 0
 for i, entry in ipairs(sends) do
-  local at, id, used = string.match(entry, '^(%d+):([^:]+):([^:]+)')
+  local at, id, used, taken = string.match(entry, '^(%d+):([^:]+):([^:]+):[^:]+:?(.*)$')
   times[i] = tonumber(at)
+  since_login = taken == 'l' and 0 or since_login + 1
   if id == request then
-    mine = used
+    mine, charge = used, taken
   end
 end
 
@@ -103,7 +122,7 @@ if mine then
   if live[1] ~= mine then
     left = 0
   end
-  return { 'issued', left, wait(), device and 1 or 0, mine }
+  return { 'issued', left, wait(), device and 1 or 0, mine, charge, 0 }
 end
 local earlier = ARGV[14] ~= '' and redis.call('GET', KEYS[call_key])
 if earlier then
@@ -161,12 +180,45 @@ if solution_ends then
   end
 end
 
+if redis.call('GET', KEYS[11]) and not device then
+  return { 'gated', 'paused', 'muted', 0 }
+end
+local FIRST, percent = 12, 0
+local passes = device and since_login <= 2
+if ARGV[28] ~= '' then
+  local decision, reason, refused, step, taken, reaches = string.match(ARGV[28], DECIDED)
+  charge, percent = taken == '-' and '' or taken, tonumber(reaches)
+  if passes and (refused == '0' or charge ~= '' or ARGV[27] == '') then
+    -- It takes no credit: the caller gives back what gate.lua has taken, except from the budget.
+    charge = string.gsub(charge, '^%a', 'd')
+  elseif refused == '1' then
+    return { 'gated', decision, reason, tonumber(step) }
+  end
+else
+  local gate = decide(FIRST, {
+    mode = ARGV[23],
+    network = ARGV[13],
+    credit = tonumber(ARGV[24]),
+    prefix = ARGV[25],
+    foreign = ARGV[26] == '1',
+    budget = ARGV[27],
+    solved = solution_ends ~= nil,
+    device = passes,
+  }, now)
+  if gate.refused then
+    return { 'gated', gate.decision, gate.reason, gate.step }
+  end
+  percent = reached(gate.windows)
+  charge = take(gate, now)
+end
+
 local repeated = live[1] and left * 2 >= life and used < tries and string.sub(live[1], 1, 1) == string.sub(nonce, 1, 1)
 if repeated then
   nonce = live[1]
 end
 
-redis.call('RPUSH', KEYS[sends_key], string.format('%.0f:%s:%s:%s', now, request, nonce, channel))
+local entry = string.format('%.0f:%s:%s:%s', now, request, nonce, channel)
+redis.call('RPUSH', KEYS[sends_key], charge == '' and entry or entry .. ':' .. charge)
 redis.call('PEXPIRE', KEYS[sends_key], math.max(horizon, period))
 times[#times + 1] = now
 -- One send that no longer counts stays: withdraw.lua must leave the phone as it was, with its last send.
@@ -210,4 +262,4 @@ end
 if ARGV[14] ~= '' then
   redis.call('SET', KEYS[call_key], string.format('%s sending:%s:%.0f', ARGV[14], request, now), 'PX', ARGV[15])
 end
-return { 'issued', left, wait(), device and 1 or 0, nonce }
+return { 'issued', left, wait(), device and 1 or 0, nonce, charge, percent }

@@ -2,17 +2,19 @@
 --
 -- KEYS   1  otp:{pid}:code            hash, TTL the code's lifetime; a right guess leaves phone and 'verified'
 --        2  otp:{pid}:tries           hash, TTL the expiry of the tries or of a budget in it, whichever is later
---        3  otp:{pid}:sends           list, only read
+--        3  otp:{pid}:sends           list, TTL as it was: a login marks the entry of the code's send
 --        4  otp:{pid}:call:<id>       string, TTL ARGV 13: the answer to this call, 'login time:call:lane' or the
 --                                     tries left; with a fingerprint, that and a blank before it
 --        5  otp:{pid}:session:<sid>   hash, TTL the session's lifetime
 --        6  otp:{pid}:sessions        sorted set of session ids by login, TTL the session's lifetime
 --        7  otp:{pid}:d:code          the same as 1 in the device lane, TTL as there
 --        8  otp:{pid}:d:tries         the same as 2, TTL as there
---        9  otp:{pid}:d:sends         the same as 3, only read
+--        9  otp:{pid}:d:sends         the same as 3, TTL as it was
 --       10  otp:{pid}:call:<id>       the same as 4 for a call of a device, TTL as there
 --       11  otp:{pid}:session:<sid>   the same as 5 for a call of a device, TTL as there
 --       12  otp:{pid}:devices_since   integer, only read: device tokens that were made before are forgotten
+--       13  otp:{pid}:login           string, TTL a week or a day: 'network:since:time', the network for which the phone's
+--                                     logins count in this week, and when a login last earned an extra credit
 -- ARGV   1  deadline in ms of Redis's time
 --        2  the client
 --        3  digest of the guess
@@ -32,8 +34,10 @@
 --       17  session id of a call of a device
 --       18  refresh token id of a call of a device
 --       19  1 if the phone is a test number now, 0 if not
+--       20  1 if sends take credit at the gate
 -- REPLY  {'verified', Redis's time in ms, channel (0 sms, 1 call, 2 test), 1 if the code was in the device lane or 0,
---                     1 for a call of a device or 0}
+--                     1 for a call of a device or 0; only in the first reply: charge of the send (credit.lua), 1 if the
+--                     login earns one more credit, 1 if it counts for its network}
 --        {'wrong', tries left}
 --        {'locked', ms to wait, limit}   no try left, or a failure budget is used up: nothing was compared;
 --                                        limit: tries, client_failures, phone_failures or device_failures
@@ -51,6 +55,7 @@
 -- budget is a limit of the common lane.
 
 local now = now_ms()
+local DAY, WEEK = 86400000, 604800000
 local life, tries, period, keep = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[8]), tonumber(ARGV[13])
 
 local device = is_device(KEYS[12], tonumber(ARGV[15]))
@@ -80,7 +85,7 @@ end
 -- The lane: the numbers of its keys, and its failure budget.
 local code_key, tries_key, sends_key = 1, 2, 3
 local budget, full = tonumber(ARGV[7]), 'phone_failures'
-local live = device and redis.call('HMGET', KEYS[7], 'digest', 'channel')
+local live = device and redis.call('HMGET', KEYS[7], 'digest', 'channel', 'nonce')
 local in_device_lane = live and live[1]
 if in_device_lane then
   code_key, tries_key, sends_key = 7, 8, 9
@@ -114,12 +119,53 @@ if limit then
 end
 
 if not in_device_lane then
-  live = redis.call('HMGET', KEYS[1], 'digest', 'channel')
+  live = redis.call('HMGET', KEYS[1], 'digest', 'channel', 'nonce')
   if live[2] == 'test' and ARGV[19] == '0' then
     -- The phone is no test number any more: its fixed code, which is known to others, is not active.
     live = {}
   end
 end
+
+-- The charge of the send whose code this login has used: the newest from the login's own network, otherwise the
+-- newest. The mark 'l' takes its place, so that it is given back once.
+local function redeem(key, nonce)
+  local index, taken, rest
+  local entries = redis.call('LRANGE', key, 0, -1)
+  for i = #entries, 1, -1 do
+    local head, used, charge = string.match(entries[i], '^(%d+:[^:]+:([^:]+):[^:]+):?(.*)$')
+    if used == nonce and charge ~= 'l' then
+      local own = string.match(charge, '^%a+%.%a*%.([^.]*)') == ARGV[2]
+      if own or not index then
+        index, taken, rest = i, charge, head
+      end
+      if own then
+        break
+      end
+    end
+  end
+  if index then
+    redis.call('LSET', key, index - 1, rest .. ':l')
+  end
+  return taken or ''
+end
+
+-- Whether this login earns one more credit, and whether it counts for its network.
+local function earn(key, charge)
+  local network, since, extra = string.match(redis.call('GET', key) or '', '^([^:]*):(%d+):(%d+)$')
+  since, extra = tonumber(since or 0), tonumber(extra or 0)
+  if since <= now - WEEK then
+    network, since = ARGV[2], now
+  end
+  -- A device's send took no credit, so its login earns none.
+  local first = charge ~= '' and string.sub(charge, 1, 1) ~= 'd' and extra <= now - DAY
+  if first then
+    extra = now
+  end
+  local keep = math.max(since + WEEK, extra + DAY) - now
+  redis.call('SET', key, string.format('%s:%.0f:%.0f', network, since, extra), 'PX', string.format('%.0f', keep))
+  return first and 1 or 0, network == ARGV[2] and 1 or 0
+end
+
 if live[1] == ARGV[3] then
   local call = 0
   if live[2] == 'call' then
@@ -144,7 +190,12 @@ if live[1] == ARGV[3] then
   redis.call('ZADD', KEYS[6], string.format('%.0f', now), session)
   redis.call('ZREMRANGEBYRANK', KEYS[6], 0, -1 - tonumber(ARGV[12]))
   redis.call('PEXPIRE', KEYS[6], session_life)
-  return { 'verified', now, call, lane, device and 1 or 0 }
+  local charge, first, counts = '', 0, 0
+  if ARGV[20] == '1' and live[2] ~= 'test' then
+    charge = redeem(KEYS[sends_key], live[3])
+    first, counts = earn(KEYS[13], charge)
+  end
+  return { 'verified', now, call, lane, device and 1 or 0, charge, first, counts }
 end
 
 state.used = state.used + 1

@@ -5,10 +5,17 @@
 --        3  otp:{pid}:sends (or d:sends)   list, TTL counted from the last send left in it
 --        4  otp:{pid}:call:<id> string, deleted by this script: a repeated request is a new send
 --        5  otp:{pid}:challenge:<id> string, deleted by this script if this send has used the solution
+--        6  gate:{send}:shared         hash, TTL a week; this key and the next ones are absent on a cluster
+--        7  gate:{send}:network:<id>   hash, TTL a day; a week after a login
+--        8  gate:{send}:prefix:<p>     string, TTL a day
+--        9  gate:{send}:money          hash, TTL as it was
 -- ARGV   1  deadline in ms of Redis's time
 --        2  send id
 --        3  how long the last send is remembered, ms
--- REPLY  {'withdrawn'}   also when an earlier attempt of this call has done it
+--        4  credit of the networks' pools
+--        5  budget: 'limit/ms' of each window, divided by blanks
+-- REPLY  {'withdrawn', charge}   also when an earlier attempt of this call has done it; the charge is empty unless the
+--                                caller has to give it back, on a cluster
 --        {'late'}        the deadline has come: nothing was done
 --
 -- What this send made goes only while no other send carries the same nonce: from the code, and then what it
@@ -18,10 +25,11 @@
 local now = now_ms()
 
 local own, nonce, others, last
+local charge = ''
 for _, entry in ipairs(redis.call('LRANGE', KEYS[3], 0, -1)) do
-  local at, id, used, channel = string.match(entry, '^(%d+):([^:]+):([^:]+):([^:]+)$')
+  local at, id, used, channel, taken = string.match(entry, '^(%d+):([^:]+):([^:]+):([^:]+):?(.*)$')
   if id == ARGV[2] then
-    own, nonce = entry, used
+    own, nonce, charge = entry, used, taken
   else
     others = others or {}
     others[used] = channel
@@ -29,7 +37,7 @@ for _, entry in ipairs(redis.call('LRANGE', KEYS[3], 0, -1)) do
   end
 end
 if not own then
-  return { 'withdrawn' }
+  return { 'withdrawn', charge }
 end
 if now >= tonumber(ARGV[1]) then
   return { 'late' }
@@ -37,6 +45,21 @@ end
 
 redis.call('LREM', KEYS[3], 1, own)
 redis.call('DEL', KEYS[4])
+if KEYS[6] then
+  local SHARED, NETWORK_KEY, PREFIX_KEY = 6, 7, 8
+  local letters, pool, _, prefix, taken_at = string.match(charge, CHARGE)
+  if letters and string.find(letters, 'f') then
+    local back = { pool = pool, credits = 1, foreign = prefix ~= '', credit = tonumber(ARGV[4]) }
+    add_credit(SHARED, NETWORK_KEY, PREFIX_KEY, back, now)
+  end
+  if letters and string.find(letters, 's') then
+    return_solved(KEYS[7], taken_at)
+  end
+  if letters and string.find(letters, 'm') then
+    return_money(KEYS[9], ARGV[5], tonumber(taken_at), now)
+  end
+  charge = ''
+end
 if redis.call('GET', KEYS[5]) == ARGV[2] then
   redis.call('DEL', KEYS[5])
 end
@@ -50,7 +73,7 @@ if carried then
   if code[1] == nonce then
     redis.call('HSET', KEYS[1], 'channel', carried)
   end
-  return { 'withdrawn' }
+  return { 'withdrawn', charge }
 end
 
 local before = {}
@@ -67,13 +90,13 @@ if code[1] and code[1] ~= nonce then
   end
 end
 if code[1] ~= nonce then
-  return { 'withdrawn' }
+  return { 'withdrawn', charge }
 end
 
 redis.call('DEL', KEYS[1])
 redis.call('HDEL', KEYS[2], 'tries', 'tries_end')
 if #before == 0 then
-  return { 'withdrawn' }
+  return { 'withdrawn', charge }
 end
 local old, digest, channel, ends, tries, tries_end =
   string.match(table.remove(before, 1), '^([^:]+):([^:]+):([^:]+):(%d+):(%d+):(%d+)$')
@@ -93,4 +116,4 @@ if tonumber(tries) > 0 and tonumber(tries_end) > now then
   redis.call('HSET', KEYS[2], 'tries', tries, 'tries_end', tries_end)
   redis.call('PEXPIREAT', KEYS[2], string.format('%.0f', math.max(tonumber(tries_end), hash_ends)))
 end
-return { 'withdrawn' }
+return { 'withdrawn', charge }

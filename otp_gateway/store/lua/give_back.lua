@@ -1,0 +1,44 @@
+-- give_back.lua: give back what sends have taken at the gate, and count logins.
+--
+-- KEYS   1  gate:{send}:call:<id>   string, TTL ARGV 3: 'given', so that a repeated attempt does nothing
+--        2  gate:{send}:shared      hash, TTL a week
+--        3  gate:{send}:money       hash, TTL as it was
+--        4… per send: gate:{send}:network:<id> (hash, TTL a day; a week after a login), gate:{send}:prefix:<p>
+--           (string, TTL a day), and the network of the login, the first key again if there was no login
+-- ARGV   1  credit of the networks' pools
+--        2  budget: 'limit/ms' of each window, divided by blanks
+--        3  how long this call is remembered, ms
+--        4… per send: pool, credits, 1 if the prefix gets them too, time of a solved challenge or empty,
+--           time at which the budget counts the send or empty, 1 if the login counts for its network
+-- REPLY  {'given'}   also when an earlier attempt of this call has done it
+
+local now = now_ms()
+local SHARED, SENDS = 2, 4
+local ITEMS = 4
+if redis.call('GET', KEYS[1]) == 'given' then
+  return { 'given' }
+end
+redis.call('SET', KEYS[1], 'given', 'PX', ARGV[3])
+
+local credit, budget = tonumber(ARGV[1]), ARGV[2]
+local item = ITEMS
+for network = SENDS, #KEYS, 3 do
+  local prefix, login = network + 1, network + 2
+  local pool, credits, foreign = ARGV[item], tonumber(ARGV[item + 1]), ARGV[item + 2] == '1'
+  local solved, paid, counts = ARGV[item + 3], tonumber(ARGV[item + 4]), ARGV[item + 5] == '1'
+  if credits > 0 then
+    local back = { pool = pool, credits = credits, foreign = foreign, credit = credit }
+    add_credit(SHARED, network, prefix, back, now)
+  end
+  if solved ~= '' then
+    return_solved(KEYS[network], solved)
+  end
+  if paid then
+    return_money(KEYS[3], budget, paid, now)
+  end
+  if counts then
+    count_login(KEYS[login], now)
+  end
+  item = item + 6
+end
+return { 'given' }
