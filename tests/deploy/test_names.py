@@ -36,7 +36,7 @@ def samples() -> Samples:
             lived(emulator),
             make_api(emulator=emulator, KAVENEGAR_TEMPLATE="login"),
             make_api(KAVENEGAR_API_KEY=""),
-        make_api(OTP_SEND_BUDGET="10/hour"),
+            make_api(OTP_SEND_BUDGET="10/hour"),
             make_api(sender=Recorder(RuntimeError("nobody foresaw it"))),
         ]
         emulator.fault = None
