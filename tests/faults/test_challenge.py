@@ -10,7 +10,7 @@ import requests
 
 from tests.faults.test_gateway import environment, sha, snapshot
 from tests.support import kavenegar_faults as faults
-from tests.support.challenges import easy_solution
+from tests.support.challenges import easy_solution, encoded, solved
 from tests.support.gateway import Gateway
 from tests.support.kavenegar import KavenegarEmulator
 from tests.support.proxy import RedisProxy
@@ -106,3 +106,27 @@ def test_a_redis_without_memory_uses_no_solution(
         client.config_set("maxmemory", 0)
     assert send(gateway, solution).status_code == 200
     assert len(emulator.messages) == 1
+
+
+@pytest.mark.parametrize("losses", [1, 3])
+def test_lost_replies_at_a_closed_gate_count_one_solved_send(
+    proxy: RedisProxy, emulator: KavenegarEmulator, losses: int
+) -> None:
+    phones = [f"+98912345670{n}" for n in range(4)]
+    variables = environment(proxy.url, emulator, OTP_GATE="on", OTP_GATE_CREDIT="1")
+    with Gateway(variables) as gateway:
+        assert gateway.post("/api/v1/usr/otp", {"phone_number": "+989121112233"}).status_code == 200
+        for phone in phones[:3]:
+            proxy.drop_replies(losses, sha("issue"))
+            refusal = gateway.post("/api/v1/usr/otp", {"phone_number": phone})
+            assert refusal.json()["code"] == "challenge_required"
+            body = {"phone_number": phone, "challenge": encoded(solved(refusal.json()["challenge"]))}
+            proxy.drop_replies(losses, sha("issue"))
+            assert gateway.post("/api/v1/usr/otp", body).status_code == 200
+            assert gateway.post("/api/v1/usr/otp", body).json()["code"] == "invalid_challenge"
+            assert len(emulator.messages_to(phone)) == 1
+
+        # Three sends with a solution are all that a new network has in a day.
+        refusal = gateway.post("/api/v1/usr/otp", {"phone_number": phones[3]})
+        body = {"phone_number": phones[3], "challenge": encoded(solved(refusal.json()["challenge"]))}
+        assert gateway.post("/api/v1/usr/otp", body).json()["code"] == "sending_paused"

@@ -29,6 +29,11 @@ import { text } from "node:stream/consumers";
 import { solve } from "./NAME";
 console.log(await solve(JSON.parse(await text(process.stdin))));
 """
+# Has a code sent.
+NODE_SEND = """
+import { sendCode } from "./NAME";
+console.log(await sendCode(...process.argv.slice(2)));
+"""
 
 
 @cache
@@ -88,3 +93,44 @@ def test_a_client_solves_our_challenge(
     assert gateway.post(SEND, body).status_code == 200
     assert gateway.post(SEND, body).json()["code"] == "invalid_challenge"
     assert len(emulator.messages_to(PHONE)) == 1
+
+
+@pytest.fixture(scope="module")
+def guarded(redis_server: RedisServer, running_emulator: KavenegarEmulator) -> Iterator[Gateway]:
+    """A gateway whose networks have credit for one send, all together; it has been sent."""
+    redis_server.clear()
+    environment = {
+        "SECRET_KEY": SECRET_KEY,
+        "REDIS_URL": redis_server.url,
+        "KAVENEGAR_API_KEY": running_emulator.api_key,
+        "KAVENEGAR_BASE_URL": running_emulator.base_url,
+        "OTP_IP_LIMITS": "1000/minute",
+        "OTP_GATE": "on",
+        "OTP_GATE_CREDIT": "1",
+    }
+    with Gateway(environment, workers=1) as gateway:
+        assert gateway.post(SEND, {"phone_number": "+989121112233"}).status_code == 200
+        yield gateway
+
+
+@pytest.mark.parametrize(("name", "phone"), [("python", "+989123456701"), ("javascript", "+989123456702")])
+def test_an_example_has_a_code_sent_although_the_gateway_asks_for_a_solution(
+    name: str, phone: str, guarded: Gateway, emulator: KavenegarEmulator, tmp_path: Path
+) -> None:
+    assert guarded.post(SEND, {"phone_number": phone}).json()["code"] == "challenge_required"
+    if name == "python":
+        example = tmp_path / "example.py"
+        example.write_text(examples()[name], encoding="utf-8")
+        command = [sys.executable, str(example), guarded.url, phone]
+    else:
+        project = node_project()
+        (project / f"{name}.mjs").write_text(examples()[name], encoding="utf-8")
+        call = project / f"send-{name}.mjs"
+        call.write_text(NODE_SEND.replace("NAME", f"{name}.mjs"), encoding="utf-8")
+        command = [require_program("node"), str(call), guarded.url, phone]
+
+    finished = subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)
+
+    assert finished.returncode == 0, finished.stderr
+    assert "expires_in" in finished.stdout
+    assert len(emulator.messages_to(phone)) == 1
