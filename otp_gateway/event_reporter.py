@@ -10,6 +10,7 @@ from otp_gateway.codes import Codes, random_id
 from otp_gateway.errors import (
     SKIPPED,
     Challenged,
+    GatewayError,
     InvalidCode,
     Refused,
     SendFailed,
@@ -43,7 +44,7 @@ class EventReporter:
         try:
             yield
         except (Refused, Challenged, SendingPaused, SmsBusy, SmsNotConfigured, StoreUnavailable) as error:
-            reason = error.limit if isinstance(error, Refused) else error.code
+            reason = _reason(error)
             lane = _lane(reason in DEVICE_LIMITS)
             self._send(send, caller, random_id(), lane, outcome="refused", reason=reason)
             raise
@@ -113,6 +114,13 @@ class EventReporter:
             "client": caller.client,
             "at": caller.clock.now_ms(),
         }
+
+
+def _reason(error: GatewayError) -> str:
+    """The label of a refusal: the limit, which pause it was, or the error's code."""
+    if isinstance(error, Refused):
+        return error.limit
+    return f"paused_{error.reason}" if isinstance(error, SendingPaused) else error.code
 
 
 def _lane(device: bool) -> Lane:

@@ -12,6 +12,7 @@ from otp_gateway.admin.actions import Actions
 from otp_gateway.admin.activity import Activity
 from otp_gateway.admin.codes import Codes
 from otp_gateway.admin.entry import Entrance
+from otp_gateway.admin.pauses import PausePages
 from otp_gateway.admin.phone import Phone
 from otp_gateway.admin.rendering import PREFIX, mishap, names, page, protect
 from otp_gateway.admin.traffic import Traffic
@@ -43,6 +44,7 @@ def install(app: Flask, gateway: Gateway, *, limiter: RateLimiter, identify: Cal
         Codes(gateway),
         Phone(gateway),
         Actions(gateway),
+        PausePages(gateway),
         Traffic(gateway),
         Usage(gateway),
         Activity(gateway),

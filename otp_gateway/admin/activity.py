@@ -28,4 +28,6 @@ class Activity(Part):
             start=start,
             following=start + PAGE if more else None,
             done=request.args.get("done"),
+            # A pause that has been replaced is undone by the newer entry.
+            running={(pause.target, pause.until) for pause in self.gateway.panel.pauses.all()},
         )

@@ -74,7 +74,8 @@ def summarise(buckets: Sequence[Bucket], label: Callable[[int], str]) -> Usage:
     reasons: dict[str, int] = {}
     for bucket in buckets:
         for name, count in bucket.counts.items():
-            if ":" in name:
+            # Other counts are not about sends and verifies.
+            if name.startswith(("sent:", "verified:")):
                 reasons[name] = reasons.get(name, 0) + count
     return Usage(
         rows=rows,

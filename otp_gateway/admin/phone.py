@@ -82,10 +82,13 @@ class Phone(Part):
 
     def _page(self, state: PhoneState, **values: Any) -> BaseResponse:
         policy = self.gateway.settings.policy
+        mutes = {pause.target: pause.until for pause in self.gateway.panel.pauses.all()}
+        muted = max(0.0, mutes.get(state.pid, 0) / 1000 - state.now)
         return page(
             "phone.html",
             state=state,
-            verdict=verdict(state, policy, words()),
+            verdict=verdict(state, policy, words(), muted=muted),
+            muted=muted,
             sends=self._sends(state),
             policy=policy,
             actions=ACTIONS,

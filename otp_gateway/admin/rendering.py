@@ -22,7 +22,7 @@ TOKENS = "/accounts/otptoken/"
 # The panel needs no script, and its forms post to itself.
 POLICY_CHANGES: dict[str, str | None] = {"script-src": None, "connect-src": None, "form-action": "'self'"}
 # A path without a double slash, a backslash, or a dot segment.
-PLAIN = re.compile(r"(?:/(?!\.)[A-Za-z0-9_.-]+)+/?")
+PLAIN = re.compile(r"(?:/(?!\.)[A-Za-z0-9_.+-]+)+/?")
 
 
 def page(template: str, *, status: int = 200, **values: Any) -> Response:

@@ -7,7 +7,7 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from otp_gateway.admin.parts import Part, Route
 from otp_gateway.admin.rendering import page
-from otp_gateway.store.usage import DAY, HOUR, WEEK
+from otp_gateway.store.usage import DAY, HOUR, KINDS, WEEK
 
 SPANS = (HOUR, DAY, WEEK)
 
@@ -21,9 +21,16 @@ class Traffic(Part):
     def show(self) -> BaseResponse:
         span = next((span for span in SPANS if span.name == request.args.get("span")), DAY)
         usage = self.gateway.records.usage
+        pauses = self.gateway.panel.pauses.all()
         return page(
             "traffic.html",
             span=span,
             spans=SPANS,
-            tables={kind: usage.tallies(kind, span) for kind in ("prefix", "network")},
+            tables={kind: usage.tallies(kind, span) for kind in KINDS},
+            pauses=pauses,
+            paused={(pause.kind, pause.target): pause for pause in pauses},
+            gate=self.gateway.settings.gate.mode,
+            decisions=self.gateway.records.gate.decisions(),
+            budget=self.gateway.records.gate.budget(),
+            done=request.args.get("done"),
         )

@@ -13,7 +13,9 @@ from otp_gateway.support.words import Words
 
 Action = Literal["unlock", "void", "clear-sends", "end-sessions", "forget-devices", "unmute"]
 # A refusal by one of these limits has a sentence of its own.
-LIMITS = frozenset({"phone", "device", "tries", "client_failures", "phone_failures", "device_failures"})
+LIMITS = frozenset(
+    {"phone", "device", "tries", "client_failures", "phone_failures", "device_failures", "paused_muted"}
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,8 @@ PAGES = [
     "/admin/usage/30-days.csv",
     "/admin/traffic/",
     "/admin/activity/",
+    "/admin/pauses/prefix/+98912/",
+    f"{TOKENS}{PID}/mute/",
     f"{TOKENS}{PID}/",
     *(f"{TOKENS}{PID}/{action}/" for action in ACTIONS),
 ]
@@ -50,6 +52,9 @@ FORMS = [
     TOKENS,
     *(f"{TOKENS}{PID}/{action}/" for action in (*ACTIONS, "code", "delivery")),
     f"{TOKENS}{PID}/undo/{UNDO}/",
+    "/admin/pauses/prefix/+98912/",
+    "/admin/pauses/prefix/+98912/end/",
+    *(f"{TOKENS}{PID}/{action}/" for action in ("mute", "unmute")),
 ]
 ELSEWHERE = [
     "https://evil.example/",
@@ -74,6 +79,7 @@ ELSEWHERE = [
 def every_route() -> list[tuple[str, str]]:
     """What a panel answers to, as method and path."""
     values = {"reference": PID, "undo": UNDO, "action": "void", "filename": "admin.css"}
+    values |= {"kind": "prefix", "target": "+98912"}
     app = make_panel().app
     adapter = app.url_map.bind("localhost")
     return [
