@@ -37,7 +37,7 @@ from otp_gateway.store.operator_actions import OperatorActions
 from otp_gateway.store.outcomes import OutcomeStore
 from otp_gateway.store.pauses import Pauses
 from otp_gateway.store.phone_list import PhoneList
-from otp_gateway.store.phone_state import PhoneStateStore
+from otp_gateway.store.phone_state import PhoneState, PhoneStateStore
 from otp_gateway.store.provider_account import ProviderAccountStore
 from otp_gateway.store.recent_phones import RecentPhones
 from otp_gateway.store.scripts import Scripts
@@ -77,6 +77,11 @@ class PanelStores:
     activity: ActivityLog
     pauses: Pauses
     sessions: AdminSessions
+
+    def muted_for(self, state: PhoneState) -> float:
+        """Seconds for which the phone is muted; 0 if it is not. Raises ``StoreUnavailable``."""
+        ends = next((p.until for p in self.pauses.all() if (p.kind, p.target) == ("phone", state.pid)), 0)
+        return max(0.0, ends / 1000 - state.now)
 
     @classmethod
     def build(cls, redis: RedisClient, scripts: Scripts, records: Records, policy: Policy) -> Self:

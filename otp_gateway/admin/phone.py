@@ -82,8 +82,7 @@ class Phone(Part):
 
     def _page(self, state: PhoneState, **values: Any) -> BaseResponse:
         policy = self.gateway.settings.policy
-        mutes = {pause.target: pause.until for pause in self.gateway.panel.pauses.all()}
-        muted = max(0.0, mutes.get(state.pid, 0) / 1000 - state.now)
+        muted = self.gateway.panel.muted_for(state)
         return page(
             "phone.html",
             state=state,

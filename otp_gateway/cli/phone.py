@@ -76,9 +76,10 @@ def _install_status(otp: AppGroup, build: Callable[[], Gateway]) -> None:
         demand_shared_store(gateway)
         try:
             state = gateway.panel.states.phone(gateway.phone_pids(phone))
+            muted = gateway.panel.muted_for(state)
         except StoreUnavailable as error:
             raise redis_fault(error) from None
-        for line in _describe(gateway, phone, state):
+        for line in _describe(gateway, phone, state, muted):
             click.echo(line)
 
 
@@ -127,9 +128,9 @@ def _note(gateway: Gateway, action: str, phone: PhoneNumber, undo: str = "") -> 
     gateway.panel.activity.add(entry)
 
 
-def _describe(gateway: Gateway, phone: PhoneNumber, state: PhoneState) -> list[str]:
+def _describe(gateway: Gateway, phone: PhoneNumber, state: PhoneState, muted: float) -> list[str]:
     policy = gateway.settings.policy
-    first, *others = verdict(state, policy, WORDS)
+    first, *others = verdict(state, policy, WORDS, muted=muted)
     budget = state.failures
     lines = [
         f"{phone.masked}: {first.text}",

@@ -388,3 +388,10 @@ def test_the_status_counts_sessions_under_a_former_secret(
     new = {"SECRET_KEY": "n" * 40, "SECRET_KEY_FALLBACKS": SECRET_KEY, "REDIS_URL": redis_server.url}
     output = otp(commands(make_settings(**new)), "status", PHONE).output
     assert facts(output)["live sessions"] == "0, under a former secret 1"
+
+
+def test_the_status_of_a_muted_phone_says_so(app: Flask) -> None:
+    assert otp(app, "mute", PHONE, "--hours", "1").exit_code == 0
+    head = otp(app, "status", PHONE).output.splitlines()[0]
+    assert re.fullmatch(rf"{re.escape(MASKED)}: Muted for 59 min 5\d s: only devices .+", head)
+    assert "muted the phone" in otp(app, "activity").output
