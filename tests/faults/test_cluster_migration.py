@@ -109,7 +109,7 @@ def test_a_send_waits_for_the_slot_of_its_phone(
     url: str, migrate: Callable[[str], Migration], failed: threading.Event
 ) -> None:
     sender = Recorder()
-    api: Api = make_api(connect(url), sender)
+    api: Api = make_api(connect(url), sender, REDIS_URL=url)
     keys = keys_of(PHONE)
     # The phone has no key yet: the old node asks the client to go to the new one, which answers TRYAGAIN.
     sent = during(migrate(keys.code), failed, api.send)
@@ -120,7 +120,7 @@ def test_a_verify_waits_if_some_keys_of_the_phone_have_moved(
     url: str, migrate: Callable[[str], Migration], failed: threading.Event
 ) -> None:
     sender = Recorder()
-    api: Api = make_api(connect(url), sender)
+    api: Api = make_api(connect(url), sender, REDIS_URL=url)
     keys = keys_of(PHONE)
     assert api.send().status_code == 200
     migration = migrate(keys.code)

@@ -62,7 +62,7 @@ def everything(url: str, emulator: KavenegarEmulator) -> None:
     url = user_of(url)
     report = checked(REDIS_URL=url, **provider(emulator))
     assert [line for line in report.findings if "permission" in line[2] or "not checked" in line[2]] == []
-    api = make_panel(connect(url), emulator=emulator, METRICS_TOKEN="m" * 20)
+    api = make_panel(connect(url), emulator=emulator, METRICS_TOKEN="m" * 20, REDIS_URL=url)
     assert api.get("/readyz").status_code == 200
 
     assert api.send(headers=KEY).status_code == 200
