@@ -14,6 +14,7 @@ from otp_gateway.store import connect
 from tests.api.support import OTHER, PHONE, Api, Recorder, make_api, wrong
 from tests.deploy import promql
 from tests.support import kavenegar_faults as faults
+from tests.support import recording
 from tests.support.gateway import ROOT
 from tests.support.kavenegar import KavenegarEmulator
 from tests.support.redis_server import RedisServer
@@ -47,6 +48,8 @@ def samples() -> Samples:
         refusing(OTP_MAX_FAILURES_PER_CLIENT="1"),
         refusing(OTP_MAX_FAILURES_PER_CLIENT="1", OTP_MAX_FAILURES_PER_PHONE="1"),
     ]
+    # Sends and logins by prefix are written in the background.
+    recording.write()
     scrapes = [api.get("/metrics", ip="127.0.0.1").text for api in apis]
     with RedisServer() as server:
         # The embedded store does not show its memory.
