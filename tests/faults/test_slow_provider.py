@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,6 +12,9 @@ from contextlib import contextmanager
 import pytest
 import requests
 
+from otp_gateway.abuse.devices import Devices
+from otp_gateway.codes import Codes
+from otp_gateway.model import PhoneNumber
 from otp_gateway.senders.breaker import FAILURES, PAUSE_SECONDS
 from tests.conftest import SECRET_KEY
 from tests.support import kavenegar_faults as faults
@@ -23,7 +27,9 @@ VERIFY = "/api/v1/usr/otp/verify"
 # What one address may send in a minute, by default.
 PER_ADDRESS = 5
 THREADS = 32
-SLOTS = 24
+# Of three quarters of the threads, a sixth is reserved for devices.
+SLOTS = 20
+RESERVED = 4
 
 
 def received(emulator: KavenegarEmulator) -> int:
@@ -96,6 +102,14 @@ def codes(jobs: list[Future[requests.Response]]) -> Counter[str]:
     return Counter(str(job.result().json().get("code", job.result().status_code)) for job in jobs)
 
 
+def device_token(number: str) -> str:
+    """A token as an earlier login with this phone has given it."""
+    made_at = int(1000 * time.time()) - 60_000
+    token = Devices(Codes(SECRET_KEY, 6), 86_400).create(PhoneNumber(number), "s" * 16, made_at)
+    assert token
+    return token
+
+
 def charged(redis: RedisServer) -> int:
     """The phones that a send was charged to."""
     with redis.client() as client:
@@ -129,6 +143,37 @@ def test_sends_to_a_slow_provider_leave_threads_for_everything_else(
             assert [reply.status_code for reply in replies] == [200, 200, 200, 429]
 
 
+def test_users_with_a_device_token_get_their_codes_while_strangers_hold_all_other_threads(
+    redis_server: RedisServer, emulator: KavenegarEmulator
+) -> None:
+    provider = Provider(emulator)
+    with started(redis_server, emulator) as gateway, sending(gateway, 40) as jobs:
+        try:
+            wait_until(lambda: sum(job.done() for job in jobs) == 40 - SLOTS, "the surplus", 60)
+            with ThreadPoolExecutor(RESERVED) as pool:
+                users = [
+                    pool.submit(
+                        call,
+                        gateway,
+                        SEND,
+                        2000 + number,
+                        phone_number=phone(8_000_000 + number),
+                        device_token=device_token(phone(8_000_000 + number)),
+                    )
+                    for number in range(RESERVED)
+                ]
+                wait_until(lambda: provider.waiting == SLOTS + RESERVED, "the devices' sends", 60)
+                # All are taken now, for devices too.
+                other = phone(8_999_999)
+                reply = call(gateway, SEND, 3000, phone_number=other, device_token=device_token(other))
+                assert reply.json()["code"] == "sms_busy"
+                assert gateway.get("/healthz").status_code == 200
+                provider.answer()
+            assert codes(users) == {"200": RESERVED}
+        finally:
+            provider.answer()
+
+
 def test_the_slots_follow_the_threads_that_an_operator_gave_gunicorn(
     redis_server: RedisServer, emulator: KavenegarEmulator
 ) -> None:
@@ -136,12 +181,12 @@ def test_the_slots_follow_the_threads_that_an_operator_gave_gunicorn(
     environment = {"GUNICORN_CMD_ARGS": "--threads 8"}
     with started(redis_server, emulator, **environment) as gateway, sending(gateway, 20) as jobs:
         try:
-            wait_until(lambda: sum(job.done() for job in jobs) == 14, "the surplus", 60)
+            wait_until(lambda: sum(job.done() for job in jobs) == 15, "the surplus", 60)
             assert gateway.get("/healthz").status_code == 200
-            assert provider.waiting == charged(redis_server) == 6
+            assert provider.waiting == charged(redis_server) == 5
         finally:
             provider.answer()
-        assert codes(jobs) == {"200": 6, "sms_busy": 14}
+        assert codes(jobs) == {"200": 5, "sms_busy": 15}
 
 
 def test_sends_that_are_refused_or_taken_back_give_their_threads_back(
