@@ -8,9 +8,7 @@ from typing import Any
 
 from werkzeug.test import TestResponse
 
-from otp_gateway.abuse.challenge import Challenges
-from otp_gateway.codes import Codes
-from otp_gateway.errors import ChallengeRequired, SmsFailed, SmsUnconfirmed
+from otp_gateway.errors import SmsFailed, SmsUnconfirmed
 from otp_gateway.store import connect
 from tests.openapi.site import PHONE, Site
 
@@ -106,9 +104,8 @@ def over_the_limit(make: Make) -> TestResponse:
 
 
 def challenged(make: Make) -> TestResponse:
-    site = make()
-    challenge = Challenges(Codes("a secret of its own, as the schema sees it", 6)).create("pid", 0, 10**12)
-    site.outbox.error = ChallengeRequired(challenge)
+    site = make(OTP_GATE="on", OTP_GATE_CREDIT="1")
+    site.send("+989351112233")
     return site.send()
 
 
@@ -175,6 +172,8 @@ PROVOKE: dict[tuple[str, str], Provoke] = {
     ("sendOtp", "too_many_attempts"): guessed_out(Site.send),
     ("sendOtp", "too_many_otp_requests"): over_the_limit,
     ("sendOtp", "challenge_required"): challenged,
+    # Strangers may use 70 % of the budget, rounded down.
+    ("sendOtp", "sending_paused"): lambda make: make(OTP_SEND_BUDGET="1/hour").send(),
     ("sendOtp", "invalid_challenge"): lambda make: make().ask(
         "POST", OTP, json={"phone_number": PHONE, "challenge": "bm9uc2Vuc2U="}
     ),
