@@ -35,7 +35,7 @@ def counts(store: RedisClient) -> Counter[str]:
     total: Counter[str] = Counter()
     for bucket in usage_of(store).read(HOUR):
         # The send gate counts its decisions, too.
-        total.update({name: n for name, n in bucket.counts.items() if not name.startswith("gate:")})
+        total.update({name: n for name, n in bucket.counts.items() if not name.startswith("gate ")})
     return total
 
 
