@@ -156,7 +156,7 @@ def test_a_plain_iranian_number_is_read_as_the_metadata_library_reads_it() -> No
         for length in random.choices((8, 9, 9, 9, 10), k=100_000)
     ]
     texts += [entry["input"] for kind in ("accepted", "refused") for entry in CORPUS[kind]]
-    assert sum(PLAIN_IRANIAN.fullmatch(text) is not None for text in texts) > 10_000
+    assert sum(PLAIN_IRANIAN.fullmatch(text) is not None for text in texts) > 5_000
     assert [text for text in texts if read(IRAN, text) != read(with_library, text)] == []
 
 
