@@ -21,7 +21,17 @@ from tests.support.kavenegar import KavenegarEmulator
 from tests.support.redis_server import RedisServer
 from tests.support.servers import LoopbackServer, free_port
 
-COMMANDS = {"activity", "check", "hash-password", "send", "status", "unlock"}
+COMMANDS = {
+    "activity",
+    "check",
+    "forget-devices",
+    "hash-password",
+    "mute",
+    "pause",
+    "send",
+    "status",
+    "unlock",
+}
 # Settings that the gateway refuses, three at once, with a secret beside them.
 WRONG = {"SECRET_KEY": "short-hunter2", "OTP_LENGTH": "3", "REDIS_URL": "http://u:hunter2@example.com"}
 
