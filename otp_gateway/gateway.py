@@ -23,7 +23,6 @@ from otp_gateway.senders.kavenegar.reports import KavenegarReports
 from otp_gateway.senders.slots import SendSlots
 from otp_gateway.service import OtpService, Stores
 from otp_gateway.settings import Settings
-from otp_gateway.settings.redis_url import is_cluster
 from otp_gateway.store import connect
 from otp_gateway.store.activity import ActivityLog
 from otp_gateway.store.address_limits import AddressLimits
@@ -40,6 +39,7 @@ from otp_gateway.store.phone_list import PhoneList
 from otp_gateway.store.phone_state import PhoneState, PhoneStateStore
 from otp_gateway.store.provider_account import ProviderAccountStore
 from otp_gateway.store.recent_phones import RecentPhones
+from otp_gateway.store.scan import is_cluster
 from otp_gateway.store.scripts import Scripts
 from otp_gateway.store.sessions import SessionStore
 from otp_gateway.store.tls import RedisTls
@@ -61,7 +61,7 @@ class Records:
     def build(cls, settings: Settings, redis: RedisClient, scripts: Scripts) -> Self:
         """The recorder with its writers; each of them gets every event."""
         recent_phones, usage = RecentPhones(redis), UsageStore(redis, scripts)
-        credit = CreditWriter(_gate(settings, scripts))
+        credit = CreditWriter(_gate(settings, redis, scripts))
         recorder = Recorder((OutcomeStore(scripts), recent_phones, usage, credit))
         gate = GateFigures(redis, usage, settings.gate)
         return cls(recorder=recorder, recent_phones=recent_phones, usage=usage, gate=gate)
@@ -139,7 +139,7 @@ class Gateway:
         slots, challenges = SendSlots(settings.threads), Challenges(codes)
         policy, devices = settings.policy, Devices.of_policy(codes, settings.policy)
         service = OtpService(
-            stores=_stores(settings, scripts, all_codes),
+            stores=_stores(settings, redis, scripts, all_codes),
             probe=write_probe,
             backends=backends,
             slots=slots,
@@ -190,14 +190,14 @@ def _connect(settings: Settings) -> RedisClient:
     return connect(settings.redis_url, tls, threads=settings.threads)
 
 
-def _gate(settings: Settings, scripts: Scripts) -> GateStore:
-    apart = is_cluster(settings.redis_url)
+def _gate(settings: Settings, redis: RedisClient, scripts: Scripts) -> GateStore:
+    apart = is_cluster(redis)
     return GateStore(scripts, settings.gate, Home(settings.otp_regions).is_foreign, apart=apart)
 
 
-def _stores(settings: Settings, scripts: Scripts, codes: Sequence[Codes]) -> Stores:
+def _stores(settings: Settings, redis: RedisClient, scripts: Scripts, codes: Sequence[Codes]) -> Stores:
     """``codes``: of the present secret and of the former ones."""
-    policy, gate = settings.policy, _gate(settings, scripts)
+    policy, gate = settings.policy, _gate(settings, redis, scripts)
     return Stores(
         codes=CodeStore(scripts, codes[0], policy, gate, settings.sms_timeout),
         logins=LoginStore(scripts, codes[0], policy, gate, settings.fixed_codes),

@@ -45,11 +45,6 @@ def redis_url(text: str) -> str:
     return text
 
 
-def is_cluster(url: str | None) -> bool:
-    """Whether the keys of Redis are in several slots."""
-    return url is not None and url.startswith("redis+cluster://")
-
-
 def uses_tls(url: str | None) -> bool:
     """Whether connections to this Redis are encrypted."""
     parts = urlsplit(url or "")

@@ -72,8 +72,11 @@ class ActivityLog:
             for entry in entries:
                 # The key with this name never exists without an id: then nothing can be undone.
                 names = PhoneKeys(entry.reference.partition(".")[0])
-                pipeline.exists(names.undo(entry.undo), names.of_devices.undo(entry.undo))
-            undoable = pipeline.execute() if entries else []
+                # Two commands: a cluster's pipeline takes one key each.
+                pipeline.exists(names.undo(entry.undo))
+                pipeline.exists(names.of_devices.undo(entry.undo))
+            exist = pipeline.execute() if entries else []
+        undoable = map(any, zip(exist[::2], exist[1::2], strict=True))
         listed = [ListedEntry(e, bool(e.undo and can)) for e, can in zip(entries, undoable, strict=True)]
         return listed[:size], len(listed) > size
 

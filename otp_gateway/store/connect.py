@@ -142,6 +142,11 @@ class _Cluster:
             self._guarded(self._connect)
         return getattr(self._client, name)
 
+    def get_primaries(self) -> list[Any]:
+        """The primaries. A method of its own, so that ``scan.is_cluster`` needs no connection."""
+        primaries: list[Any] = self.__getattr__("get_primaries")()
+        return primaries
+
     def _connect(self) -> None:
         if self._client is None:
             client: Any = self._make()
