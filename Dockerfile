@@ -1,6 +1,6 @@
 # The gateway as an image: docs/DEPLOY.md shows how to run it. Give a digest to pin the base:
-#   docker build --build-arg PYTHON=python:3.13-slim@sha256:… -t otp-gateway .
-ARG PYTHON=python:3.13-slim
+#   docker build --build-arg PYTHON=python:3.11-slim@sha256:… -t otp-gateway .
+ARG PYTHON=python:3.11-slim
 
 FROM ${PYTHON} AS build
 # With SENTRY_DSN: requirements-sentry.txt
