@@ -22,7 +22,7 @@ from hypothesis.stateful import (
 )
 
 from otp_gateway.credit import Earned
-from otp_gateway.errors import InvalidCode, TooManyOtpRequests
+from otp_gateway.errors import InvalidCode, TooManyAttempts, TooManyOtpRequests
 from otp_gateway.model import Issued, PhoneNumber
 from otp_gateway.store import keys
 from otp_gateway.store.client import RedisClient
@@ -103,7 +103,7 @@ class Story(RuleBasedStateMachine):
         before = self.levels()
         try:
             earned = self.gate.earn(phone, issued, network)
-        except InvalidCode:
+        except (InvalidCode, TooManyAttempts):
             return
         finally:
             assert self.same(before), "a login itself changes no bucket"

@@ -128,7 +128,6 @@ def test_every_reply_asks_for_https_and_keeps_the_version_to_itself(host: Host) 
     assert [reply.status_code for reply in replies] == [200, 200, 200, 404, 404]
     assert {reply.headers["Strict-Transport-Security"] for reply in replies} == {"max-age=63072000"}
     assert {reply.headers["Server"] for reply in replies} == {"nginx"}
-    assert "Content-Encoding" not in replies[2].headers
 
 
 def test_a_login_with_cookies_passes_the_proxy_and_another_origin_does_not(run_host: RunHost) -> None:
@@ -150,7 +149,7 @@ def test_a_login_with_cookies_passes_the_proxy_and_another_origin_does_not(run_h
 
     assert [r.json()["code"] for r in refused] == ["cross_origin"] * 3
     assert reply.status_code == 200, reply.text
-    assert len(cookies) == 2
+    assert len(cookies) == 3
     assert all({"Secure", "HttpOnly"} <= set(cookie.split("; ")) for cookie in cookies)
     assert me.json()["phone_number"] == PHONE
 

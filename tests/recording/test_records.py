@@ -192,8 +192,8 @@ class TestTallies:
             assert prefixes.top == (Tally("+98912", 2, 1), Tally("+98935", 1, 0))
             assert prefixes.rest == Tally("", 0, 0)
             networks = store.tallies("network", span)
-            assert networks.top == (Tally("network-0001", 2, 1),)
-            assert networks.rest == Tally("", 1, 0)
+            assert networks.top == (Tally("network-0001", 2, 1), Tally("network-0002", 1, 0))
+            assert networks.rest == Tally("", 0, 0)
         assert prefixes.top[0].conversion == 0.5
 
     def test_a_flood_of_networks_takes_a_bounded_place_and_hides_no_heavy_one(

@@ -101,7 +101,7 @@ class Traffic:
     def in_cookies(self, gateway: Gateway) -> None:
         login = self.login(gateway, PHONES[1])
         jar = {cookie.name: str(cookie.value) for cookie in login.cookies}
-        assert set(jar) == {"__Host-access", "__Secure-refresh"}
+        assert set(jar) == {"__Host-access", "__Secure-refresh", "__Secure-device"}
 
         def header(*names: str) -> dict[str, str]:
             return {"Cookie": "; ".join(f"{name}={jar[name]}" for name in names or jar)}
