@@ -39,8 +39,8 @@ from otp_gateway.store.phone_list import PhoneList
 from otp_gateway.store.phone_state import PhoneState, PhoneStateStore
 from otp_gateway.store.provider_account import ProviderAccountStore
 from otp_gateway.store.recent_phones import RecentPhones
-from otp_gateway.store.scan import is_cluster
 from otp_gateway.store.scripts import Scripts
+from otp_gateway.store.servers import is_cluster
 from otp_gateway.store.sessions import SessionStore
 from otp_gateway.store.tls import RedisTls
 from otp_gateway.store.usage import UsageStore

@@ -12,7 +12,7 @@ from otp_gateway.checks import redis_tls
 from otp_gateway.checks.finding import Finding, fault, ok, quote, warning
 from otp_gateway.errors import StoreUnavailable
 from otp_gateway.settings import Settings
-from otp_gateway.store import keys, scan
+from otp_gateway.store import keys, servers
 from otp_gateway.store.client import RedisClient
 from otp_gateway.store.pool import most_connections
 from otp_gateway.store.scripts import Scripts, available
@@ -66,7 +66,7 @@ def look(settings: Settings, client: RedisClient) -> Iterator[Finding]:
         with available():
             client.ping()
             client.eval(TRY, 1, keys.probe(secrets.token_hex(8)))
-            nodes = [_Node(client, target) for target in scan.primaries(client)]
+            nodes = [_Node(client, target) for target in servers.primaries(client)]
         Scripts(client).load()
     except StoreUnavailable as error:
         yield fault("redis", explain(error))
@@ -104,7 +104,7 @@ class _Node:
 
     def __init__(self, client: RedisClient, target: Any) -> None:
         self._client = client
-        self._options = scan.on(target)
+        self._options = servers.on(target)
 
     def info(self, section: str) -> dict[str, Any]:
         found: dict[str, Any] = self._client.info(section, **self._options)

@@ -143,7 +143,7 @@ class _Cluster:
         return getattr(self._client, name)
 
     def get_primaries(self) -> list[Any]:
-        """The primaries. A method of its own, so that ``scan.is_cluster`` needs no connection."""
+        """The primaries. A method of its own, so that ``servers.is_cluster`` needs no connection."""
         primaries: list[Any] = self.__getattr__("get_primaries")()
         return primaries
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from redis.exceptions import ResponseError
 
-from otp_gateway.store import scan
+from otp_gateway.store import servers
 from otp_gateway.store.client import RedisClient
 from otp_gateway.store.scripts import available
 
@@ -34,7 +34,7 @@ def read_memory(redis: RedisClient) -> Memory | None:
     """
     with available():
         try:
-            nodes = [redis.info("memory", **scan.on(node)) for node in scan.primaries(redis)]
+            nodes = [redis.info("memory", **servers.on(node)) for node in servers.primaries(redis)]
         except ResponseError:
             return None
     found = [memory for memory in map(_read, nodes) if memory]

@@ -26,7 +26,7 @@ from redis.exceptions import (
 from otp_gateway.errors import StoreUnavailable
 from otp_gateway.model import Clock, Window
 from otp_gateway.observer import UNOBSERVED, Observer
-from otp_gateway.store import scan
+from otp_gateway.store import servers
 from otp_gateway.store.client import Pipeline, RedisClient
 from otp_gateway.store.error_labels import reason
 
@@ -153,7 +153,7 @@ class Scripts:
         For scripts that may run twice with the same effect, and whose replies do not matter. Raises
         ``StoreUnavailable`` if a call has failed; then others may have run.
         """
-        if scan.is_cluster(self._redis) or len(calls) == 1:
+        if servers.is_cluster(self._redis) or len(calls) == 1:
             # A cluster's pipeline takes no scripts.
             for keys, args in calls:
                 self.run(name, keys, args, patience)

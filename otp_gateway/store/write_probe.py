@@ -9,7 +9,7 @@ from threading import Lock
 from typing import Any
 
 from otp_gateway.errors import StoreUnavailable
-from otp_gateway.store import scan
+from otp_gateway.store import servers
 from otp_gateway.store.client import RedisClient
 from otp_gateway.store.keys import PhoneKeys
 from otp_gateway.store.scripts import Scripts, available
@@ -57,7 +57,7 @@ class WriteProbe:
 
     def _one_for_each_primary(self) -> list[str]:
         """A name for the hash tag of each primary's keys."""
-        nodes = scan.primaries(self._redis)
+        nodes = servers.primaries(self._redis)
         if nodes == [None]:
             return ["probe"]
         cluster: Any = self._redis
