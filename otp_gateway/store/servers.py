@@ -1,4 +1,4 @@
-"""One server, or every primary of a cluster."""
+"""The servers that hold the keys: one server, or every primary of a cluster."""
 
 from __future__ import annotations
 
