@@ -175,12 +175,12 @@ class ProposedCode:
 class Issued:
     """One send that the store has charged.
 
-    ``expires_in`` is what is left of the code's life, ``resend_in`` the time until the phone may ask again;
-    both in milliseconds, as of the store's answer. Until ``settled_at`` (``time.monotonic()`` seconds) a lost
-    attempt of the same send can still run. ``fingerprint`` is empty without an idempotency key, and
-    ``solution_id`` without the solution of a challenge. ``device``: whether the send is in the device lane.
-    ``gate``: the send gate's decision, None without a gate. ``budget_reached``: the percentage of the send
-    budget that this send has reached, 0 for none.
+    ``expires_in``: the remaining lifetime of the code. ``resend_in``: the time until the phone may request a
+    send again. Both are in milliseconds, counted from the store's reply. Until ``final_at``
+    (``time.monotonic()`` seconds) a lost attempt of the same send can still run. ``fingerprint`` is empty
+    without an idempotency key, and ``solution_id`` is empty without the solution of a challenge. ``device``:
+    whether the send is in the device lane. ``gate``: the decision of the send gate, None without a gate.
+    ``budget_reached``: the percentage of the send budget that this send has reached, or 0.
     """
 
     send_id: str
@@ -188,7 +188,7 @@ class Issued:
     expires_in: int
     resend_in: int
     device: bool = False
-    settled_at: float = 0.0
+    final_at: float = 0.0
     call_id: str = ""
     fingerprint: str = ""
     solution_id: str = ""

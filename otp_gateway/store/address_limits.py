@@ -66,7 +66,7 @@ class AddressLimits:
         if reply[0] == "late":
             raise StoreUnavailable(LATE)
         if reply[0] == "refused":
-            reply.settle()
+            reply.wait_until_final()
         return reply, clock
 
     def _run(self, names: Sequence[str], args: Sequence[str | int], clock: Clock) -> tuple[Reply, Clock]:

@@ -107,7 +107,7 @@ class CodeStore:
             CALL_TIMEOUT,
         )
         if ticket:
-            self._gate.settle(ticket, reply)
+            self._gate.give_back_unused(ticket, reply)
         made = read_issue_reply(reply, solution)
         if isinstance(made, Sent):
             return made
@@ -163,7 +163,7 @@ class CodeStore:
     def withdraw(self, phone: PhoneNumber, issued: Issued, caller: Caller) -> None:
         """Take a send back that definitely sent nothing: Redis is then as it was before it."""
         # A lost attempt of the send that ran after the withdrawal would charge it again.
-        wait_until(issued.settled_at)
+        wait_until(issued.final_at)
         name, policy = self._keys(phone), self._policy
         lane = name.of_devices if issued.device else name
         horizon = self._device_horizon if issued.device else self._horizon

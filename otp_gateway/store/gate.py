@@ -172,8 +172,8 @@ class GateStore:
         charge = record.split(" ")[4]
         return Ticket(call_id, record, "" if charge == "-" else charge)
 
-    def settle(self, ticket: Ticket, reply: Reply) -> None:
-        """Give back what the send has not used after all, by issue.lua's reply. Credit may get lost here."""
+    def give_back_unused(self, ticket: Ticket, reply: Reply) -> None:
+        """Give back what the send has not used, by the reply of issue.lua. Credit can get lost here."""
         kept = reply[5].decode() if reply[0] == "issued" else ""
         with suppress(StoreUnavailable):
             if not kept:

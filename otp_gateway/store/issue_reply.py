@@ -30,7 +30,7 @@ def read_issue_reply(reply: Reply, solution: Solution | None) -> Issued | Sent:
     match reply:
         case ["issued", left, wait, device, nonce, charge, percent]:
             return Issued(
-                *("", nonce.decode(), left, wait, bool(device), reply.settled_at),
+                *("", nonce.decode(), left, wait, bool(device), reply.final_at),
                 gate=decision_of(charge.decode()),
                 budget_reached=percent,
             )
@@ -48,7 +48,7 @@ def read_issue_reply(reply: Reply, solution: Solution | None) -> Issued | Sent:
 
 def _refusal(reply: Reply, solution: Solution | None) -> Exception:
     """The error of a send that is refused. No lost attempt of it can run any more then."""
-    reply.settle()
+    reply.wait_until_final()
     match reply:
         case ["locked", wait, limit]:
             return TooManyAttempts(wait, limit.decode())

@@ -100,7 +100,7 @@ class LoginStore:
             case ["wrong", left]:
                 raise InvalidCode(left)
             case ["locked", wait, limit]:
-                reply.settle()
+                reply.wait_until_final()
                 raise TooManyAttempts(wait, limit.decode())
             case ["reused"]:
                 raise IdempotencyKeyReused

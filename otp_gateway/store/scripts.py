@@ -1,4 +1,4 @@
-"""Runs the Lua scripts: one round trip each, repeated within a deadline when a reply is lost."""
+"""Runs the Lua scripts. Each run is one round trip. It is repeated within a deadline if a reply is lost."""
 
 from __future__ import annotations
 
@@ -30,37 +30,37 @@ from otp_gateway.store import servers
 from otp_gateway.store.client import Pipeline, RedisClient
 from otp_gateway.store.error_labels import reason
 
-# Seconds until a call gives up. With the attempt that is then running, rate limiter and one transition end
-# well within 3 s.
+# Seconds until a call gives up. The attempt that runs at that moment is still completed. Even so, the call of
+# the rate limiter and one transition take less than 3 s together.
 LIMITER_TIMEOUT = 0.7
 CALL_TIMEOUT = 0.9
-# Seconds beyond a deadline after which it has surely come, whatever was rounded.
+# Seconds that are added to a deadline, because the deadline may have been rounded.
 MARGIN = 0.01
-# Seconds between attempts, growing: a restarting Redis refuses connections for a moment.
+# Seconds between attempts. The pause grows, because a Redis that restarts refuses connections for a moment.
 FIRST_PAUSE = 0.02
 LONGEST_PAUSE = 0.2
-# Errors after which the command may still run later, or may run well on the next attempt.
+# After these errors, the command may still run later, or may succeed at the next attempt.
 LOST = (RedisConnectionError, RedisTimeoutError, RedisClusterException, OSError)
-# Errors of a cluster that moves a slot or elects a primary: the command did not run, and the next attempt may
+# Errors of a cluster that moves a slot or elects a primary. The command did not run. The next attempt may
 # succeed.
 CHANGING = (ClusterError, TryAgainError)
-# Calls that are sent to Redis together.
+# The number of calls that are sent to Redis together.
 AT_ONCE = 100
-# The reason of a call whose script came behind its deadline, and so did nothing.
+# The reason that is given if a script ran after its deadline, and so did nothing.
 LATE = "late"
 
 
-def deadline(clock: Clock, patience: float = CALL_TIMEOUT) -> int:
-    """The moment, in ms of Redis's time, from which a script of a call that begins now must do nothing.
+def deadline(clock: Clock, timeout: float = CALL_TIMEOUT) -> int:
+    """The deadline, in ms of Redis's time, of a call that begins now. After it, the script does nothing.
 
-    The clock is never ahead of Redis, so that moment has come there when the call gives up here.
+    The clock is never ahead of Redis. So when the call gives up here, its deadline has passed in Redis too.
     """
-    return clock.now_ms() + int(1000 * patience)
+    return clock.now_ms() + int(1000 * timeout)
 
 
 @contextmanager
 def available() -> Iterator[None]:
-    """Turns whatever redis-py raises in the block into ``StoreUnavailable``."""
+    """Turns every error that redis-py raises in the block into ``StoreUnavailable``."""
     try:
         yield
     except (*LOST, RedisError) as error:
@@ -68,24 +68,24 @@ def available() -> Iterator[None]:
 
 
 def wait_until(moment: float) -> None:
-    """Sleep until ``moment`` (``time.monotonic()`` seconds); not at all where it has passed."""
+    """Sleep until ``moment`` (``time.monotonic()`` seconds). If it has passed, return at once."""
     left = moment - time.monotonic()
     if left > 0:
         time.sleep(left)
 
 
 def flat(windows: Sequence[Window]) -> list[int]:
-    """Windows as a script's arguments: limit and milliseconds of each."""
+    """The windows as arguments of a script: the limit and the milliseconds of each window."""
     return [number for w in windows for number in (w.limit, 1000 * w.seconds)]
 
 
-# The files that are put before scripts: before each one, and before those of the send gate.
+# COMMON is put before each script. CREDIT is put only before the scripts of the send gate.
 COMMON, CREDIT = "common", "credit"
 OF_THE_GATE = frozenset({"issue", "withdraw", "gate", "give_back"})
 
 
 def sources() -> dict[str, str]:
-    """Every script by name, with the shared functions of ``common.lua`` and ``credit.lua`` before it."""
+    """The text of each script by its name. The shared functions that it needs are before it."""
     texts = {
         file.name.removesuffix(".lua"): file.read_text(encoding="utf-8")
         for file in resources.files(__package__).joinpath("lua").iterdir()
@@ -96,16 +96,16 @@ def sources() -> dict[str, str]:
 
 
 class Reply(list[Any]):
-    """A script's reply, its tag decoded: ``["issued", 300000, …]``.
+    """The reply of a script, with its tag decoded: ``["issued", 300000, …]``.
 
-    Until ``settled_at`` (``time.monotonic()`` seconds) a lost earlier attempt of the same call may yet run.
+    If an attempt of the call was lost, it can still run until ``final_at`` (``time.monotonic()`` seconds).
     """
 
-    settled_at = 0.0
+    final_at = 0.0
 
-    def settle(self) -> None:
-        """Wait until nothing of this call can run any more; without a lost attempt, not at all."""
-        wait_until(self.settled_at)
+    def wait_until_final(self) -> None:
+        """Wait until no lost attempt of this call can run any more."""
+        wait_until(self.final_at)
 
 
 class Scripts:
@@ -115,48 +115,49 @@ class Scripts:
         self._redis = redis
         self._observer = observer
         self._sources = sources()
-        # SHA-1 is how Redis names a script, nothing more.
+        # Redis names a script by its SHA-1. It is not used for security.
         self._digests = {
             name: hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
             for name, source in self._sources.items()
         }
 
     def load(self) -> None:
-        """Make the scripts known to Redis, so that no request pays for it. Raises ``StoreUnavailable``."""
+        """Load the scripts into Redis, so that no request has to. Raises ``StoreUnavailable``."""
         with available():
             for source in self._sources.values():
                 self._redis.script_load(source)
 
     def ping(self) -> None:
-        """Raises ``StoreUnavailable`` unless Redis answers."""
+        """Raises ``StoreUnavailable`` if Redis does not answer."""
         with available():
             self._redis.ping()
 
-    def run(self, name: str, keys: Sequence[str], args: Sequence[str | int], patience: float) -> Reply:
-        """The script's reply.
+    def run(self, name: str, keys: Sequence[str], args: Sequence[str | int], timeout: float) -> Reply:
+        """Run the script, and return its reply. Raises ``StoreUnavailable``.
 
-        An attempt that fails is repeated until ``patience`` (seconds) has passed, and never given up before:
-        a command may sit in a buffer, and only the script's own deadline, which must not lie later, stops it
-        for good. Scripts know a repeated request by its id. Raises ``StoreUnavailable``.
+        If an attempt fails, it is repeated until ``timeout`` (seconds) has passed. A script recognises a
+        repeated call by its id. The call does not give up earlier: a command can wait in a buffer, and only
+        the deadline in the script's arguments stops it. So this deadline must not be later than ``timeout``.
         """
         began = time.monotonic()
         try:
-            return self._repeat(name, keys, args, began + patience)
+            return self._repeat(name, keys, args, began + timeout)
         finally:
             self._observer.redis_call(name, time.monotonic() - began)
 
     def run_many(
-        self, name: str, calls: Sequence[tuple[Sequence[str], Sequence[str | int]]], patience: float
+        self, name: str, calls: Sequence[tuple[Sequence[str], Sequence[str | int]]], timeout: float
     ) -> None:
-        """Run the script once for each call, as keys and arguments; on one server, many in a round trip.
+        """Run the script once for each call (its keys and its arguments).
 
-        For scripts that may run twice with the same effect, and whose replies do not matter. Raises
-        ``StoreUnavailable`` if a call has failed; then others may have run.
+        One server gets many calls in one round trip. Use this only for scripts whose replies do not matter,
+        and which have the same effect if they run twice. Raises ``StoreUnavailable`` if a call has failed.
+        Then other calls may have run.
         """
         if servers.is_cluster(self._redis) or len(calls) == 1:
-            # A cluster's pipeline takes no scripts.
+            # redis-py cannot run scripts in the pipeline of a cluster.
             for keys, args in calls:
-                self.run(name, keys, args, patience)
+                self.run(name, keys, args, timeout)
             return
         for start in range(0, len(calls), AT_ONCE):
             self._pipelined(name, calls[start : start + AT_ONCE])
@@ -186,14 +187,14 @@ class Scripts:
                 in_doubt = True
                 failure = self._failed(error)
             except RedisError as error:
-                # Refused outright (read-only replica, out of memory, loading): nothing of it ran, but an
-                # earlier attempt may yet.
+                # Redis refused the command (it is read-only, out of memory or loading), so this attempt did
+                # not run. An earlier attempt can still run.
                 failure = self._failed(error)
                 if not in_doubt and not isinstance(error, CHANGING):
                     raise StoreUnavailable(failure) from None
             else:
                 found = Reply([reply[0].decode(), *reply[1:]])
-                found.settled_at = give_up + MARGIN if in_doubt else 0.0
+                found.final_at = give_up + MARGIN if in_doubt else 0.0
                 return found
             now = time.monotonic()
             if now >= give_up:

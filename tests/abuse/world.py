@@ -104,9 +104,9 @@ class VirtualScripts(Scripts):
             for name, text in self._sources.items()
         }
 
-    def run(self, name: str, keys: Sequence[str], args: Sequence[str | int], patience: float) -> Reply:
+    def run(self, name: str, keys: Sequence[str], args: Sequence[str | int], timeout: float) -> Reply:
         """As long as it takes: time passes only when the simulation says so."""
-        return super().run(name, keys, args, max(patience, 60))
+        return super().run(name, keys, args, max(timeout, 60))
 
 
 def _virtual(text: str) -> str:

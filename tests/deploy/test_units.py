@@ -83,11 +83,11 @@ def test_systemd_gives_a_gateway_more_time_to_stop_than_gunicorn_takes(tmp_path:
 
 
 def test_nginx_waits_longer_than_a_request_behind_a_restart_takes(tmp_path: Path) -> None:
-    (patience,) = re.findall(r"proxy_read_timeout (\d+)s;", SITE.read_text(encoding="utf-8"))
+    (timeout,) = re.findall(r"proxy_read_timeout (\d+)s;", SITE.read_text(encoding="utf-8"))
     for sms_timeout in (10, 20):
         settings = gunicorn_settings(tmp_path, SMS_TIMEOUT=str(sms_timeout))
         # The old workers' grace, a start, and the longest request: a send, and 3 s for Redis.
-        assert int(patience) > int(settings["graceful_timeout"]) + 5 + sms_timeout + 3
+        assert int(timeout) > int(settings["graceful_timeout"]) + 5 + sms_timeout + 3
 
 
 def test_the_socket_is_as_gunicorn_would_open_it_but_for_this_host_alone(tmp_path: Path) -> None:

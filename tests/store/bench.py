@@ -65,9 +65,9 @@ class RecordedScripts(Scripts):
 
     calls: list[tuple[str, Sequence[str], Sequence[str | int]]]
 
-    def run(self, name: str, keys: Sequence[str], args: Sequence[str | int], patience: float) -> Reply:
+    def run(self, name: str, keys: Sequence[str], args: Sequence[str | int], timeout: float) -> Reply:
         self.calls = [*getattr(self, "calls", []), (name, keys, args)]
-        return super().run(name, keys, args, patience)
+        return super().run(name, keys, args, timeout)
 
 
 class Bench:
