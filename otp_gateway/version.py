@@ -1,3 +1,3 @@
 """The version of the gateway and of its interface (semver)."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
