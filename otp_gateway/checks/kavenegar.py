@@ -28,7 +28,7 @@ def look(settings: Settings, reports: KavenegarReports) -> Iterator[Finding]:
     yield ok("sms", "Kavenegar accepts KAVENEGAR_API_KEY")
     yield _credit(account, settings.kavenegar_min_credit)
     if account.expires is not None and account.expires > OLDEST_DATE:
-        yield _expiry(account.expires - account.asked_at)
+        yield _expiry(account.expires - account.read_at)
     yield _method(settings)
 
 

@@ -74,7 +74,7 @@ class Gauges(Collector):
             yield _gauge(
                 "sms_credit_read_timestamp_seconds",
                 "When it was last read, by Redis's clock",
-                account.asked_at,
+                account.read_at,
             )
 
     def _memory_gauges(self) -> Iterable[Metric]:

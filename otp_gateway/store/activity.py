@@ -1,4 +1,4 @@
-"""What operators have done, in the panel and by commands."""
+"""The activity log: the actions of operators, in the panel and by commands."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ class ListedEntry:
 
 
 class ActivityLog:
-    """Every method raises ``StoreUnavailable``."""
+    """Reads and writes the activity log. Every method raises ``StoreUnavailable``."""
 
     def __init__(self, redis: RedisClient) -> None:
         self._redis = redis
 
     def add(self, entry: Entry) -> None:
-        """Note an action, as of now."""
+        """Add an action that happens now."""
         with available():
             values = {name: value for name, value in asdict(entry).items() if value}
             values = {n: v[:LONGEST_TEXT] if isinstance(v, str) else v for n, v in values.items()}
@@ -63,16 +63,17 @@ class ActivityLog:
             pipeline.execute()
 
     def page(self, start: int, size: int) -> tuple[list[ListedEntry], bool]:
-        """Entries from ``start`` on, newest first, and whether there are older ones."""
+        """The entries from ``start`` on, newest first, and whether there are older entries."""
         with available():
             oldest = int(self._redis.time()[0]) - KEEP_SECONDS
             found = self._redis.lrange(keys.ACTIVITY, start, start + size)
             entries = [entry for entry in map(_entry, found) if entry.at > oldest]
             pipeline: Pipeline = self._redis.pipeline(transaction=False)
             for entry in entries:
-                # The key with this name never exists without an id: then nothing can be undone.
+                # An action without an undo has an empty id. The key with that name never exists.
                 names = PhoneKeys(entry.reference.partition(".")[0])
-                # Two commands: a cluster's pipeline takes one key each.
+                # In the pipeline of a cluster, a command may have only one key. So there is one command for
+                # each key.
                 pipeline.exists(names.undo(entry.undo))
                 pipeline.exists(names.of_devices.undo(entry.undo))
             exist = pipeline.execute() if entries else []

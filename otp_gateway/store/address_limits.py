@@ -11,19 +11,19 @@ from otp_gateway.model import Clock, Window
 from otp_gateway.store import keys
 from otp_gateway.store.scripts import LATE, LIMITER_TIMEOUT, Reply, Scripts, deadline, flat
 
-# The clock of a process that has not yet read Redis's: every deadline on it has come.
+# The clock of a process that has not yet read Redis's clock. Every deadline on it has passed.
 LONG_AGO = Clock(0, 0.0)
 
 
 class AddressLimits:
-    """Windows of addresses. Its replies also carry Redis's clock, from which each request takes its own."""
+    """The windows of IP addresses. A reply also has Redis's time, from which each request takes its clock."""
 
     def __init__(self, scripts: Scripts) -> None:
         self._scripts = scripts
         self._clock = LONG_AGO
 
     def read_clock(self) -> None:
-        """Read Redis's clock, so that the first request need not. Raises ``StoreUnavailable``."""
+        """Read Redis's clock, so that the first request does not have to. Raises ``StoreUnavailable``."""
         self._run([keys.address("", "")], [random_id(), 0, 0], LONG_AGO)
 
     def admit(
@@ -31,8 +31,9 @@ class AddressLimits:
     ) -> Admission:
         """Count one request of an address to an endpoint. Raises ``StoreUnavailable``.
 
-        ``networks``: the opaque id of the address's network and, if it has one, of its subnet. The subnet
-        has the ``windows``, the network ``share`` times as much; a network without subnet has them itself.
+        ``networks``: the opaque id of the address's network, and the id of its subnet if it has one. The
+        subnet has the ``windows``, and its network has ``share`` times as much. A network without a subnet
+        has the ``windows``.
         """
         network, *subnets = networks
         names = [
@@ -61,7 +62,7 @@ class AddressLimits:
     def _decide(self, names: Sequence[str], args: Sequence[str | int]) -> tuple[Reply, Clock]:
         reply, clock = self._run(names, args, self._clock)
         if reply[0] == "late":
-            # This process had not read Redis's clock yet, or that clock has been set forward since.
+            # This process had not read Redis's clock yet, or that clock was set forward after it was read.
             reply, clock = self._run(names, args, clock)
         if reply[0] == "late":
             raise StoreUnavailable(LATE)
@@ -70,7 +71,7 @@ class AddressLimits:
         return reply, clock
 
     def _run(self, names: Sequence[str], args: Sequence[str | int], clock: Clock) -> tuple[Reply, Clock]:
-        """Run the script once with a deadline on ``clock``; its reply, and the clock in it."""
+        """Run the script once with a deadline on ``clock``. Return its reply, and the clock in the reply."""
         limit = deadline(clock, LIMITER_TIMEOUT)
         reply = self._scripts.run("admit", names, [limit, *args], LIMITER_TIMEOUT)
         self._clock = Clock.read(reply[1])
@@ -78,6 +79,6 @@ class AddressLimits:
 
 
 def _tightest(window: Window, states: Sequence[tuple[Window, tuple[int, int, int]]]) -> Quota:
-    """What a window leaves to an address, over its subnet and its network."""
+    """The requests that a window still admits from an address, by its subnet or by its network if fewer."""
     remaining, reset = min((max(0, w.limit - events), -leaves) for w, (events, leaves, _) in states)
     return Quota(window, remaining, -reset)

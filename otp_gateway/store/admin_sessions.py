@@ -1,4 +1,4 @@
-"""Sessions of the panel's operators, and the wrong passwords of each network."""
+"""The sessions of the panel's operators, and the number of wrong passwords from each network."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ LOCK_SECONDS = 900
 
 
 class AdminSessions:
-    """Every method raises ``StoreUnavailable``."""
+    """Reads and writes them. Every method raises ``StoreUnavailable``."""
 
     def __init__(self, redis: RedisClient) -> None:
         self._redis = redis
 
     def locked_for(self, network: str) -> int:
-        """Seconds for which this network may not try; 0: it may."""
+        """For how many seconds this network may not try a password; 0 if it may try now."""
         with available():
             failures = int(self._redis.get(keys.admin_failures(network)) or 0)
             return max(1, self._redis.ttl(keys.admin_failures(network))) if failures >= MAX_FAILURES else 0
 
     def count_try(self, network: str) -> bool:
-        """Count one password of this network; whether it may be compared at all."""
+        """Count one password of this network. Return whether it may be compared."""
         with available():
             # In one step, so that the count never lacks an expiry.
             pipeline: Pipeline = self._redis.pipeline(transaction=True)
@@ -36,7 +36,7 @@ class AdminSessions:
             return bool(pipeline.execute()[0] <= MAX_FAILURES)
 
     def open(self, network: str) -> str:
-        """A new session's id, after the right password; the network's wrong ones are forgotten."""
+        """Open a session after the right password; return its id. Forget the network's wrong passwords."""
         with available():
             self._redis.delete(keys.admin_failures(network))
             session_id = secrets.token_urlsafe(24)
@@ -44,7 +44,7 @@ class AdminSessions:
             return session_id
 
     def is_open(self, session_id: str, *, extend: bool) -> bool:
-        """Whether the session is valid. ``extend``: then it stays valid for half an hour more."""
+        """Whether the session is valid. ``extend``: make a valid session valid for another half an hour."""
         with available():
             opened = self._redis.get(keys.admin_session(session_id))
             if opened is None or self._now() - int(opened) > LONGEST_SECONDS:

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 
 class Pipeline(Protocol):
-    """Commands that are collected and sent together; their replies come from ``execute``."""
+    """Commands that are collected and sent together. ``execute`` returns their replies."""
 
     def get(self, name: str) -> Any: ...
     def incr(self, name: str) -> Any: ...
@@ -39,10 +39,10 @@ class Pipeline(Protocol):
 
 
 class RedisClient(Protocol):
-    """A client of any kind: one server, sentinel, cluster, or the embedded store.
+    """A client of any kind: for one server, for sentinel, for a cluster, or for the embedded store.
 
-    Values come back as bytes; redis-py types them as bytes or text, so they are Any here.
-    ``target_nodes`` is understood by a cluster's client only.
+    Values are returned as bytes. redis-py types them as bytes or text, so they are Any here. Only the client
+    of a cluster accepts ``target_nodes``.
     """
 
     def evalsha(self, sha: str, numkeys: int, *keys_and_args: str | int) -> Any: ...

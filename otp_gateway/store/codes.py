@@ -1,4 +1,4 @@
-"""Sends of codes: issue, finish and withdraw. Times in milliseconds of Redis's clock."""
+"""Sends of codes: issue, finish and withdraw. Times are in milliseconds of Redis's clock."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from otp_gateway.store.issue_reply import read_issue_reply
 from otp_gateway.store.keys import DEVICE_LANE, PhoneKeys
 from otp_gateway.store.scripts import CALL_TIMEOUT, LATE, Scripts, deadline, flat, wait_until
 
-# Milliseconds for which a verify's answer is kept for a repeated attempt: some times the timeout.
+# Milliseconds for which the answer of a verify is kept for a repeated attempt: several times the timeout.
 REPLAY_MS = 10_000
-# The same with an idempotency key, for a request that the client repeats.
+# Milliseconds for which an answer is kept if there is an idempotency key: the client can repeat the request.
 KEYED_MS = 60_000
 
 
-# The ids of a call: if the client is not a device, and if it is one.
+# Two ids of a call: one if the client is not a device, one if it is a device.
 CallIds = tuple[str, str]
 
 
 def ids_of_call(codes: Codes, route: str, phone: PhoneNumber, caller: Caller) -> CallIds:
-    """Both ids. They differ only if the client has an idempotency key and can be a device."""
+    """Both ids of a call. They differ only if the client has an idempotency key and can be a device."""
     key = caller.idempotency_key
     call_id = codes.call_id(route, phone, key)
     if key is None or caller.device_made_at is None:
@@ -44,9 +44,9 @@ def ids_of_call(codes: Codes, route: str, phone: PhoneNumber, caller: Caller) ->
 class CodeStore:
     """Charges sends to the windows of phones, and decides which code they carry.
 
-    Every method is one round trip and raises ``StoreUnavailable`` if Redis does not answer in time; what
-    such a call requested does not happen afterwards. A refusal is answered when no lost attempt of the call
-    can run any more: what was refused does not happen either.
+    Every method makes one round trip. It raises ``StoreUnavailable`` if Redis does not answer in time. Then
+    the action does not happen later either. A method raises a refusal only when no lost attempt of its call
+    can run any more. So an action that was refused does not happen later.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class CodeStore:
         self._codes = codes
         self._policy = policy
         self._send_ms = int(1000 * send_timeout)
-        # A send is remembered for every window of its lane, and for as long as its code may be valid.
+        # A send is remembered as long as the longest window of its lane, or as long as its code can be valid.
         self._horizon, self._device_horizon = (
             1000 * max(policy.lifetime, *(w.seconds for w in windows))
             for windows in (policy.windows, DEVICE_WINDOWS)
@@ -74,15 +74,16 @@ class CodeStore:
         only_device: bool = False,
         only_earlier: bool = False,
     ) -> Issued | Sent:
-        """Charge one send; the nonce in the result is the proposal's, or that of a code that is repeated.
+        """Charge one send. The nonce in the result belongs to the proposal, or to a code that is repeated.
 
-        With an idempotency key that an earlier request has used, ``Sent`` is the outcome of that request.
-        ``solution``: the checked solution of a challenge, which this send uses up. ``only_device``: refuse a
-        client that is not a device. ``only_earlier``: look for that outcome, and charge nothing.
+        If an earlier request has used the idempotency key, the result is ``Sent``: the outcome of that
+        request. ``solution``: the checked solution of a challenge, which this send uses up. ``only_device``:
+        refuse a client that is not a device. ``only_earlier``: look for the outcome of an earlier request,
+        and charge no send.
 
         Raises ``TooManyAttempts`` (a failure budget is used up), ``TooManyOtpRequests`` (a window is full),
-        ``SmsBusy`` (``only_device``), ``UnusableSolution``, ``GateRefusal``, and for an earlier request
-        ``SmsUnconfirmed``, ``RequestInProgress`` and ``IdempotencyKeyReused``.
+        ``SmsBusy`` (``only_device``), ``UnusableSolution`` and ``GateRefusal``. After an earlier request, it
+        raises ``SmsUnconfirmed``, ``RequestInProgress`` or ``IdempotencyKeyReused``.
         """
         key, call_ids = caller.idempotency_key, ids_of_call(self._codes, "send", send.phone, caller)
         send_id, solution_id = random_id(), solution.id if solution else ""
@@ -161,8 +162,8 @@ class CodeStore:
         )
 
     def withdraw(self, phone: PhoneNumber, issued: Issued, caller: Caller) -> None:
-        """Take a send back that definitely sent nothing: Redis is then as it was before it."""
-        # A lost attempt of the send that ran after the withdrawal would charge it again.
+        """Take back a send that definitely sent no message. Redis is then as it was before the send."""
+        # A lost attempt of the send could run after the withdrawal, and charge the send again.
         wait_until(issued.final_at)
         name, policy = self._keys(phone), self._policy
         lane = name.of_devices if issued.device else name
@@ -190,7 +191,7 @@ class CodeStore:
 
 
 def _body(send: SendRequest) -> tuple[str, ...]:
-    """The fields that make two bodies different. Defaults are left out, as a client may leave them out."""
+    """The fields that make two bodies different. Defaults are not included: a client may omit them."""
     return (
         send.channel,
         ascii(send.challenge),

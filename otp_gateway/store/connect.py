@@ -1,4 +1,4 @@
-"""From ``REDIS_URL`` to a client: embedded, single, sentinel, cluster."""
+"""Makes a client for ``REDIS_URL``: for the embedded store, one server, sentinel or a cluster."""
 
 from __future__ import annotations
 
@@ -21,30 +21,31 @@ from otp_gateway.store.pool import Pool, SentinelPool, greet, most_connections
 from otp_gateway.store.tls import RedisTls
 from otp_gateway.store.tls_connection import SentinelTlsConnection
 
-# Seconds that one attempt waits for a connection, and for the reply. store/scripts.py repeats attempts
-# within a deadline of its own, so the client itself retries nothing.
+# Seconds that one attempt waits for a connection, and for the reply. store/scripts.py repeats attempts until
+# its own deadline. So the client itself repeats no command.
 CONNECT_TIMEOUT = 0.3
 REPLY_TIMEOUT = 0.5
-# Seconds after a failed question for a cluster's topology in which nobody asks again.
+# After a failed query for a cluster's topology, no thread repeats the query for so many seconds.
 CLUSTER_PAUSE = 1.0
 DEFAULT_PORT = 6379
 FULL = RedisTls()
 DEFAULT_SENTINEL_PORT = 26379
-# Connections of a process that does not say how many threads it has.
+# The most connections of a process for which ``threads`` is not given.
 UNBOUNDED = 10_000
 
 
 def connect(url: str | None, tls: RedisTls = FULL, threads: int | None = None) -> RedisClient:
-    """A client for the URL, without connecting yet; ``None`` is an embedded store of its own.
+    """Make a client for the URL. It does not connect yet. ``None``: the client has its own embedded store.
 
     Schemes: ``redis``, ``rediss``, ``unix``, ``redis+sentinel://h1:p,h2:p/name`` and
-    ``redis+cluster://h1:p,h2:p``. The last two take ``user:password@`` for the data nodes, ``?ssl=true`` with
-    ``ssl_ca_certs``, ``ssl_certfile`` and ``ssl_keyfile``, and for sentinel ``?db=``,
-    ``?sentinel_username=`` and ``?sentinel_password=``. Options of the URL override ``tls``.
-    ``threads``: the threads of this process that answer requests. They bound the connections to a server.
+    ``redis+cluster://h1:p,h2:p``. URLs of sentinel and cluster can have ``user:password@`` for the data
+    nodes, and ``?ssl=true`` with ``ssl_ca_certs``, ``ssl_certfile`` and ``ssl_keyfile``. URLs of sentinel can
+    also have ``?db=``, ``?sentinel_username=`` and ``?sentinel_password=``. Options of the URL override
+    ``tls``. ``threads``: the number of threads of this process that answer requests. It bounds the number of
+    connections to a server.
     """
     if url is None:
-        # A production process never loads the emulation and its Lua.
+        # It is imported here, so that a production process never loads the emulation and its Lua interpreter.
         import fakeredis  # noqa: PLC0415
 
         return cast("RedisClient", fakeredis.FakeRedis(server=fakeredis.FakeServer()))
@@ -124,11 +125,11 @@ def _credentials(netloc: str) -> dict[str, str]:
 
 
 class _Cluster:
-    """A cluster's client that connects at the first call, and asks for the topology one thread at a time.
+    """The client of a cluster. It connects at the first call. One thread at a time queries the topology.
 
-    Redis may be away at the start, and a gateway must start all the same. And redis-py asks for the topology
-    after every failure, each thread in turn: with all nodes stalled, the last of them would wait for minutes.
-    So who comes within a second of a failed question is told at once.
+    A gateway must start even if Redis is unavailable, so the client does not connect earlier. After each
+    failure, redis-py queries the topology, one thread after another. If no node answers, the last thread
+    would wait for minutes. So within a second after a failed query, every other query fails at once.
     """
 
     def __init__(self, make: Callable[[], RedisClient]) -> None:
@@ -143,25 +144,25 @@ class _Cluster:
         return getattr(self._client, name)
 
     def get_primaries(self) -> list[Any]:
-        """The primaries. A method of its own, so that ``servers.is_cluster`` needs no connection."""
+        """The primaries. It is a method, so that ``servers.is_cluster`` needs no connection."""
         primaries: list[Any] = self.__getattr__("get_primaries")()
         return primaries
 
     def _connect(self) -> None:
         if self._client is None:
             client: Any = self._make()
-            ask = client.nodes_manager.initialize
+            query = client.nodes_manager.initialize
             client.nodes_manager.initialize = lambda *args, **kwargs: self._guarded(
-                lambda: ask(*args, **kwargs)
+                lambda: query(*args, **kwargs)
             )
             self._client = client
 
-    def _guarded(self, ask: Callable[[], Any]) -> Any:
+    def _guarded(self, query: Callable[[], Any]) -> Any:
         with self._lock:
             if time.monotonic() - self._failed_at < CLUSTER_PAUSE:
                 raise redis.ConnectionError("the cluster did not answer a moment ago")
             try:
-                return ask()
+                return query()
             except Exception:
                 self._failed_at = time.monotonic()
                 raise

@@ -1,4 +1,4 @@
-"""What a Redis error is called: short labels for logs and metrics, never Redis's own words."""
+"""Short labels of Redis errors, for logs and metrics. A label never contains the text of Redis."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from redis.exceptions import (
     TimeoutError as RedisTimeoutError,
 )
 
-# From the particular to the general.
+# The first entry that fits counts, so a special kind is before a general kind.
 KINDS: tuple[tuple[type[Exception], str], ...] = (
     (RedisTimeoutError, "timeout"),
     (TimeoutError, "timeout"),
@@ -41,12 +41,12 @@ KINDS: tuple[tuple[type[Exception], str], ...] = (
     (RedisConnectionError, "unreachable"),
     (OSError, "unreachable"),
 )
-# An error inside a script comes as one error of its own kind, which quotes the command's.
+# If a command in a script fails, redis-py raises one general error, which quotes the error of the command.
 MARKS: tuple[tuple[str, str], ...] = (
     ("NOAUTH", "authentication"),
     ("WRONGPASS", "authentication"),
     ("NOPERM", "permission"),
-    # The same, as scripts are told: Redis before 7.2, and from there on.
+    # The texts of such an error inside a script: before Redis 7.2, and since Redis 7.2.
     ("The user executing the script can't", "permission"),
     ("ACL failure in script", "permission"),
     ("OOM ", "out_of_memory"),
@@ -57,7 +57,7 @@ MARKS: tuple[tuple[str, str], ...] = (
     ("TRYAGAIN", "cluster"),
     ("BUSY", "busy"),
 )
-# What a server without a place left says to a new connection, which ends there.
+# A server that has no place left sends this text to a new connection, and closes it.
 FULL = "max number of clients"
 OTHER = "refused"
 
@@ -81,10 +81,11 @@ def _tls_reason(error: BaseException | None) -> str | None:
     """The label of the TLS error from which this one comes, if there is one."""
     while error is not None:
         if isinstance(error, ssl.SSLCertVerificationError):
-            # The texts are OpenSSL's; the numbers of X509_V_ERR_HOSTNAME_MISMATCH and _IP_ADDRESS_MISMATCH.
+            # The numbers are X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH. The texts are
+            # from OpenSSL.
             code = getattr(error, "verify_code", None)
             return "tls_hostname" if code in (62, 64) else "tls_certificate"
-        # A server closes the connection before TLS begins if it has no place left: that is no fault of TLS.
+        # A server that has no place left closes the connection before TLS begins. That is not a fault of TLS.
         if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError):
             return "tls_protocol"
         error = error.__cause__ or error.__context__

@@ -16,7 +16,7 @@ from otp_gateway.phones import prefix_of
 from otp_gateway.store import keys
 from otp_gateway.store.scripts import CALL_TIMEOUT, LATE, Reply, Scripts, deadline
 
-# Logins of one call.
+# The most logins in one call.
 AT_ONCE = 50
 # How long Redis remembers that it has given credit back, and for how long a call may be repeated.
 REMEMBERED_MS = 3_600_000
@@ -42,14 +42,14 @@ class GateRefusal(Exception):
 
     @classmethod
     def read(cls, decision: bytes, reason: bytes, step: int) -> GateRefusal:
-        """From the values of a script's reply."""
+        """Make the error from the values of a script's reply."""
         known: dict[bytes, Decision] = {b"challenge": "challenge"}
         return cls(known.get(decision, "paused"), reason.decode(), step)
 
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """What one send has taken, as credit.lua writes it: ``letters.pool.network.prefix.time``."""
+    """The credit that one send has taken, as credit.lua writes it: ``letters.pool.network.prefix.time``."""
 
     letters: str
     pool: str
@@ -59,17 +59,17 @@ class Charge:
 
     @classmethod
     def read(cls, text: str) -> Charge | None:
-        """None for a send that has taken nothing."""
+        """Read a charge. None: the send has taken no credit."""
         return cls(*text.split(".")) if text.count(".") == 4 else None  # its five parts
 
     def arguments(self, credits_: int, *, counts: bool = False, whole: bool = False) -> list[str | int]:
-        """What give_back.lua needs. ``whole``: the send did not go out, so all that it took."""
+        """The arguments of give_back.lua. ``whole``: no message was sent, so give back the whole charge."""
         solved = self.at if whole and "s" in self.letters else ""
         paid = self.at if whole and "m" in self.letters else ""
         return [self.pool, credits_, int(bool(self.prefix)), solved, paid, int(counts)]
 
     def names(self, login: str = "") -> list[str]:
-        """The keys that give_back.lua needs."""
+        """The keys of give_back.lua."""
         return [
             keys.gate_network(self.network),
             keys.gate_prefix(self.prefix),
@@ -81,8 +81,8 @@ class Charge:
 class Ticket:
     """A decision that the gate has made before issue.lua, on a cluster.
 
-    ``record``: the decision as gate.lua keeps it, for issue.lua. ``charge``: what the send has taken; it may
-    be empty.
+    ``record``: the decision as gate.lua writes it, for issue.lua. ``charge``: the charge of the send, or an
+    empty text.
     """
 
     call_id: str
@@ -96,7 +96,7 @@ def decision_of(charge: str) -> Decision | None:
 
 
 def read_earned(earned: Sequence[Any], network: str) -> Earned | None:
-    """From the last values of verify.lua's reply; a repeated reply does not have them."""
+    """Read the last values of verify.lua's reply. A repeated reply does not have them."""
     if not any(earned):
         return None
     charge, first, counts = earned
@@ -114,7 +114,7 @@ class GateStore:
         *,
         apart: bool = False,
     ) -> None:
-        """``apart``: the gate's keys are in another slot than a phone's, as on a cluster."""
+        """``apart``: the keys of the gate and the keys of a phone are in different slots of a cluster."""
         self.apart = apart
         self._scripts = scripts
         self._rules = rules
@@ -149,11 +149,11 @@ class GateStore:
 
     @property
     def prices(self) -> list[str | int]:
-        """What a script needs to give credit back: the credit of the pools, and the budget."""
+        """The arguments with which a script gives credit back: the credit of the pools, and the budget."""
         return [self._rules.credit, self._budget]
 
     def decide(self, call_id: str, send: SendRequest, caller: Caller, *, solved: bool) -> Ticket | None:
-        """On a cluster, decide about a send, and charge it. Elsewhere, issue.lua does this itself."""
+        """On a cluster, decide about a send, and charge it. Otherwise, issue.lua does this itself."""
         if not self.apart:
             return None
         phone, client = send.phone, caller.client
@@ -183,16 +183,16 @@ class GateStore:
                 self.cancel(ticket.call_id, ticket.charge.replace("m", "", 1))
 
     def cancel(self, call_id: str, charge: str) -> None:
-        """Give back all that a send has taken that did not go out."""
+        """Give back the whole charge of a send that did not go out."""
         found = Charge.read(charge)
         if found:
             credits_ = int("f" in found.letters)
             self._give_back(call_id, [found.names()], [found.arguments(credits_, whole=True)])
 
     def give_back(self, call_id: str, earned: Sequence[Earned]) -> None:
-        """Give back what the sends before logins have taken.
+        """Give back the charges of sends whose codes logins have used.
 
-        A repeated call with the same id does nothing.
+        A repeated call with the same id has no effect.
         """
         names, args = [], []
         for login in earned:
@@ -219,17 +219,18 @@ class CreditWriter:
 
     def __init__(self, gate: GateStore) -> None:
         self._gate = gate
-        # The last batch that failed, and when it came first.
+        # The last batch that failed, and the time of its first attempt.
         self._failed = ("", 0.0)
 
     def write(self, batch: Batch) -> None:
-        """Give back what the logins of the batch have earned. Raises ``StoreUnavailable``."""
+        """Give back the credit that the logins of the batch have earned. Raises ``StoreUnavailable``."""
         earned = [event.earned for event in batch.logins if event.earned]
         known, since = self._failed
         if known != batch.id:
             self._failed = (batch.id, time.monotonic())
         elif time.monotonic() - since > FORGOTTEN_SECONDS:
-            # Redis no longer knows whether it has run this batch. Credit is lost rather than given twice.
+            # Redis no longer knows whether it has run this batch. It is better to lose credit than to give it
+            # twice.
             return
         for start in range(0, len(earned), AT_ONCE):
             self._gate.give_back(f"{batch.id}:{start}", earned[start : start + AT_ONCE])

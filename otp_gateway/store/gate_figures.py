@@ -1,4 +1,4 @@
-"""What the send gate did in the last day, and how much of the send budget is used."""
+"""The decisions of the send gate in the last day, and the used part of the send budget."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from otp_gateway.store.client import RedisClient
 from otp_gateway.store.scripts import available
 from otp_gateway.store.usage import DAY, UsageStore
 
-# As in credit.lua.
+# The same number as in credit.lua.
 PARTS = 24
 DECISIONS: tuple[Decision, ...] = ("free", "challenge", "solved", "paused")
 
@@ -62,7 +62,7 @@ class GateFigures:
 
 
 def _used(window: Window, parts: Sequence[tuple[int, ...]], now: int) -> int:
-    """The sends in the window's parts that still count."""
+    """The sends in those parts of the window that still count."""
     span = 1000 * window.seconds
     length = -(-span // PARTS)
     return sum(

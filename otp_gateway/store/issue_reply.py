@@ -1,4 +1,4 @@
-"""What issue.lua replies, as results and errors."""
+"""Turns the replies of issue.lua into results and errors."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from otp_gateway.store.scripts import LATE, Reply
 
 
 class UnusableSolution(Exception):
-    """The solution is right, but ``used`` by an earlier send, or ``expired`` since its check."""
+    """The solution is right, but an earlier send has ``used`` it, or it has ``expired`` since its check."""
 
     def __init__(self, solution: Solution, reason: str) -> None:
         super().__init__(reason)
@@ -26,7 +26,7 @@ class UnusableSolution(Exception):
 
 
 def read_issue_reply(reply: Reply, solution: Solution | None) -> Issued | Sent:
-    """What issue.lua has decided; the ids of the call are the caller's to add."""
+    """The result of issue.lua. The caller adds the ids of the call."""
     match reply:
         case ["issued", left, wait, device, nonce, charge, percent]:
             return Issued(
@@ -47,7 +47,7 @@ def read_issue_reply(reply: Reply, solution: Solution | None) -> Issued | Sent:
 
 
 def _refusal(reply: Reply, solution: Solution | None) -> Exception:
-    """The error of a send that is refused. No lost attempt of it can run any more then."""
+    """The error of a refused send. It waits until no lost attempt of the send can run any more."""
     reply.wait_until_final()
     match reply:
         case ["locked", wait, limit]:

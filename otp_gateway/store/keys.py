@@ -6,11 +6,12 @@ import hmac
 import re
 from dataclasses import dataclass
 
-# How every name begins. A Redis user for the gateway needs the keys of these prefixes, and no others.
+# The beginnings of all names. A Redis user for the gateway needs access to keys with these prefixes, and to
+# no others.
 PREFIXES = ("otp:", "ip:", "admin:", "provider:", "gate:", "{usage}:")
 PID = re.compile(r"[A-Za-z0-9_-]{22}")
 DEVICE_LANE = "d:"
-# Keyed hashes of one phone: under the present secret, and under former ones.
+# The most keyed hashes of one phone: one under the present secret, the others under former secrets.
 MOST_PIDS = 10
 PROVIDER_ACCOUNT = "provider:account"
 PROVIDER_TURN = "provider:account:turn"
@@ -18,13 +19,14 @@ PROVIDER_WARNED = "provider:account:warned"
 # Sorted sets: phones by their last send, and phones without a try by their last refusal.
 RECENT_PHONES = "admin:phones:recent"
 STUCK_PHONES = "admin:phones:stuck"
-# List: what operators have done.
+# List: the actions of operators.
 ACTIVITY = "admin:activity"
 # The send gate: one slot of a cluster. Hash: the credit of all new networks, and of all other networks.
 GATE_SHARED = "gate:{send}:shared"
 # Hash: the sends that the operator's budget has counted.
 GATE_MONEY = "gate:{send}:money"
-# Hash: what an operator has paused, with the expiry of each pause; for muted phones also the masked number.
+# Hash: the pauses of operators, with the expiry of each pause. A muted phone also has its masked number
+# there.
 GATE_PAUSES = "gate:{send}:pauses"
 
 
@@ -41,7 +43,7 @@ class PhoneKeys:
 
     @property
     def of_devices(self) -> PhoneKeys:
-        """The keys of the same phone with those of the device lane."""
+        """The keys of the same phone in the device lane."""
         return PhoneKeys(self.pid, DEVICE_LANE)
 
     @property
@@ -55,7 +57,7 @@ class PhoneKeys:
         return f"otp:{{{self.pid}}}:{self.lane}tries"
 
     def call(self, call_id: str) -> str:
-        """String: the answer to one call, for a repeated attempt of it."""
+        """String: the answer to one call, for a repeated attempt of this call."""
         return f"otp:{{{self.pid}}}:call:{call_id}"
 
     def challenge(self, solution_id: str) -> str:
@@ -88,7 +90,7 @@ class PhoneKeys:
 
     @property
     def mute(self) -> str:
-        """Integer: until when no stranger may request a message for the phone."""
+        """Integer: the time until which no stranger may request a message for the phone."""
         return f"otp:{{{self.pid}}}:mute"
 
     @property
@@ -124,7 +126,7 @@ def gate_call(call_id: str) -> str:
 
 def usage(span: str, start: int) -> str:
     """Hash: counts of one step of a span, which begins at ``start`` (seconds since 1970)."""
-    # In one slot of a cluster, as a transaction needs it.
+    # All counts are in one slot of a cluster, because a transaction needs this.
     return f"{{usage}}:{span}:{start}"
 
 
@@ -145,7 +147,7 @@ def warned(kind: str) -> str:
 
 def admin_session(session_id: str) -> str:
     """Integer: when an operator's session was opened."""
-    # A digest: a reader of Redis cannot take the session over.
+    # The name has a digest of the id, so that a reader of Redis cannot use the session.
     digest = hmac.digest(b"panel", session_id.encode(), "sha256").hex()
     return f"admin:session:{digest}"
 
@@ -156,11 +158,11 @@ def admin_failures(network: str) -> str:
 
 
 def probe(name: str) -> str:
-    """A key that no gateway writes, for a write that changes nothing."""
+    """A key that no gateway writes, for a command that changes no data."""
     return f"otp:{{check}}:{name}"
 
 
 def read_pids(reference: str) -> tuple[str, ...]:
-    """The keyed hashes in the reference to a phone, divided by dots; none if it is no reference."""
+    """The keyed hashes in the reference to a phone, separated by dots. Empty if it is no reference."""
     pids = tuple(reference.split("."))
     return pids if len(pids) <= MOST_PIDS and all(map(PID.fullmatch, pids)) else ()

@@ -16,7 +16,7 @@ STATES: tuple[State, ...] = ("active", "exhausted", "locked", "verified", "idle"
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """One send that the phone's windows know. ``at`` is in seconds since 1970."""
+    """One send in the log of sends, from which the windows are computed. ``at`` is in seconds since 1970."""
 
     at: float
     send_id: str
@@ -25,7 +25,7 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class WindowUse:
-    """The sends in one window of the phone. ``wait``: seconds until another send fits, 0 for now."""
+    """The sends in one window of the phone. ``wait``: seconds until another send is allowed; 0 means now."""
 
     window: Window
     used: int
@@ -34,7 +34,7 @@ class WindowUse:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """Failed verifies of the phone, or of one client network for it. ``left``: seconds until it is free."""
+    """Failed verifies of a phone, or of one client network for it. ``left``: seconds until they expire."""
 
     client: str
     failures: int
@@ -49,10 +49,10 @@ class Budget:
 
 @dataclass(frozen=True, slots=True, repr=False, kw_only=True)
 class LaneState:
-    """All that is known of a lane now. Times left are in seconds; ``now`` is in seconds since 1970.
+    """The present state of a lane. Remaining times are in seconds; ``now`` is in seconds since 1970.
 
-    ``tries_left``: seconds until the wrong tries expire. ``clients``: the budgets of client networks that
-    have failures; none in the device lane.
+    ``tries_left``: seconds until the wrong tries expire. ``clients``: the budgets of the client networks that
+    have failures. It is empty in the device lane.
     """
 
     masked: str | None
@@ -74,20 +74,20 @@ class LaneState:
 
     @property
     def wait(self) -> float:
-        """Seconds until the windows let another send through; 0 for now."""
+        """Seconds until the windows allow another send; 0 means now."""
         return max((use.wait for use in self.windows), default=0.0)
 
     @property
     def has_data(self) -> bool:
-        """Whether Redis knows anything of the lane that still counts."""
+        """Whether Redis has data of the lane that still count."""
         return self.state != "idle" or bool(self.tries or self.sends or self.failures.failures)
 
 
-# Replies of the commands that ``ask_lane`` adds.
+# The number of commands that ``add_lane_reads`` adds.
 REPLIES = 4
 
 
-def ask_lane(pipeline: Pipeline, names: PhoneKeys) -> None:
+def add_lane_reads(pipeline: Pipeline, names: PhoneKeys) -> None:
     """Add the commands that read the lane."""
     pipeline.hmget(names.code, "phone", "nonce", "verified")
     pipeline.pttl(names.code)
@@ -96,11 +96,11 @@ def ask_lane(pipeline: Pipeline, names: PhoneKeys) -> None:
 
 
 def read_lane(reply: Sequence[Any], now_ms: int, policy: Policy, *, device: bool) -> LaneState:
-    """The lane, by what Redis has answered to these commands."""
+    """Make the lane's state from the replies to these commands."""
     (masked, nonce, verified), code_left, kept, entries = reply
     windows = DEVICE_WINDOWS if device else policy.windows
     now = now_ms / 1000
-    # Sends that no longer count may be in the list, for verify.lua.
+    # The list can hold sends that no longer count: verify.lua needs the last one.
     horizon = max(policy.failure_period, *(w.seconds for w in windows))
     sends = tuple(send for send in map(_send, entries) if send.at > now - horizon)
     sent = bool(sends) and sends[-1].at > now - policy.failure_period
@@ -108,7 +108,7 @@ def read_lane(reply: Sequence[Any], now_ms: int, policy: Policy, *, device: bool
     most = policy.device_failures if device else policy.common_failures
     budgets = _budgets(kept, now, (most, policy.max_failures_per_client), sent=sent, tries=tries)
     state: State = "idle"
-    # Without a device lane (OTP_DEVICE_DAYS is 0), what is left of it locks no client.
+    # If the device lane is switched off (OTP_DEVICE_DAYS is 0), its remaining data lock no client.
     if most and budgets[0].used_up:
         state = "locked"
     elif tries >= policy.max_attempts:
@@ -133,20 +133,20 @@ def read_lane(reply: Sequence[Any], now_ms: int, policy: Policy, *, device: bool
 
 
 def _send(entry: bytes) -> Send:
-    # What the send has taken at the gate may follow.
+    # The charge of the gate can follow.
     at, send_id, _, channel, *_ = entry.decode().split(":")
     return Send(int(at) / 1000, send_id, cast("Channel", channel))
 
 
 def _use(window: Window, sends: Sequence[Send], now: float) -> WindowUse:
     used = [send for send in sends if send.at > now - window.seconds]
-    # A send fits again when all but limit - 1 of them have left the window.
+    # Another send is allowed when only limit - 1 of these sends are still in the window.
     wait = used[-window.limit].at + window.seconds - now if len(used) >= window.limit else 0.0
     return WindowUse(window, len(used), max(0.0, wait))
 
 
 def _tries(kept: dict[bytes, bytes], now: float) -> tuple[int, float]:
-    """The wrong tries, and seconds until they expire. The hash may expire later, with its budgets."""
+    """The wrong tries, and the seconds until they expire. The hash can expire later: it also has budgets."""
     left = int(kept.get(b"tries_end", 0)) / 1000 - now
     return (int(kept.get(b"tries", 0)), left) if left > 0 else (0, 0.0)
 
@@ -154,10 +154,10 @@ def _tries(kept: dict[bytes, bytes], now: float) -> tuple[int, float]:
 def _budgets(
     kept: dict[bytes, bytes], now: float, most: tuple[int, int], *, sent: bool, tries: int
 ) -> list[Budget]:
-    """The phone's budget, and then those of client networks, as common.lua reads them. ``most``: of each.
+    """The budget of the phone, and the budgets of client networks, as common.lua reads them.
 
-    Failures of a time without any send ("unsent") count only until the tries expire, and only while there was
-    no send.
+    ``most``: the sizes of the two kinds of budget. Failures that were counted while the phone had no send
+    ("unsent") count only until the tries expire, and only as long as the phone still has no send.
     """
     counts: dict[str, tuple[int, float]] = {"": (0, 0.0)}
     for field, value in kept.items():

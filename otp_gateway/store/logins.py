@@ -1,4 +1,4 @@
-"""Logins: verify compares a guess, and opens a session. Times in milliseconds of Redis's clock."""
+"""Logins: verify compares a guess, and opens a session. Times are in milliseconds of Redis's clock."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from otp_gateway.store.scripts import CALL_TIMEOUT, LATE, Scripts, deadline
 
 @dataclass(frozen=True, slots=True)
 class LoginIds:
-    """The ids of a login, which follow from the id of its call."""
+    """The ids of a login. They are derived from the id of its call."""
 
     call: str
     session: str
@@ -44,7 +44,7 @@ class LoginIds:
 class LoginStore:
     """Compares guesses, and counts the wrong ones as tries and in the failure budgets of phones.
 
-    What ``CodeStore`` says of round trips, ``StoreUnavailable`` and refusals is also true here.
+    For round trips, ``StoreUnavailable`` and refusals, see ``CodeStore``: this class does the same.
     """
 
     def __init__(
@@ -62,13 +62,13 @@ class LoginStore:
         self._policy = policy
 
     def verify(self, phone: PhoneNumber, code: str, caller: Caller) -> Login:
-        """Compare a guess; a right one uses the code and opens a session.
+        """Compare a guess. A right guess uses the code and opens a session.
 
         Raises ``InvalidCode`` (wrong, or no code is active), ``TooManyAttempts``, ``IdempotencyKeyReused``.
         """
         key, digest = caller.idempotency_key, self._codes.digest(phone, code)
         call_ids = ids_of_call(self._codes, "verify", phone, caller)
-        # The same ids twice if the client is certainly not a device.
+        # If the client is definitely not a device, both ids of the call are the same.
         ids = [LoginIds.of(self._codes, call_id) for call_id in dict.fromkeys(call_ids)]
         reply = self._scripts.run(
             "verify",

@@ -1,4 +1,4 @@
-"""The memory of Redis: when it is full, Redis refuses every write, and so every login."""
+"""The memory of Redis. If it is full, Redis refuses every write. Then no user can sign in."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from otp_gateway.store.scripts import available
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Bytes in use and ``maxmemory``; a ``maximum`` of 0 means that Redis has no limit or shows none."""
+    """Bytes in use, and ``maxmemory``. A ``maximum`` of 0: Redis has no limit, or does not show it."""
 
     used: int
     maximum: int
 
     @property
     def fullness(self) -> float:
-        """The used share of the limit; 0 without a limit."""
+        """The used share of the limit; 0 if there is no limit."""
         return self.used / self.maximum if self.maximum else 0.0
 
 
 def read_memory(redis: RedisClient) -> Memory | None:
-    """The memory of Redis; on a cluster, of the primary that is nearest to its limit.
+    """The memory of Redis. On a cluster: the memory of the primary that is nearest to its limit.
 
-    None if Redis does not show it: the user may not call INFO, or it is the embedded store. Raises
-    ``StoreUnavailable``.
+    None: Redis does not show it, because the Redis user may not call INFO, or because this is the embedded
+    store. Raises ``StoreUnavailable``.
     """
     with available():
         try:
@@ -43,7 +43,7 @@ def read_memory(redis: RedisClient) -> Memory | None:
 
 def _read(info: Mapping[str, Any]) -> Memory | None:
     used, maximum = info.get("used_memory"), info.get("maxmemory", 0)
-    # redis-py gives a value that is not a number as text.
+    # redis-py returns a value as text if it is not a number.
     if not isinstance(used, int) or not isinstance(maximum, int):
         return None
     return Memory(used, maximum)

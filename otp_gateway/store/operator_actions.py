@@ -1,4 +1,4 @@
-"""What an operator may do to a phone, and how it is undone within five minutes."""
+"""The actions of an operator on a phone, and their undo within five minutes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Part = Literal["code", "tries"]
 
 
 class OperatorActions:
-    """Carries out what an operator has decided. Every method raises ``StoreUnavailable``."""
+    """Carries out the actions of an operator. Every method raises ``StoreUnavailable``."""
 
     def __init__(self, redis: RedisClient, scripts: Scripts, policy: Policy) -> None:
         self._redis = redis
@@ -28,15 +28,15 @@ class OperatorActions:
         self._policy = policy
 
     def unlock(self, pid: str) -> str | None:
-        """Clear the tries and the failure budgets; the id by which that can be undone, None for nothing."""
+        """Clear the tries and the failure budgets. Return the id of the undo, or None if there were none."""
         return self._set_aside(pid, "tries")
 
     def void(self, pid: str) -> str | None:
-        """Make the active code worthless; the id by which that can be undone, None for nothing."""
+        """Make the active code worthless. Return the id of the undo, or None if no code was active."""
         return self._set_aside(pid, "code")
 
     def clear_sends(self, pid: str) -> bool:
-        """Let the phone's windows forget its sends; False if there is none. It has no undo."""
+        """Make the phone's windows forget its sends. Return False if there is none. It has no undo."""
         args = [1000 * self._policy.failure_period, *flat(self._policy.windows)]
         names = [lane.sends for lane in _lanes(pid)]
         return self._run("clear_sends", names, *args) == "done"
@@ -44,14 +44,15 @@ class OperatorActions:
     def forget_devices(self, pids: Sequence[str]) -> None:
         """Make every device token of the phone worthless. It has no undo: the reason may be a stolen phone.
 
-        Tokens of former secrets have no effect. But such a secret may come back, so all keyed hashes count.
+        A token of a former secret has no effect. But the operator can make this secret the present one again.
+        So this is done for the keyed hashes under all secrets.
         """
         for pid in pids:
             # One by one, as above: the keys of a cluster are in several slots.
             self._run("forget_devices", [PhoneKeys(pid).devices_since], DEVICE_TOKEN_MS)
 
     def end_sessions(self, pids: Sequence[str]) -> bool:
-        """End every session of the phone, also those made under former secrets; False if there is none.
+        """End all sessions of the phone, also those of former secrets. Return False if there is none.
 
         It has no undo: the reason may be a stolen phone.
         """
@@ -60,7 +61,7 @@ class OperatorActions:
             return bool(sum(self._redis.delete(PhoneKeys(pid).sessions) for pid in pids))
 
     def undo(self, pid: str, undo_id: str) -> bool:
-        """Put back what an action has removed, if nothing newer is there; False when nothing was."""
+        """Put back the data that an action has removed, if there are no newer data. Return whether it did."""
         if not UNDO_ID.fullmatch(undo_id):
             return False
         with available():

@@ -1,4 +1,4 @@
-"""The last sends of each phone with their outcomes: only for people, no decision reads them."""
+"""The last sends of each phone with their outcomes. They are only for people. No decision reads them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from otp_gateway.store.scripts import CALL_TIMEOUT, Scripts
 
 KEPT = 20
 DAY_MS = 86_400_000
-# For a phone without any send: a stranger can make the gateway refuse any number of phones.
+# The shorter TTL, for a phone without any send: a stranger can make the gateway refuse any number of phones.
 REFUSED_MS = 3_600_000
 NOTHING = "-"
 
@@ -61,7 +61,7 @@ class OutcomeStore:
 def _entries(events: Sequence[SendEvent]) -> list[str]:
     """The entries, oldest first. Equal refusals in a row are one: a repeated batch counts them once."""
     entries = []
-    # A group has the last event's id: this is the id that the list keeps.
+    # A group has the id of its last event, because the list keeps this id.
     for group in groupby(events, lambda e: e.reason if e.outcome == "refused" else e.id):
         same = list(group[1])
         last = same[-1]
@@ -84,7 +84,7 @@ def _entries(events: Sequence[SendEvent]) -> list[str]:
 
 
 def outcome_of(entry: bytes) -> Outcome:
-    """An entry of the list."""
+    """The outcome in an entry of the list."""
     at, times, id_, outcome, reason, channel, lane, backend, cost, message_id, client, masked = (
         "" if part == NOTHING else part for part in entry.decode().split(" ")
     )

@@ -1,4 +1,4 @@
-"""What an operator has paused: prefixes, networks, and single phones ("muted")."""
+"""The pauses of operators: of prefixes, of networks, and of single phones ("muted")."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ class Pauses:
         self._redis = redis
 
     def start(self, kind: Kind, target: str, seconds: int, masked: str = "") -> Pause:
-        """Pause the target from now on; a pause that it has already is replaced."""
+        """Pause the target from now on. This replaces a pause that the target already has."""
         pause = Pause(kind, target, self._now() + 1000 * seconds, masked)
         self.restore(pause)
         return pause
 
     def end(self, kind: Kind, target: str) -> Pause | None:
-        """End the target's pause; the pause, so that ``restore`` can undo this. None if there was none."""
+        """End the target's pause, and return it for ``restore``. Return None if there was no pause."""
         found = next((p for p in self.all() if (p.kind, p.target) == (kind, target)), None)
         if kind == "phone":
             with available():
@@ -59,19 +59,19 @@ class Pauses:
         return found
 
     def restore(self, pause: Pause) -> bool:
-        """Put a pause in force until its own expiry; False if it has expired."""
+        """Start a pause again until its own expiry. Return False if it has expired."""
         left = min(LONGEST, -(-(pause.until - self._now()) // 1000))
         if left <= 0:
             return False
         if pause.kind == "phone":
             with available():
                 self._redis.set(PhoneKeys(pause.target).mute, pause.until, ex=left)
-        # The list after the effect: a pause that is in force but not listed can be ended all the same.
+        # The list is written last: if this fails, the pause is in force, and an operator can still end it.
         self._write(pause, [p.field for p in self._read() if p.until <= self._now()])
         return True
 
     def all(self) -> list[Pause]:
-        """The pauses that are in force, the next one to expire first."""
+        """The pauses that are in force. The first one is the next one to expire."""
         now = self._now()
         return sorted((p for p in self._read() if p.until > now), key=lambda p: p.until)
 

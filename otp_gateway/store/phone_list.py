@@ -15,26 +15,26 @@ from otp_gateway.store.phone_state import PhoneState, PhoneStateStore
 from otp_gateway.store.recent_phones import Position, RecentPhone, RecentPhones
 
 PAGE = 25
-# A search through many phones ends after this time, and the next page goes on with it.
+# A search through many phones stops after so many seconds. The next page continues it.
 PAGE_SECONDS = 1.0
-# Phones that are read at once if only some of them have the wanted state.
+# The number of phones that are read together if the filter shows only some of them.
 AT_ONCE = 100
-# Phones of these states are in the index of phones without a try, which is short.
+# Phones in these states are in the index of phones without a try, which is short.
 STUCK: tuple[State, ...] = ("exhausted", "locked")
-# These states are over when the code's lifetime is.
+# These states end when the lifetime of the code ends.
 SHORT: tuple[State, ...] = ("active", "verified")
 Wanted = State | Literal["", "not-sent"]
 
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which phones a list shows. ``matches``: whether a masked number is wanted."""
+    """Decides which phones a list shows. ``matches``: whether it shows a phone with this masked number."""
 
     state: Wanted = ""
     matches: Callable[[str], bool] | None = None
 
     def fits(self, state: PhoneState) -> bool:
-        """Whether a phone in this state is wanted."""
+        """Whether the list shows a phone in this state."""
         if self.state == "not-sent":
             return bool(state.outcomes) and state.outcomes[0].outcome != "sent"
         return self.state in ("", state.state)
@@ -42,7 +42,7 @@ class Filter:
 
 @dataclass(frozen=True, slots=True)
 class ListedPhone:
-    """A phone in the list. ``at``: its last send, for stuck phones the last refusal, in s since 1970."""
+    """A phone in the list. ``at``: its last send (if it is stuck: its last refusal), in s since 1970."""
 
     at: float
     masked: str
@@ -51,7 +51,7 @@ class ListedPhone:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some phones, newest first. ``after``: where the next page begins; None at the end."""
+    """Some phones, newest first. ``after``: the position at which the next page begins, or None."""
 
     phones: tuple[ListedPhone, ...]
     after: Position | None
@@ -82,7 +82,7 @@ class PhoneList:
                     return Page(tuple(found), position)
                 found.append(ListedPhone(phone.position.at / 1000, phone.masked, state))
                 position = phone.position
-            # After it there may be no phone that fits.
+            # It is possible that no phone after it fits.
             if len(found) < PAGE:
                 position = part[-1].position
             if time.monotonic() > ends:
@@ -98,6 +98,6 @@ class PhoneList:
                 return
             if phone.pids[0] in seen or (wanted.matches and not wanted.matches(phone.masked)):
                 continue
-            # A phone is twice in the index if a former secret has been removed meanwhile.
+            # A phone can be twice in the index: this happens if the operator has removed a former secret.
             seen.add(phone.pids[0])
             yield phone

@@ -1,4 +1,4 @@
-"""The state of phones, by their keyed hashes: what support staff see."""
+"""The state of phones, by their keyed hashes. The panel and the commands show it to support staff."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from typing import Any
 from otp_gateway.model import Policy
 from otp_gateway.store.client import Pipeline, RedisClient
 from otp_gateway.store.keys import PhoneKeys
-from otp_gateway.store.lane_state import REPLIES, LaneState, ask_lane, read_lane
+from otp_gateway.store.lane_state import REPLIES, LaneState, add_lane_reads, read_lane
 from otp_gateway.store.outcomes import KEPT, Outcome, outcome_of
 from otp_gateway.store.scripts import available
 
 
 @dataclass(frozen=True, slots=True, repr=False, kw_only=True)
 class PhoneState(LaneState):
-    """All that is known of a phone now: of its common lane, and of its sessions and sends.
+    """The present state of a phone: its common lane, its device lane, its sessions and its sends.
 
-    ``pids``: its keyed hash, and those under former secrets. ``device``: its device lane, if it holds data.
-    ``former_sessions``: sessions made under former secrets. ``outcomes``: the last sends, newest first, as
-    the recorder has written them.
+    ``pids``: its keyed hash, and its keyed hashes under former secrets. ``device``: its device lane, if it
+    has data. ``former_sessions``: the number of sessions made under former secrets. ``outcomes``: the last
+    sends, newest first, as the recorder has written them.
     """
 
     pids: tuple[str, ...]
@@ -31,12 +31,12 @@ class PhoneState(LaneState):
 
     @property
     def pid(self) -> str:
-        """The keyed hash that names its keys."""
+        """The keyed hash in the names of its keys."""
         return self.pids[0]
 
     @property
     def reference(self) -> str:
-        """All its keyed hashes in one word, for URLs."""
+        """All keyed hashes of the phone in one word, for URLs."""
         return ".".join(self.pids)
 
 
@@ -48,21 +48,21 @@ class PhoneStateStore:
         self._policy = policy
 
     def phone(self, pids: Sequence[str]) -> PhoneState:
-        """One phone's state; a phone without any key is idle."""
+        """The state of one phone. A phone without any key is idle."""
         return self.phones([pids], outcomes=KEPT)[0]
 
     def phones(self, all_pids: Sequence[Sequence[str]], *, outcomes: int) -> list[PhoneState]:
-        """The states of several phones, each with so many outcomes, in two round trips."""
+        """The states of several phones in two round trips, each with at most so many outcomes."""
         with available():
             seconds, micros = self._redis.time()
             now = int(seconds) * 1000 + int(micros) // 1000
             pipeline: Pipeline = self._redis.pipeline(transaction=False)
-            # Sessions that have expired leave the set only at the next login.
+            # The next login removes sessions that have expired from the set. Until then, they are in it.
             valid = f"({now - 1000 * self._policy.session_lifetime}"
             for pid, *former in all_pids:
                 names = PhoneKeys(pid)
-                ask_lane(pipeline, names)
-                ask_lane(pipeline, names.of_devices)
+                add_lane_reads(pipeline, names)
+                add_lane_reads(pipeline, names.of_devices)
                 pipeline.lrange(names.outcomes, 0, outcomes - 1)
                 for each in (pid, *former):
                     pipeline.zcount(PhoneKeys(each).sessions, valid, "+inf")

@@ -10,12 +10,12 @@ from redis import Redis
 class PlainRedis(Redis):
     """Sends a command, and reads its reply.
 
-    redis-py wraps each command in retries and in measurements. ``store/scripts.py`` repeats attempts, and the
-    observer measures them, so this would be done twice. A connection that fails closes itself.
+    redis-py repeats each command after an error, and measures it. ``store/scripts.py`` repeats attempts, and
+    the observer measures them. So this would happen twice. A connection that fails closes itself.
     """
 
     def execute_command(self, *args: Any, **options: Any) -> Any:
-        """The reply. Raises redis-py's errors."""
+        """Send the command, and return its reply. Raises the errors of redis-py."""
         pool = self.connection_pool
         connection: Any = pool.get_connection()
         try:

@@ -1,4 +1,4 @@
-"""Pools of connections to Redis that close what their threads do not need.
+"""Pools of connections to Redis. They close the connections that their threads do not need.
 
 redis-py's own pools keep every connection that they have opened. After one burst, they hold all places of a
 Redis with a small ``maxclients``, and the other processes get none.
@@ -19,8 +19,8 @@ from redis.sentinel import SentinelConnectionPool
 from otp_gateway.store.error_labels import reason
 from otp_gateway.store.tls_connection import SharedContext, TlsConnection
 
-# Seconds after which an unused connection is closed. It is shorter than the time within which a call repeats
-# its attempts (store/scripts.py): a process that is refused because others hold all places gets one in time.
+# Seconds after which an unused connection is closed. A call repeats its attempts for longer than this
+# (store/scripts.py). So a process that finds all places taken gets a place in time.
 IDLE_SECONDS = 0.3
 # Seconds that a thread waits for a place if Redis, or the pool's own limit, has no place left.
 WAIT_SECONDS = 0.3
@@ -31,7 +31,7 @@ BACKGROUND_THREADS = 2
 
 
 def most_connections(threads: int) -> int:
-    """The number of connections that a process with so many threads for requests can use at the same time."""
+    """The most connections that a process uses at the same time, if ``threads`` threads answer requests."""
     return threads + BACKGROUND_THREADS
 
 
@@ -55,13 +55,13 @@ class Pool(ConnectionPool):
 
     def reset(self) -> None:
         """Begin without connections: at first, and after a fork."""
-        # Another thread of the parent process may have held the lock at the fork.
+        # Another thread of the parent process may have held the old lock when the process forked.
         self._lock = threading.RLock()
         self._freed = threading.Condition(self._lock)
         self._unused_since: WeakKeyDictionary[Connection, float] = WeakKeyDictionary()
-        # When an open connection was opened that has not yet brought a reply.
+        # For each open connection that has not received a reply yet: the time at which it was opened.
         self._opened_at: WeakKeyDictionary[Connection, float] = WeakKeyDictionary()
-        # Only one thread closes connections, and it ends when no unused connection is open.
+        # Only one thread closes connections. It ends when no unused connection is open.
         self._closer_runs = False
         self._full_until = 0.0
         self._waiting = 0
@@ -69,7 +69,7 @@ class Pool(ConnectionPool):
         super().reset()
 
     def make_connection(self) -> ConnectionInterface:
-        """Give a new connection over TLS the context of the others."""
+        """Make a connection. If it uses TLS, it shares the TLS context of the others."""
         connection = super().make_connection()
         if isinstance(connection, TlsConnection):
             connection.shared = self._tls
@@ -100,25 +100,25 @@ class Pool(ConnectionPool):
                 return connection
 
     def release(self, connection: Connection) -> None:  # type: ignore[override]  # as redis-py's own pool
-        """Take a connection back. Close it later, unless a thread uses it again before."""
+        """Take a connection back. It is closed later, unless a thread uses it again before that."""
         self._checkpid()
         with self._lock:
             free = self._available_connections
             if connection in self._in_use_connections and self.owns_connection(connection):
-                # Without redis-py's telemetry, which costs more than the rest.
+                # This is redis-py's own method without its telemetry, which takes more time than the rest.
                 self._in_use_connections.remove(connection)
                 free.append(connection)
             else:
                 super().release(connection)
             if not free or free[-1] is not connection:
-                # The pool does not own it: the process has forked, or a sentinel names another primary.
+                # The pool does not own it: the process has forked, or the sentinel has named another primary.
                 return
             now = time.monotonic()
             opened_at = self._opened_at.pop(connection, None)
             if not connection.is_connected:
                 free.insert(0, free.pop())
                 if opened_at is not None and now - opened_at < WAIT_SECONDS:
-                    # The refusal came as the reply to the first command.
+                    # Redis refused the connection with its reply to the first command.
                     self._full_until = now + PAUSE_SECONDS
                 return
             if opened_at is not None:
@@ -130,14 +130,15 @@ class Pool(ConnectionPool):
             self._start_closer()
 
     def _take_ready(self) -> Any:
-        """An open and unused connection, without redis-py's telemetry. None if there is none."""
+        """An open and unused connection, without redis-py's telemetry. None if all are in use."""
         with self._lock:
             if self._waiting or not self._has_unused():
                 return None
             connection: Any = self._available_connections.pop()
             self._in_use_connections.add(connection)
         try:
-            # Unread data belong to a reply that no thread has waited for, or the server has closed it.
+            # There are unread data: a reply that no thread waited for, or the end of a connection that the
+            # server closed.
             unread = connection.can_read()
         except (RedisConnectionError, OSError):
             unread = True
@@ -150,13 +151,15 @@ class Pool(ConnectionPool):
     def _wait_while_full(self, give_up: float) -> bool:
         """Wait until an unused connection is open, or this thread may open one. True: it must open one."""
         with self._freed:
-            # Threads that have waited come first. A thread that has just released a connection comes last.
+            # Threads that have waited longer go first. A thread that has just released a connection goes
+            # last.
             my_turn = not self._waiting
             while not (my_turn and self._has_unused()):
                 wait = min(self._full_until, give_up) - time.monotonic()
                 if wait <= 0:
                     if self._full_until:
-                        # Only this thread tries now. The others wait for another pause.
+                        # Only this thread tries to open a connection now. The other threads wait for another
+                        # pause.
                         self._full_until = time.monotonic() + PAUSE_SECONDS
                     return True
                 self._waiting += 1
@@ -166,7 +169,10 @@ class Pool(ConnectionPool):
             return False
 
     def _has_open(self) -> bool:
-        """Whether Redis serves this process now. Then a refused connection probably means: no place left."""
+        """Whether Redis serves this process now.
+
+        If it does, a refusal probably means that no place is left.
+        """
         with self._lock:
             return self._has_unused() or any(each.is_connected for each in self._in_use_connections)
 
@@ -192,7 +198,7 @@ class Pool(ConnectionPool):
             time.sleep(max(0.0, following + IDLE_SECONDS - time.monotonic()))
 
     def _close_unused(self, since: float) -> float | None:
-        """Close the connections that are unused since this moment. Return the moment of the next one."""
+        """Close the connections that are unused since this time. Return when to close the next one."""
         for connection in self._available_connections:
             if connection.is_connected:
                 if self._unused_since[connection] > since:
@@ -202,4 +208,4 @@ class Pool(ConnectionPool):
 
 
 class SentinelPool(Pool, SentinelConnectionPool):
-    """The same for connections to the primary that a sentinel names."""
+    """A pool of connections to the primary that a sentinel names."""

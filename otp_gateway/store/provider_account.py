@@ -1,4 +1,4 @@
-"""The provider's account as last heard of, shared by all workers, asked for by one at a time."""
+"""The provider's account: one worker at a time reads it from the provider, and all workers share it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from otp_gateway.store import keys
 from otp_gateway.store.client import RedisClient
 from otp_gateway.store.scripts import available
 
-ASK_SECONDS = 60
+READ_SECONDS = 60
 KEEP_SECONDS = 86_400
 WARN_SECONDS = 3600
 LONGEST_KIND = 40
@@ -22,16 +22,16 @@ LARGEST = 10**15
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Credit in Rial, expiry and the moment of the answer in seconds since 1970; None is unknown."""
+    """Credit in Rial; expiry and time of the reading in seconds since 1970. None: the value is unknown."""
 
     credit: int | None
     expires: int | None
     kind: str | None
-    asked_at: int
+    read_at: int
 
     @classmethod
     def read(cls, entry: dict[str, Any], now: int) -> Account:
-        """From the provider's entry, as ``account/info`` gives it."""
+        """Read the entry of the provider's reply to ``account/info``."""
         kind = entry.get("type")
         return cls(
             _number(entry.get("remaincredit")),
@@ -42,48 +42,48 @@ class Account:
 
 
 class ProviderAccountStore:
-    """Keeps the last answer. Every method raises ``StoreUnavailable``."""
+    """Stores the account as it was last read. Every method raises ``StoreUnavailable``."""
 
-    def __init__(self, redis: RedisClient, ask: Callable[[], dict[str, Any]] | None) -> None:
-        """``ask``: the provider's account, None where there is no provider; it raises ``SendFailed``."""
+    def __init__(self, redis: RedisClient, read: Callable[[], dict[str, Any]] | None) -> None:
+        """``read``: reads the provider's account, or raises ``SendFailed``. None: there is no provider."""
         self._redis = redis
-        self._ask = ask
+        self._read = read
 
     def current(self) -> Account | None:
-        """The last answer, at most a minute old where the provider answers; None before the first."""
+        """The account; at most a minute old if the provider answers. None if it was not read yet."""
         with suppress(SendFailed):
             self.refresh()
         return self.last()
 
     def last(self) -> Account | None:
-        """The last answer, of the last 24 h."""
+        """The account as it was last read, within 24 h. None if it was not read."""
         with available():
             found = self._redis.get(keys.PROVIDER_ACCOUNT)
         try:
             return Account(**json.loads(found)) if found else None
         except (ValueError, TypeError):
-            # Of another version of the gateway, which runs beside this one or ran before it.
+            # Another version of the gateway has written it. It runs at the same time, or it ran before.
             return None
 
     def refresh(self) -> Account | None:
-        """Ask the provider, unless some worker has within the last minute; None then.
+        """Read the account from the provider. None: a worker has done so within the last minute.
 
-        Raises ``SendFailed`` where the provider does not answer.
+        Raises ``SendFailed`` if the provider does not answer.
         """
         with available():
-            if not self._ask or not self._redis.set(keys.PROVIDER_TURN, 1, nx=True, ex=ASK_SECONDS):
+            if not self._read or not self._redis.set(keys.PROVIDER_TURN, 1, nx=True, ex=READ_SECONDS):
                 return None
-            account = Account.read(self._ask(), int(self._redis.time()[0]))
+            account = Account.read(self._read(), int(self._redis.time()[0]))
             self._redis.set(keys.PROVIDER_ACCOUNT, json.dumps(asdict(account)), ex=KEEP_SECONDS)
             return account
 
     def take_warning(self, kind: str) -> bool:
-        """Whether to warn of this now: once an hour, whichever worker asks."""
+        """Whether this worker must log the warning now. All workers together log it once an hour."""
         with available():
             return bool(self._redis.set(keys.warned(kind), 1, nx=True, ex=WARN_SECONDS))
 
     def clear_warnings(self, *kinds: str) -> None:
-        """All is well: the next trouble is warned of at once."""
+        """Forget the warnings, because all is well. The next problem is then logged at once."""
         with available():
             for kind in kinds:
                 self._redis.delete(keys.warned(kind))
@@ -94,5 +94,6 @@ def _number(value: Any) -> int | None:
         number = int(value)
     except (ValueError, TypeError, OverflowError):
         return None
-    # Nobody's credit, nor a date: and what is too large for a float could not be scraped.
+    # A larger number is no real credit and no real date. If it is too large for a float, Prometheus cannot
+    # read it.
     return number if abs(number) <= LARGEST else None

@@ -30,7 +30,7 @@ class Position:
 
     @classmethod
     def parse(cls, text: str) -> Position | None:
-        """From ``str(position)``; None for anything else."""
+        """Read a position from its text. None: the text is no position."""
         found = WRITTEN.fullmatch(text)
         return cls(int(found[1]), found[2]) if found else None
 
@@ -40,7 +40,7 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class RecentPhone:
-    """A phone in an index. ``pids``: its keyed hash, and those under former secrets."""
+    """A phone in an index. ``pids``: its keyed hash, and its keyed hashes under former secrets."""
 
     pids: tuple[str, ...]
     masked: str
@@ -54,7 +54,10 @@ class RecentPhones:
         self._redis = redis
 
     def write(self, batch: Batch) -> None:
-        """Put the phones of the batch to the top. A refused send changes nothing: it is free."""
+        """Move the phones of the batch to the top.
+
+        A refused send, which costs nothing, does not move its phone.
+        """
         called = [event for event in batch.sends if event.outcome != "refused"]
         self._put(keys.RECENT_PHONES, called, NEWEST)
         self._put(keys.STUCK_PHONES, batch.stuck, NEWEST_STUCK)
@@ -66,7 +69,10 @@ class RecentPhones:
         return int(seconds) * 1000 + int(micros) // 1000
 
     def newest(self, name: str, before: Position | None = None) -> Iterator[RecentPhone]:
-        """The phones of an index, newest first, from the position on. It reads as far as it is iterated."""
+        """The phones of an index from the position on, newest first.
+
+        It reads only those that the caller uses.
+        """
         position = before or Position(0, "")
         while True:
             limit = position.at if position.member else "+inf"
@@ -76,7 +82,7 @@ class RecentPhones:
             fresh = [
                 (member, at)
                 for member, at in entries
-                # Members of one moment are in the reverse order of their bytes.
+                # Members with the same time are in the reverse order of their bytes.
                 if not position.member or (at, member) < (position.at, position.member)
             ]
             for member, at in fresh:
@@ -95,7 +101,7 @@ class RecentPhones:
             now = int(self._redis.time()[0])
             # In one step, so that the set never lacks an expiry.
             pipeline: Pipeline = self._redis.pipeline(transaction=True)
-            # Never back: another worker may have written a later event first.
+            # A time is never set back: another worker may have written a later event first.
             pipeline.zadd(name, scores, gt=True)
             pipeline.zremrangebyscore(name, "-inf", f"({1000 * (now - DAY)}")
             pipeline.zremrangebyrank(name, 0, -newest - 1)

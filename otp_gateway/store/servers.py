@@ -9,7 +9,7 @@ from otp_gateway.store.client import RedisClient
 
 
 def primaries(redis: RedisClient) -> list[Any]:
-    """A cluster's primaries, in an order that every worker finds; one None for anything else."""
+    """The primaries of a cluster, in the same order in every worker. Without a cluster, a single None."""
     find: Callable[[], list[Any]] | None = getattr(redis, "get_primaries", None)
     return sorted(find(), key=lambda node: str(node.name)) if find else [None]
 

@@ -11,30 +11,32 @@ from otp_gateway.store import keys
 from otp_gateway.store.codes import KEYED_MS
 from otp_gateway.store.scripts import CALL_TIMEOUT, LATE, Scripts, deadline
 
-# Milliseconds after its use in which a spent refresh token gets its successors again.
+# For so many milliseconds after its use, a used refresh token gets its successors again.
 GRACE_MS = 10_000
-# Used tokens of a session that are remembered for so long: they bound its size in Redis.
+# The number of used tokens of a session that are remembered for so long. It bounds the session's size in
+# Redis.
 REMEMBERED = 8
 
 
 class SessionStore:
-    """The sessions of phones, those made under former secrets included.
+    """The sessions of phones, and also the sessions that were made under former secrets.
 
-    Every method is one round trip and raises ``StoreUnavailable`` when Redis does not answer in time; what
-    such a call asked for does not happen afterwards.
+    Every method makes one round trip. It raises ``StoreUnavailable`` if Redis does not answer in time. Then
+    the action does not happen later either.
     """
 
     def __init__(self, scripts: Scripts, codes: Sequence[Codes]) -> None:
-        """``codes``: of the present secret and of the former ones."""
+        """``codes``: one for the present secret, and one for each former secret."""
         self._scripts = scripts
         self._codes = {each.key_id: each for each in codes}
 
     def rotate(self, phone: PhoneNumber, session_id: str, refresh_id: str, caller: Caller) -> Session:
-        """Spend a refresh token; the session with its next token ids.
+        """Use a refresh token, and return the session with the ids of its next tokens.
 
-        A token spent less than 10 s ago gives the same ids again; one spent earlier ends the session. Raises
-        ``InvalidToken`` if the session is over, ``RateLimited`` for a ninth refresh within 10 s. With one
-        idempotency key it gives the same ids for 60 s, as long as the next refresh token is unused.
+        A token that was used less than 10 s ago gets the same ids again. A token that was used earlier ends
+        the session. With the same idempotency key, a token gets the same ids for 60 s, as long as the next
+        refresh token is unused. Raises ``InvalidToken`` if the session is over, and ``RateLimited`` at the
+        ninth refresh within 10 s.
         """
         codes, key = self._codes.get(key_id_of(session_id)), caller.idempotency_key
         if codes is None:
@@ -77,7 +79,7 @@ class SessionStore:
                 raise StoreUnavailable(LATE)
 
     def revoke(self, phone: PhoneNumber, session_id: str, caller: Caller) -> None:
-        """End a session, if it still lives."""
+        """End a session. If it has ended already, this has no effect."""
         codes = self._codes.get(key_id_of(session_id))
         if codes is None:
             return

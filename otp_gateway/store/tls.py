@@ -21,7 +21,7 @@ class RedisTls:
     verify: str = "full"
 
     def options(self) -> dict[str, Any]:
-        """What redis-py is given; the options of a URL override it."""
+        """The options for redis-py. The options in a URL override them."""
         found: dict[str, Any] = {
             "connection_class": TlsConnection,
             "ssl_cert_reqs": "none" if self.verify == "none" else "required",
@@ -30,7 +30,7 @@ class RedisTls:
         return found | ({"ssl_ca_certs": self.ca} if self.ca else {})
 
     def of_several(self, query: dict[str, str]) -> dict[str, Any]:
-        """The same for sentinel and cluster, whose URLs say with ``ssl`` whether there is TLS at all."""
+        """The options for sentinel and cluster. Their URLs switch TLS on with ``ssl``."""
         if query.get("ssl", "").lower() not in ("1", "true", "yes"):
             return {}
         return self.options() | {name: query[name] for name in FILES if name in query}

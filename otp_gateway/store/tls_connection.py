@@ -12,7 +12,7 @@ from redis._parsers import _RESP2Parser
 from redis.connection import SSLConnection
 from redis.sentinel import SentinelManagedConnection
 
-# Seconds until the certificates are read from their files again. They may have been renewed.
+# Seconds until the certificate files are read again. The operator can renew the certificates at any time.
 RENEW_SECONDS = 60.0
 
 
@@ -25,7 +25,10 @@ class SharedContext:
         self._context: ssl.SSLContext | None = None
 
     def get(self, connection: SSLConnection) -> ssl.SSLContext:
-        """The context. The first connection, and later one connection a minute, makes it from its options."""
+        """The context.
+
+        The first connection makes it from its options; later, one connection a minute does.
+        """
         with self._lock:
             if self._context is None or time.monotonic() - self._made_at > RENEW_SECONDS:
                 self._context = make_context(connection)
@@ -39,7 +42,7 @@ class SharedContext:
 
 
 def make_context(connection: SSLConnection) -> ssl.SSLContext:
-    """The context that redis-py makes for these options. REDIS_URL can have no other options of TLS."""
+    """The context that redis-py makes for these options. REDIS_URL cannot have other TLS options."""
     context = ssl.create_default_context()
     context.check_hostname = connection.check_hostname
     context.verify_mode = connection.cert_reqs
@@ -53,16 +56,18 @@ def make_context(connection: SSLConnection) -> ssl.SSLContext:
 class TlsConnection(SSLConnection):
     """Uses the context of its pool.
 
-    redis-py makes a context for each connection, and reads all certificates of the system for it. That takes
-    more processor time than the rest of the connection, so many threads at once would miss their timeouts.
+    redis-py makes a context for each connection, and reads all certificates of the system for it. This takes
+    more processor time than the rest of the connection. If many threads did so together, they would miss
+    their timeouts.
     """
 
     # The pool sets it on each connection that it makes.
     shared: SharedContext
 
     def __init__(self, **options: Any) -> None:
-        # Not hiredis: with it, redis-py takes the session tickets of TLS 1.3 for a reply that no command
-        # waits for, and closes the connection. A connection that sends a greeting does not have this problem.
+        # hiredis is not used. With it, redis-py mistakes the session tickets of TLS 1.3 for an unexpected
+        # reply, and closes the connection. (A connection that sends a greeting first does not have this
+        # problem.)
         super().__init__(parser_class=_RESP2Parser, **options)
 
     def _wrap_socket_with_ssl(self, sock: socket) -> ssl.SSLSocket:
@@ -74,4 +79,4 @@ class TlsConnection(SSLConnection):
 
 
 class SentinelTlsConnection(SentinelManagedConnection, TlsConnection):
-    """The same to the primary that a sentinel names."""
+    """A connection over TLS to the primary that a sentinel names."""

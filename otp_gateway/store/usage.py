@@ -1,4 +1,4 @@
-"""Counts of what has happened, by time: hashes with a TTL, without any phone.
+"""Counts of events by time. They are hashes with a TTL, and they contain no phone.
 
 A *tally* holds the sends and logins by prefix and by client network. Its size is bounded: see ``tally.lua``.
 """
@@ -15,15 +15,15 @@ from otp_gateway.store import keys
 from otp_gateway.store.client import Pipeline, RedisClient
 from otp_gateway.store.scripts import CALL_TIMEOUT, Scripts, available
 
-# Members that a tally keeps, and that a batch can bring.
+# The most members that a tally keeps, and that a batch can add.
 MEMBERS = 128
 ALL = "*"
-# Longer than a worker tries to write the same batch while Redis answers at all.
+# How long a batch is remembered. A worker does not try for so long to write the same batch if Redis answers.
 BATCH_MS = 3_600_000
 Kind = Literal["prefix", "network"]
-# Members that are shown one by one.
+# The number of members that are shown one by one.
 SHOWN: dict[Kind, int] = {"prefix": 20, "network": 10}
-# So many sends with so small a share of logins look like SMS pumping.
+# At least so many sends with at most this share of logins look like SMS pumping.
 PUMPING_SENDS, PUMPING_SHARE = 20, 0.25
 KINDS: dict[Kind, Callable[[PhoneEvent], str]] = {
     "prefix": lambda event: event.prefix,
@@ -33,7 +33,7 @@ KINDS: dict[Kind, Callable[[PhoneEvent], str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A stretch of time up to now, in buckets of ``step`` seconds.
+    """A period of time up to now, in buckets of ``step`` seconds.
 
     ``stored_as``: the span whose keys have its buckets.
     """
@@ -44,7 +44,7 @@ class Span:
     stored_as: str
 
     def starts(self, now: int) -> list[int]:
-        """The beginnings of its buckets, oldest first."""
+        """The times at which its buckets begin, oldest first."""
         return [now // self.step * self.step - i * self.step for i in reversed(range(self.buckets))]
 
 
@@ -74,7 +74,7 @@ class Tally:
 
     @property
     def conversion(self) -> float | None:
-        """Logins by sends; None without a send."""
+        """The number of logins divided by the number of sends; None if there is no send."""
         return self.logins / self.sends if self.sends else None
 
     @property
@@ -85,27 +85,27 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Tallies:
-    """The members with the most sends, and all others together."""
+    """The members with the most sends, and the sums of all other members."""
 
     top: tuple[Tally, ...]
     rest: Tally
 
 
 class UsageStore:
-    """Adds up counts of all workers. Every method raises ``StoreUnavailable``."""
+    """Adds up the counts of all workers. Every method raises ``StoreUnavailable``."""
 
     def __init__(self, redis: RedisClient, scripts: Scripts) -> None:
         self._redis = redis
         self._scripts = scripts
 
     def write(self, batch: Batch) -> None:
-        """Add to the present bucket of each span. A batch that is written already adds nothing."""
+        """Add the batch to the present bucket of each span. A batch is added only once, even if repeated."""
         now = self._now()
         names, lives = [keys.batch(batch.id)], []
         for span, buckets in STORED.items():
             start = now // span.step * span.step
             names += [keys.usage(span.name, start), *(keys.tally(kind, span.name, start) for kind in KINDS)]
-            # From the last write on, which is within the step.
+            # The TTL counts from the last write, which is within the step.
             lives.append(str(span.step * buckets))
         args: list[str | int] = [BATCH_MS, MEMBERS, " ".join(lives), len(batch.counts)]
         for name, count in batch.counts.items():
@@ -115,7 +115,7 @@ class UsageStore:
         self._scripts.run("tally", names, args, CALL_TIMEOUT)
 
     def read(self, span: Span) -> list[Bucket]:
-        """The span's buckets, oldest first, the present one last."""
+        """The buckets of the span, oldest first. The last one is the present bucket."""
         starts = span.starts(self._now())
         found = self._hashes([keys.usage(span.stored_as, start) for start in starts])
         return [
@@ -124,7 +124,7 @@ class UsageStore:
         ]
 
     def tallies(self, kind: Kind, span: Span) -> Tallies:
-        """Sends and logins by ``kind``, the members with the most sends first."""
+        """Sends and logins by ``kind``. The members with the most sends are first."""
         starts = span.starts(self._now())
         sums: dict[str, list[int]] = {ALL: [0, 0]}
         for counts in self._hashes([keys.tally(kind, span.stored_as, start) for start in starts]):

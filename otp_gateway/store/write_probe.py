@@ -14,16 +14,16 @@ from otp_gateway.store.client import RedisClient
 from otp_gateway.store.keys import PhoneKeys
 from otp_gateway.store.scripts import Scripts, available
 
-# A worker probes at most once in this time (seconds), however often it is asked.
+# A worker probes at most once in so many seconds, however often ``fault`` is called.
 FRESH_SECONDS = 1.0
 TIMEOUT = 0.5
 LIFETIME_MS = 1000
-# A key for each primary of a cluster is found among so many names.
+# For each primary of a cluster, a key in one of its slots is found among so many names.
 MOST_NAMES = 10_000
 
 
 class WriteProbe:
-    """Probes Redis with a script that writes what a login writes, and deletes it."""
+    """Probes Redis with a script that makes the writes of a login, and deletes its keys."""
 
     def __init__(
         self, redis: RedisClient, scripts: Scripts, clock: Callable[[], float] = time.monotonic
@@ -36,7 +36,7 @@ class WriteProbe:
         self._fault: StoreUnavailable | None = None
 
     def fault(self) -> StoreUnavailable | None:
-        """What is wrong; None if every primary accepts the writes. At most a second old."""
+        """The reason why Redis is not ready. None: every primary accepts the writes. At most a second old."""
         with self._lock:
             if self._clock() - self._probed_at >= FRESH_SECONDS:
                 self._fault = self._probe()
@@ -56,7 +56,7 @@ class WriteProbe:
         return None
 
     def _one_for_each_primary(self) -> list[str]:
-        """A name for the hash tag of each primary's keys."""
+        """For each primary, a name whose slot it has. The name is the hash tag of the probe's keys."""
         nodes = servers.primaries(self._redis)
         if nodes == [None]:
             return ["probe"]

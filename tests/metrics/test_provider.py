@@ -117,8 +117,8 @@ def test_the_credit_is_told_once_it_is_known(emulator: KavenegarEmulator) -> Non
     api.app.extensions["credit_watch"].look()
     now = scrape(api)
     assert now.value("sms_credit_rials") == 1_500_000
-    asked_at, _ = api.redis.time()
-    assert 0 <= asked_at - now.value("sms_credit_read_timestamp_seconds") <= 60
+    read_at, _ = api.redis.time()
+    assert 0 <= read_at - now.value("sms_credit_read_timestamp_seconds") <= 60
     assert now.value("sms_provider_call_duration_seconds_count", call=INFO) == 1
 
 
