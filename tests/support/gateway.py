@@ -15,15 +15,19 @@ from typing import IO, TYPE_CHECKING, Any, Self
 
 import requests
 
+from tests.support import prepared
 from tests.support.servers import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 ROOT = Path(__file__).resolve().parents[2]
-_COMMAND = [sys.executable, "-m", "gunicorn", "-c", str(ROOT / "gunicorn.conf.py")]
+_OPTIONS = ["-c", str(ROOT / "gunicorn.conf.py")]
 _TIMEOUT = 20.0
 _TAIL = 4000
+
+
+_Process = subprocess.Popen[bytes] | prepared.Forked
 
 
 class Gateway:
@@ -52,7 +56,7 @@ class Gateway:
         if address != "127.0.0.1":
             # By default, it listens on every address.
             self._env["GUNICORN_CMD_ARGS"] = f"--bind {address}:{self.port}"
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: _Process | None = None
         self._output: IO[bytes] | None = None
         self._log = ""
 
@@ -142,7 +146,7 @@ class Gateway:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def _started(self) -> subprocess.Popen[bytes]:
+    def _started(self) -> _Process:
         if self._process is None:
             raise RuntimeError("the gateway was not started")
         return self._process
@@ -187,13 +191,17 @@ def run_to_exit(env: Mapping[str, str], *, timeout: float = _TIMEOUT) -> tuple[i
 
 def _spawn(
     env: Mapping[str, str], output: IO[bytes], app: str = "wsgi:app", prefix: Sequence[str] = ()
-) -> subprocess.Popen[bytes]:
+) -> _Process:
     inherited = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    whole = {"PYTHONPATH": str(ROOT), **inherited, "LANG": "C.UTF-8", "PYTHONUNBUFFERED": "1", **env}
+    # Not the root: a developer's own .env there must not reach the tests.
+    folder = ROOT / "tests" / "data"
+    if not prefix and prepared.is_possible(env):
+        return prepared.start("gunicorn", [*_OPTIONS, app], cwd=folder, env=whole, output=output)
     return subprocess.Popen(
-        [*prefix, *_COMMAND, app],
-        # Not the root: a developer's own .env there must not reach the tests.
-        cwd=ROOT / "tests" / "data",
-        env={"PYTHONPATH": str(ROOT), **inherited, "LANG": "C.UTF-8", "PYTHONUNBUFFERED": "1", **env},
+        [*prefix, sys.executable, "-m", "gunicorn", *_OPTIONS, app],
+        cwd=folder,
+        env=whole,
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=subprocess.STDOUT,
@@ -201,7 +209,7 @@ def _spawn(
     )
 
 
-def _kill_group(process: subprocess.Popen[bytes]) -> None:
+def _kill_group(process: _Process) -> None:
     """Kill a master that did not end, and its workers with it."""
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGKILL)
