@@ -1,4 +1,4 @@
--- admit.lua: count one request against the windows of its address.
+-- admit.lua: count one request in the windows of its IP address.
 --
 -- KEYS   1  ip:{network}:<endpoint>            sorted set, TTL longest window
 --        2  ip:{network}:<endpoint>:<subnet>   the same, TTL longest window; absent for IPv4
@@ -7,24 +7,26 @@
 --        3  longest window, ms
 --        4  number of windows
 --        5… per key, in the order of KEYS, and window: limit, window in ms
--- REPLY  {'admitted' | 'refused', Redis's time in ms, then per key and window: events, ms until one leaves,
---        ms until a request fits}
+-- REPLY  {'admitted' | 'refused', Redis's time in ms, then per key and window: requests in the window, ms until the
+--        oldest of them leaves it, ms until a request fits}
 --        {'late', Redis's time in ms}   the deadline has come: nothing was done
 --
--- A window of at most EXACT requests is exact: each request is a member, with its time as the score. A larger
--- window is counted in parts: a member '<window>/<part>' has the part's count as its score. A part counts until
--- its last millisecond has left the window, so a window never admits too many. So a key has at most 127 members,
--- which Redis keeps in its compact form, whatever the limits are (for up to three larger windows).
--- A refused request is not recorded, so waiting as long as the reply says is enough. A request id that is already
--- a member was counted by an attempt whose reply was lost: it is not counted again.
--- The first write is one that a Redis without memory refuses: then nothing is done at all.
+-- A window of at most EXACT requests is exact: each request is a member, and its score is its time. A larger window
+-- is counted in parts: the score of the member '<window>/<part>' is the number of requests in this part. A part counts
+-- until its last millisecond has left the window. So a window never admits too many requests.
+-- A key has at most 127 members, whatever the limits are (with up to three larger windows). So Redis keeps it in its
+-- compact form.
+-- A refused request is not counted. So it is enough to wait as long as the reply says. If the request id is a member
+-- already, an attempt whose reply was lost has counted the request. It is not counted again.
+-- The first write is one that a Redis without memory refuses. So in this case, the script writes nothing.
 
 local now = now_ms()
 local id, longest, windows = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local EXACT, PARTS = 100, 8
--- Of requests that no exact window needs: how many, and for how long (ms), a repeated attempt finds them.
+-- A repeated attempt must find its request, even if no exact window needs the request any more. So this many requests
+-- are kept, for this many ms.
 local RECENT, RECENT_MS = 64, 1000
--- Every time is above this, every count below.
+-- A score above this is a time. A score below this is a count.
 local TIMES = '(1000000000'
 
 local counted = redis.call('ZSCORE', KEYS[1], id)
@@ -32,14 +34,14 @@ if not counted and now >= tonumber(ARGV[1]) then
   return { 'late', now }
 end
 
--- Limit and span of a key's window, and the length of a part; 0 for an exact window.
+-- The limit and the span of a key's window, and the length of its parts (0 if the window is exact).
 local function window(k, w)
   local at = 5 + ((k - 1) * windows + w) * 2
   local limit, span = tonumber(ARGV[at]), tonumber(ARGV[at + 1])
   return limit, span, limit > EXACT and math.ceil(span / PARTS) or 0
 end
 
--- The parts of a key's larger windows, oldest first, and those that no longer count.
+-- The parts of a key's larger windows that count, oldest first, and the members of the parts that no longer count.
 local function read_parts(key, k)
   local parts, expired = {}, {}
   local members = redis.call('ZRANGEBYSCORE', key, '-inf', 1000000000, 'WITHSCORES')

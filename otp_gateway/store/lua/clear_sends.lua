@@ -1,4 +1,4 @@
--- clear_sends.lua: let the windows of a phone forget its sends, for an operator.
+-- clear_sends.lua: make the windows of a phone forget its sends, for an operator.
 --
 -- KEYS   1  otp:{pid}:sends     list, TTL as issue.lua set it
 --        2  otp:{pid}:d:sends   the same in the device lane, TTL as there
@@ -9,8 +9,8 @@
 --        {'nothing'}   there is no send
 --        {'late'}      the deadline has come: nothing was done
 --
--- The last send stays: without it, the failures of the last day would no longer count. If a window admits only one
--- send, the last one is made older, so that it has just left this window.
+-- The last send stays, because without it, the failures of the last day would no longer count. If a window admits only
+-- one send, the last send gets an earlier time: it has just left this window then.
 
 local now = now_ms()
 if now >= tonumber(ARGV[1]) then
@@ -23,7 +23,7 @@ for lane = 1, #KEYS do
     local at, rest = string.match(last, '^(%d+)(:.+)$')
     local older = tonumber(at)
     for i = 3, #ARGV, 2 do
-      -- A window as long as the memory of the last send stays full.
+      -- If the window is as long as the last send must be remembered, the window stays full.
       if tonumber(ARGV[i]) == 1 and tonumber(ARGV[i + 1]) < tonumber(ARGV[2]) then
         older = math.min(older, now - tonumber(ARGV[i + 1]))
       end

@@ -1,6 +1,6 @@
--- common.lua: put before every other script. Local functions only: it reads, and writes no key.
+-- common.lua: put before every other script. It has only local functions. They read keys, and write none.
 
--- Redis's time in ms.
+-- The time of Redis in ms.
 local function now_ms()
   local time = redis.call('TIME')
   return time[1] * 1000 + math.floor(time[2] / 1000)
@@ -10,10 +10,10 @@ end
 --   tries, tries_end         wrong tries of the present code, and when they expire
 --   failures                 'count:expiry' of the phone's failed verifies within a budget period
 --   failures:<client>        the same for one client
---   unsent, unsent:<client>  the same, counted while the phone had no send within a period: such guesses are
---                            worthless, so they are in no budget, and they expire together with the tries
--- Tries expire one code's lifetime after the first of them. If the hash expires earlier than that (an operator
--- has shortened it), the tries expire with it.
+--   unsent, unsent:<client>  failures that were counted while the phone had no send within a budget period. Such
+--                            guesses are worthless. So they are in no budget, and expire together with the tries
+-- The tries expire one code's lifetime after the first try. If the hash expires earlier (an operator has shortened
+-- its TTL), the tries expire with it.
 local function read_tries(key, now)
   local all = { used = 0, ends = 0, counts = {}, expired = {} }
   local fields = redis.call('HGETALL', key)
@@ -25,7 +25,7 @@ local function read_tries(key, now)
   if all.used > 0 then
     all.ends = tonumber(kept['tries_end'])
     local hash_ends = now + redis.call('PTTL', key)
-    -- A difference of one millisecond is only rounding.
+    -- A difference of one millisecond comes from rounding.
     if hash_ends < all.ends - 1 then
       all.ends = hash_ends
     end
@@ -47,28 +47,28 @@ local function read_tries(key, now)
   return all
 end
 
--- Whether the phone had a send within a budget period, by the last entry of the list otp:{pid}:sends.
+-- Whether the phone had a send within a budget period. The last entry of the list otp:{pid}:sends shows it.
 local function was_sent(key, now, period)
   local at = string.match(redis.call('LINDEX', key, -1) or '', '^(%d+)')
   return at ~= nil and tonumber(at) > now - period
 end
 
--- Failures in the budget of the phone (suffix '') or of one client (suffix ':<client>'), and ms until it is free.
+-- The failures in the budget of the phone (suffix '') or of one client (':<client>'), and ms until they expire.
 local function read_budget(all, suffix, sent, now)
   local total, wait = 0, 0
   for _, name in ipairs(sent and { 'failures' } or { 'failures', 'unsent' }) do
     local one = all.counts[name .. suffix]
     if one then
       total = total + one.count
-      -- A millisecond more: the budget is free only when its last one has passed.
+      -- One millisecond is added, because a failure counts until its last millisecond has passed.
       wait = math.max(wait, one.ends - now + 1)
     end
   end
   return total, wait
 end
 
--- Whether the client is a device: it has a device token of this phone, made at `made` (ms; 0 without a good token),
--- after the operator has last made the gateway forget the phone's devices.
+-- Whether the client is a device. `made`: when its device token of this phone was made (ms), or 0 without a good
+-- token. The token is worthless if an operator has made the gateway forget the phone's devices since then.
 local function is_device(key, made)
   return made > 0 and made > tonumber(redis.call('GET', key) or 0)
 end

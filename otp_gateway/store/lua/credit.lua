@@ -1,31 +1,34 @@
--- credit.lua: put before the scripts of the send gate, behind common.lua. Local functions only.
+-- credit.lua: put before the scripts of the send gate, after common.lua. It has only local functions.
 --
--- A bucket is a text 'level:time': how many credits it had at that time. An absent bucket has as many as it gets
--- without logins. A send that needs credit takes one from each of its buckets, or none at all.
+-- A bucket is a text 'level:time': the number of credits that it had at that time. An absent bucket has its base: the
+-- most credits that it gets without logins. A send that needs credit takes one from each of its buckets. If one of
+-- them is empty, it takes none.
 -- Five keys, in this order from KEYS[first]:
 --   gate:{send}:shared         hash: 'new' and 'known', the buckets of all new networks and of all other networks
---   gate:{send}:network:<id>   hash: 'credit', a bucket; 'logins' and 'solved', times divided by blanks
+--   gate:{send}:network:<id>   hash: 'credit', a bucket; 'logins' and 'solved', times separated by blanks
 --   gate:{send}:prefix:<p>     string: a bucket
 --   gate:{send}:money          hash: '<window>/<part>', the sends of that part; '<window>', 'part:sends' of the window
 --   gate:{send}:pauses         hash: 'prefix:<p>' and 'network:<id>', when a pause expires
--- A charge is a text that names what a send has taken, so that it can be given back:
--- 'letters.pool.network.prefix.time'. Letters: f credit was taken, s a challenge was solved, c and p neither,
--- d a device passed; m the send counts in the budget. The prefix is empty if its bucket did not matter.
+-- A charge is a text that says what a send has taken, so that it can be given back:
+-- 'letters.pool.network.prefix.time'. The first letter: f: credit was taken; s: a challenge was solved; d: the send
+-- of a device; c and p: none of these. A second letter m: the send counts in the budget. The prefix is empty if its
+-- bucket does not count for this send.
 
 local HOUR, DAY, WEEK = 3600000, 86400000, 604800000
 local PER_HOUR = 2
 local POOL_CAP, NETWORK, NETWORK_CAP, PREFIX, PREFIX_CAP = 240, 6, 40, 40, 240
--- Sends with a solved challenge that a network has in a day: a base, more for each login of a week, a maximum.
+-- The sends with a solved challenge that a network may have in a day: a base, more for each login of the last week,
+-- and a maximum.
 local SOLVED, SOLVED_PER_LOGIN, MOST_SOLVED = 3, 2, 15
 local MOST_LOGINS = (MOST_SOLVED - SOLVED) / SOLVED_PER_LOGIN
 -- A window of the budget is counted in parts. A part counts until its last millisecond has left the window.
 local PARTS = 24
--- Percent of the budget that strangers may use. This share and a half of the budget raise an alert.
+-- STRANGERS: the percentage of the budget that strangers may use. An alert fires at HALF and at STRANGERS.
 local STRANGERS, HALF, WHOLE = 70, 50, 100
 
--- A decision as gate.lua keeps it: decision, reason, 1 if refused, step of difficulty, charge or -, percent reached.
 -- The parts of a charge.
 local CHARGE = '^(%a+)%.(%a*)%.([^.]*)%.([^.]*)%.(%d+)$'
+-- A decision as gate.lua writes it: decision, reason, 1 if refused, step of difficulty, charge or -, percent reached.
 local DECIDED = '^(%S+) (%S+) (%d) (%d) (%S+) (%d+)$'
 
 local function read_bucket(text, base, cap, decays, now)
@@ -61,7 +64,7 @@ local function recent(text, since)
   return times
 end
 
--- The windows of the budget 'limit/ms limit/ms …', each with the sends in it and the parts that have expired.
+-- The windows of the budget 'limit/ms limit/ms …'. Each has the number of its sends, and its expired parts.
 local function read_money(key, budget, now)
   local windows, spans = {}, {}
   for limit, span in string.gmatch(budget, '(%d+)/(%d+)') do
@@ -108,7 +111,7 @@ local function write_money(key, windows)
   redis.call('PEXPIRE', key, string.format('%.0f', longest))
 end
 
--- Take one send of the time `at` out of the budget again.
+-- Give one send, which the budget counted at the time `at`, back to the budget.
 local function return_money(key, budget, at, now)
   for _, window in ipairs(read_money(key, budget, now)) do
     local number = math.floor(at / window.part)
@@ -121,7 +124,7 @@ local function return_money(key, budget, at, now)
   end
 end
 
--- Whether a window has used up these percent of the budget.
+-- Whether the sends of a window have used up this percentage of the budget.
 local function is_used_up(windows, percent)
   for _, window in ipairs(windows) do
     if window.sends >= math.floor(window.limit * percent / 100) then
@@ -131,7 +134,7 @@ local function is_used_up(windows, percent)
   return false
 end
 
--- The largest of these shares, in percent, that one more send reaches in a window; 0 if it reaches none.
+-- The larger of the percentages HALF and STRANGERS that one more send reaches in a window; 0 if it reaches neither.
 local function reached(windows)
   local found = 0
   for _, window in ipairs(windows) do
@@ -144,8 +147,8 @@ local function reached(windows)
   return found
 end
 
--- The decision about a send, which changes nothing yet. `send`: mode, network, credit, prefix, foreign, budget,
--- solved (it has a solved challenge), device (it has a good device token).
+-- Decide about a send. This writes no key. `send`: mode, network, credit, prefix, foreign, budget, solved (it has a
+-- solved challenge), device (it has a good device token).
 local function decide(first, send, now)
   local shared, network, prefix, money, pauses = first, first + 1, first + 2, first + 3, first + 4
   local gate = { windows = {}, reason = '-', refused = false, first = first, send = send, step = 0 }
@@ -194,7 +197,7 @@ local function decide(first, send, now)
   return gate
 end
 
--- Write what a send that goes out takes; the charge.
+-- Take the credit and the budget of a send that goes out. Return the charge.
 local function take(gate, now)
   local first, send, letters = gate.first, gate.send, gate.letter
   local shared, network, prefix, money = first, first + 1, first + 2, first + 3
@@ -224,8 +227,8 @@ local function take(gate, now)
   )
 end
 
--- Add credits to the buckets of a charge. The first three are positions in KEYS. `back`: pool, credits, foreign (the
--- prefix's bucket gets them too), credit.
+-- Add credits to the buckets of a charge. `shared`, `network` and `prefix` are positions in KEYS. `back`: pool,
+-- credits, foreign (the bucket of the prefix gets credits too), credit.
 local function add_credit(shared, network, prefix, back, now)
   local cap = pool_cap(back.credit)
   local level = read_bucket(redis.call('HGET', KEYS[shared], back.pool), back.credit, cap, true, now)
@@ -240,7 +243,7 @@ local function add_credit(shared, network, prefix, back, now)
   end
 end
 
--- Forget a send with a solved challenge of the time `at`.
+-- Forget the send with a solved challenge that was counted at the time `at`.
 local function return_solved(key, at)
   local times, found = {}, false
   for one in string.gmatch(redis.call('HGET', key, 'solved') or '', '%d+') do

@@ -1,4 +1,4 @@
--- forget_devices.lua: make worthless every device token of a phone that was made until now.
+-- forget_devices.lua: make all present device tokens of a phone worthless.
 --
 -- KEYS   1  otp:{pid}:devices_since   integer, TTL ARGV 2: the time of this call, ms
 -- ARGV   1  deadline in ms of Redis's time

@@ -1,4 +1,4 @@
--- gate.lua: decide about a send before issue.lua, on a cluster, whose slots keep the gate and the phone apart.
+-- gate.lua: decide about a send before issue.lua runs. Only for clusters: gate and phone are in different slots.
 --
 -- KEYS   1  gate:{send}:call:<send id>   string, TTL 2 s: this reply, for a repeated attempt; or 'given'
 --        2  gate:{send}:shared           hash, TTL a week
@@ -12,11 +12,11 @@
 --        4  credit of the networks' pools
 --        5  prefix of the phone
 --        6  1 if the prefix is foreign
---        7  budget: 'limit/ms' of each window, divided by blanks
+--        7  budget: 'limit/ms' of each window, separated by blanks
 --        8  1 if the send has a solved challenge
---        9  1 if the send may be a device's: then the whole budget counts, because issue.lua decides the rest
+--        9  1 if the client can be a device: then the whole budget counts, because issue.lua decides the rest
 -- REPLY  {'decided', record}   decision, reason, 1 if refused, step of difficulty, charge or -, percent of the budget
---                              reached, divided by blanks
+--                              reached, separated by blanks
 --        {'late'}   the deadline has come, or the charge was given back: nothing was done
 
 local now = now_ms()

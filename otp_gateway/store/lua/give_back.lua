@@ -1,15 +1,15 @@
--- give_back.lua: give back what sends have taken at the gate, and count logins.
+-- give_back.lua: give back the charges of sends to the gate, and count logins.
 --
 -- KEYS   1  gate:{send}:call:<id>   string, TTL ARGV 3: 'given', so that a repeated attempt does nothing
 --        2  gate:{send}:shared      hash, TTL a week
 --        3  gate:{send}:money       hash, TTL as it was
 --        4… per send: gate:{send}:network:<id> (hash, TTL a day; a week after a login), gate:{send}:prefix:<p>
---           (string, TTL a day), and the network of the login, the first key again if there was no login
+--           (string, TTL a day), and the key of the login's network; without a login, the first of the three again
 -- ARGV   1  credit of the networks' pools
---        2  budget: 'limit/ms' of each window, divided by blanks
+--        2  budget: 'limit/ms' of each window, separated by blanks
 --        3  how long this call is remembered, ms
---        4… per send: pool, credits, 1 if the prefix gets them too, time of a solved challenge or empty,
---           time at which the budget counts the send or empty, 1 if the login counts for its network
+--        4… per send: pool; credits; 1 if the prefix gets credits too; time of a solved challenge, or empty;
+--           time at which the budget has counted the send, or empty; 1 if the login counts for its network
 -- REPLY  {'given'}   also when an earlier attempt of this call has done it
 
 local now = now_ms()

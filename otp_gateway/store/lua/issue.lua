@@ -1,8 +1,8 @@
--- issue.lua: charge one send to a phone, and settle which code it carries.
+-- issue.lua: charge one send to a phone, and decide which code it carries.
 --
 -- KEYS   1  otp:{pid}:code    hash, TTL the code's lifetime
 --        2  otp:{pid}:tries   hash, TTL as verify.lua set it; its tries are cleared by a new code
---        3  otp:{pid}:sends   list of 'time:send id:nonce:channel', TTL the horizon or the period, the longer one.
+--        3  otp:{pid}:sends   list of 'time:send id:nonce:channel', TTL the longer of the horizon and the period.
 --                             A charge of the gate may follow (credit.lua), or 'l' after a login with this code
 --        4  otp:{pid}:call:<id>   string, TTL ARGV 15: 'fingerprint sending:send id:time', until finish.lua
 --                                 writes the outcome
@@ -28,8 +28,8 @@
 --        8  tries of a code
 --        9  failure budget of a client
 --       10  failure budget of the common lane
---       11  horizon: how long a send counts in the common lane, ms; no window and no code is longer
---       12  period of the budgets, ms: for so long the last send is remembered even if it no longer counts
+--       11  horizon: how long a send counts in the common lane, ms; the longest window or the code's lifetime
+--       12  period of the budgets, ms: the last send is remembered for so long, even if it no longer counts
 --       13  the client
 --       14  fingerprint of the request's body; empty without an idempotency key
 --       15  how long the outcome is kept for a repeated request with this key, ms
@@ -44,41 +44,41 @@
 --       24  credit of the networks' pools
 --       25  prefix of the phone
 --       26  1 if the prefix is foreign
---       27  budget: 'limit/ms' of each window, divided by blanks
---       28  on a cluster, the decision of gate.lua as it keeps it; otherwise empty
+--       27  budget: 'limit/ms' of each window, separated by blanks
+--       28  the decision of gate.lua (its REPLY), only on a cluster; otherwise empty
 --       29… per window: limit, window in ms; those of the common lane, then those of the device lane
--- REPLY  {'issued', ms of life left, ms until the next send fits, 1 in the device lane or 0, nonce, charge, percent of
---        the budget that this send has reached}
+-- REPLY  {'issued', ms of lifetime left, ms until the next send fits, 1 in the device lane or 0, nonce, charge, percent
+--        of the budget that this send has reached}
 --        {'busy'}   only a device may use the thread, and the client is not one: nothing was done
 --        {'locked', ms to wait, limit}   a failure budget is used up; limit: phone_failures, client_failures or
 --                                        device_failures
 --        {'limited', ms to wait, limit}   a window is full; limit: phone, or device in the device lane
 --        {'gated', decision, reason, step of difficulty}   the gate refuses the send: nothing was done
---        {'unusable', reason}   the solution is used, or it has expired: nothing was done
+--        {'unusable', reason}   the solution was used before, or has expired: nothing was done
 --        {'sent', ms of lifetime left, ms until the next send fits}   the outcome of an earlier request with this key
 --        {'unconfirmed'}   the same; the message may have been sent
 --        {'in_progress'}   the same; the provider has not answered yet
 --        {'reused'}   the idempotency key was used with another body: nothing was done
 --        {'late'}   the deadline has come: nothing was done
 --
--- The live code is repeated while at least half of its life is left and a try remains, and it is as long as the
--- proposed one: a nonce's first character tells the length. Otherwise a new one replaces it. The field 'replaced'
--- keeps what stood before for withdraw.lua, newest first, divided by blanks:
--- 'nonce:digest:channel:end:tries:end of the tries', with a nonce of '-' for tries without a live code, and then
--- with a channel of 'used' for a code that a login has spent.
--- The first write is one that a Redis without memory refuses: then nothing is done at all.
+-- The active code is repeated if at least half of its lifetime is left, a try remains, and it has as many digits as
+-- the proposed code. (The first character of a nonce shows the number of digits.) Otherwise, the proposed code
+-- replaces the active code. The field 'replaced' keeps the replaced codes for withdraw.lua, newest first, separated
+-- by blanks: 'nonce:digest:channel:expiry:tries:expiry of the tries'. If there were tries and no active code, the
+-- nonce is '-'. If a login had used the code, the nonce is '-' and the channel is 'used'.
+-- The first write is one that a Redis without memory refuses. So in this case, the script writes nothing.
 --
--- A device passes the gate while at most two of the sends of its lane since its last login are in the log.
+-- A device passes the gate if the log has at most two sends of its lane since its last login.
 --
 -- A device uses only the device lane, and every other client uses only the common lane. The client's own failure
 -- budget is a limit of the common lane.
 
 local now = now_ms()
 local request, nonce, channel = ARGV[2], ARGV[3], ARGV[6]
-local life, tries = tonumber(ARGV[7]), tonumber(ARGV[8])
+local lifetime, tries = tonumber(ARGV[7]), tonumber(ARGV[8])
 local horizon, period = tonumber(ARGV[11]), tonumber(ARGV[12])
 
--- Whether this send is of a device, and so in the device lane.
+-- Whether a device requests this send. Then the send is in the device lane.
 local device = is_device(KEYS[10], tonumber(ARGV[18]))
 -- The numbers of the lane's keys, and of its first and last argument about windows.
 local code_key, tries_key, sends_key, call_key = 1, 2, 3, 4
@@ -118,7 +118,7 @@ local live = redis.call('HMGET', KEYS[code_key], 'nonce', 'digest', 'channel', '
 local left = math.max(0, redis.call('PTTL', KEYS[code_key]))
 
 if mine then
-  -- An earlier attempt of this request ran and its reply was lost.
+  -- An earlier attempt of this call has run, and its reply was lost.
   if live[1] ~= mine then
     left = 0
   end
@@ -174,7 +174,7 @@ if solution_ends then
   if redis.call('GET', KEYS[5]) then
     return { 'unusable', 'used' }
   end
-  -- The key expires with the solution. So this check must use the same clock.
+  -- KEYS[5] expires when the solution does, by Redis's clock. So this check must use this clock too.
   if now >= solution_ends then
     return { 'unusable', 'expired' }
   end
@@ -189,7 +189,7 @@ if ARGV[28] ~= '' then
   local decision, reason, refused, step, taken, reaches = string.match(ARGV[28], DECIDED)
   charge, percent = taken == '-' and '' or taken, tonumber(reaches)
   if passes and (refused == '0' or charge ~= '' or ARGV[27] == '') then
-    -- It takes no credit: the caller gives back what gate.lua has taken, except from the budget.
+    -- A device takes no credit. The caller gives back the credit that gate.lua has taken, but not the budget.
     charge = string.gsub(charge, '^%a', 'd')
   elseif refused == '1' then
     return { 'gated', decision, reason, tonumber(step) }
@@ -212,7 +212,8 @@ else
   charge = take(gate, now)
 end
 
-local repeated = live[1] and left * 2 >= life and used < tries and string.sub(live[1], 1, 1) == string.sub(nonce, 1, 1)
+local repeated = live[1] and left * 2 >= lifetime and used < tries
+  and string.sub(live[1], 1, 1) == string.sub(nonce, 1, 1)
 if repeated then
   nonce = live[1]
 end
@@ -221,14 +222,14 @@ local entry = string.format('%.0f:%s:%s:%s', now, request, nonce, channel)
 redis.call('RPUSH', KEYS[sends_key], charge == '' and entry or entry .. ':' .. charge)
 redis.call('PEXPIRE', KEYS[sends_key], math.max(horizon, period))
 times[#times + 1] = now
--- One send that no longer counts stays: withdraw.lua must leave the phone as it was, with its last send.
+-- One send that no longer counts is kept. After a withdrawal, the phone must have its last send again.
 while times[2] and times[2] <= now - horizon do
   redis.call('LPOP', KEYS[sends_key])
   table.remove(times, 1)
 end
 
 if solution_ends then
-  -- A second more, because Redis may round the expiry of the key.
+  -- One second is added, because Redis may round the expiry of the key.
   redis.call('SET', KEYS[5], request, 'NX', 'PX', string.format('%.0f', solution_ends - now + 1000))
 end
 
@@ -236,11 +237,12 @@ if repeated then
   redis.call('HSET', KEYS[code_key], 'channel', channel)
 else
   local before = {}
-  local stood = (live[1] or live[5]) and left > 0
-  if stood or used > 0 then
+  local has_code = (live[1] or live[5]) and left > 0
+  if has_code or used > 0 then
     before[1] = string.format(
       '%s:%s:%s:%.0f:%d:%.0f',
-      live[1] or '-', live[2] or '-', live[3] or (live[5] and 'used' or '-'), stood and now + left or 0, used, tries_end
+      live[1] or '-', live[2] or '-', live[3] or (live[5] and 'used' or '-'), has_code and now + left or 0, used,
+      tries_end
     )
   end
   for record in string.gmatch(live[4] or '', '%S+') do
@@ -254,9 +256,9 @@ else
   if #before > 0 then
     redis.call('HSET', KEYS[code_key], 'replaced', table.concat(before, ' '))
   end
-  redis.call('PEXPIRE', KEYS[code_key], life)
+  redis.call('PEXPIRE', KEYS[code_key], lifetime)
   redis.call('HDEL', KEYS[tries_key], 'tries', 'tries_end')
-  left = life
+  left = lifetime
 end
 
 if ARGV[14] ~= '' then

@@ -1,14 +1,14 @@
--- probe.lua: make the writes that a login needs, and leave nothing.
+-- probe.lua: make the writes that a login needs, and delete the keys.
 --
 -- KEYS   1  otp:{probe}:code       hash, TTL ARGV 1; deleted by this script
 --        2  otp:{probe}:sends      list, TTL ARGV 1; deleted by this script
 --        3  otp:{probe}:sessions   sorted set, TTL ARGV 1; deleted by this script
 --        4  otp:{probe}:call:      string, TTL ARGV 1; deleted by this script
--- ARGV   1  lifetime of the keys if this script were cut off, ms
+-- ARGV   1  lifetime of the keys if this script does not reach its last command, ms
 -- REPLY  {'done'}
 --
--- A replica, a Redis without memory or without enough replicas, and a user without the right to one of these
--- commands refuse this script as they would refuse a login.
+-- Redis refuses this script in the same cases in which it would refuse a login: it is a replica, it is out of memory,
+-- it has too few replicas, or the Redis user may not run one of these commands.
 
 local now = string.format('%.0f', now_ms())
 redis.call('HSET', KEYS[1], 'nonce', now, 'phone', now)

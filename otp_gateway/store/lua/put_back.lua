@@ -6,7 +6,7 @@
 --        4  otp:{pid}:d:undo:<id>                   the same as 2 in the device lane, TTL as there
 -- ARGV   1  deadline in ms of Redis's time
 -- REPLY  {'done'}
---        {'nothing'}   it is too late, or newer hashes have taken their places
+--        {'nothing'}   it is too late, or there are newer hashes
 --        {'late'}      the deadline has come: nothing was done
 
 local now = now_ms()

@@ -1,15 +1,15 @@
--- record.lua: add sends to the list that the panel shows of a phone.
+-- record.lua: add sends to the list of a phone's sends, which the panel shows.
 --
--- KEYS   1  otp:{pid}:outcomes   list, newest first, TTL ARGV 1 or 2, whichever applies
+-- KEYS   1  otp:{pid}:outcomes   list, newest first, TTL ARGV 1 or ARGV 2
 -- ARGV   1  TTL of a list with a send that called the provider, ms
 --        2  TTL of a list that has only refused sends, ms
 --        3  how many sends the list keeps
 --        4… one entry for each send, oldest first: 'time times id outcome reason …'
 -- REPLY  {'recorded'}
 --
--- An entry whose id is in the list was written by an earlier attempt of the same call. A refused send that follows
--- on one with the same reason takes its place and counts it in 'times': so a client that repeats a refused request
--- does not push the other sends out of the list.
+-- If the id of an entry is in the list, an earlier attempt of the same call has written it. If a refused send follows
+-- a refused send with the same reason, it replaces that send, and 'times' counts both. So a client that repeats a
+-- refused request does not remove the other sends from the list.
 
 local pattern = '^(%d+) (%d+) (%S+) (%S+) (%S+) '
 local known, called = {}, false

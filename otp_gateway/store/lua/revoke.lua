@@ -1,10 +1,10 @@
 -- revoke.lua: end a session.
 --
--- KEYS   1  otp:{pid}:session:<sid>   hash, TTL set at login; deleted
+-- KEYS   1  otp:{pid}:session:<sid>   hash, TTL as verify.lua set it; deleted by this script
 --        2  otp:{pid}:sessions        sorted set, TTL as verify.lua set it
 -- ARGV   1  deadline in ms of Redis's time
 --        2  session id
--- REPLY  {'revoked'}   also when there was none
+-- REPLY  {'revoked'}   also if there was no such session
 --        {'late'}      the deadline has come: nothing was done
 
 local now = now_ms()

@@ -1,6 +1,6 @@
--- rotate.lua: spend a refresh token for the next one of its session.
+-- rotate.lua: exchange a refresh token for the next one of its session.
 --
--- KEYS   1  otp:{pid}:session:<sid>   hash, TTL set at login and never extended; deleted when it ends
+-- KEYS   1  otp:{pid}:session:<sid>   hash, TTL as verify.lua set it, never extended; deleted if the session is over
 --        2  otp:{pid}:sessions        sorted set, TTL as verify.lua set it
 --        3  otp:{pid}:call:<id>       string, TTL ARGV 9: 'fingerprint time:refresh token id:access token id'
 -- ARGV   1  deadline in ms of Redis's time
@@ -8,19 +8,19 @@
 --        3  id of the presented refresh token
 --        4  id of the next refresh token
 --        5  id of the next access token
---        6  grace: for how long a used token gets its successors again, ms
+--        6  grace: how long a used token gets its successors again, ms
 --        7  how many used tokens of a session are remembered
 --        8  fingerprint of the request's body; empty without an idempotency key
 --        9  how long the answer is kept for a repeated request with this key, ms
 -- REPLY  {'rotated', issued at in ms, login in ms, channel (0 sms, 1 call, 2 test), refresh token id, access token id}
---        {'ended'}     the token was spent before the grace: somebody has a copy, so the session is over now
+--        {'ended'}     the token was used before the grace began: there is a copy of it, so the session is over now
 --        {'unknown'}   there is no such session
 --        {'busy', ms to wait}   as many refreshes within the grace as are remembered: nothing was done
 --        {'reused'}    the idempotency key was used with another body: nothing was done
 --        {'late'}      the deadline has come: nothing was done
 --
--- A spent token is remembered as 's:<id>' with the time and its successors: a client that lost the reply, a
--- second tab, and a repeated attempt of this request all get the same answer.
+-- A used token is remembered in the field 's:<id>', with the time of its use and its successors. So a client that did
+-- not receive the reply, a second tab, and a repeated attempt of this call all get the same answer.
 
 local now = now_ms()
 local presented, grace = ARGV[3], tonumber(ARGV[6])
@@ -34,7 +34,7 @@ if ARGV[8] ~= '' then
   if mark and mark ~= ARGV[8] then
     return { 'reused' }
   end
-  -- Only while the successor is unused: after that, the presented token is a used one like any other.
+  -- This is done only if the successor is unused. Otherwise the presented token is like any other used token.
   if mark and alive and session[1] == refresh then
     return { 'rotated', tonumber(used), login, call, refresh, access }
   end
@@ -50,7 +50,7 @@ if now >= tonumber(ARGV[1]) then
 end
 
 if not alive or session[1] ~= presented then
-  -- Of a session that an eleventh login has ended, the hash is left.
+  -- If an eleventh login has ended the session, its hash is still there.
   redis.call('DEL', KEYS[1])
   redis.call('ZREM', KEYS[2], ARGV[2])
   if alive then

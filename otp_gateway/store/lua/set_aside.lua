@@ -1,11 +1,11 @@
--- set_aside.lua: take hashes of a phone away, so that an operator can put them back for some minutes.
+-- set_aside.lua: remove hashes of a phone, and keep them for some minutes, so that an operator can put them back.
 --
 -- KEYS   1  otp:{pid}:code or otp:{pid}:tries       hash, TTL as it was; deleted by this script
---        2  otp:{pid}:undo:<id>                     the same hash, TTL ARGV 2 or its own, whichever is shorter
+--        2  otp:{pid}:undo:<id>                     the same hash, TTL the shorter of ARGV 2 and its own
 --        3  otp:{pid}:d:code or otp:{pid}:d:tries   the same as 1 in the device lane, TTL as there
 --        4  otp:{pid}:d:undo:<id>                   the same as 2 in the device lane, TTL as there
 -- ARGV   1  deadline in ms of Redis's time
---        2  for how long they can be put back, ms
+--        2  how long they can be put back, ms
 -- REPLY  {'done'}      also when an earlier attempt of this call has done it
 --        {'nothing'}   there is no such hash
 --        {'late'}      the deadline has come: nothing was done

@@ -1,10 +1,10 @@
--- verify.lua: compare one guess; a right one uses the code and opens a session.
+-- verify.lua: compare one guess. A right guess uses the code and opens a session.
 --
 -- KEYS   1  otp:{pid}:code            hash, TTL the code's lifetime; a right guess leaves phone and 'verified'
---        2  otp:{pid}:tries           hash, TTL the expiry of the tries or of a budget in it, whichever is later
---        3  otp:{pid}:sends           list, TTL as it was: a login marks the entry of the code's send
+--        2  otp:{pid}:tries           hash, TTL until the tries and all budgets in it have expired
+--        3  otp:{pid}:sends           list, TTL as it was: a login marks the entry of the send with this code
 --        4  otp:{pid}:call:<id>       string, TTL ARGV 13: the answer to this call, 'login time:call:lane' or the
---                                     tries left; with a fingerprint, that and a blank before it
+--                                     tries left; the fingerprint, if there is one, and a blank are before it
 --        5  otp:{pid}:session:<sid>   hash, TTL the session's lifetime
 --        6  otp:{pid}:sessions        sorted set of session ids by login, TTL the session's lifetime
 --        7  otp:{pid}:d:code          the same as 1 in the device lane, TTL as there
@@ -13,8 +13,9 @@
 --       10  otp:{pid}:call:<id>       the same as 4 for a call of a device, TTL as there
 --       11  otp:{pid}:session:<sid>   the same as 5 for a call of a device, TTL as there
 --       12  otp:{pid}:devices_since   integer, only read: device tokens that were made before are forgotten
---       13  otp:{pid}:login           string, TTL a week or a day: 'network:since:time', the network for which the phone's
---                                     logins count in this week, and when a login last earned an extra credit
+--       13  otp:{pid}:login           string, TTL a week or a day: 'network:since:time': the network for which the
+--                                     phone's logins count, the time since which they count for it (a week), and when
+--                                     a login last earned an extra credit
 -- ARGV   1  deadline in ms of Redis's time
 --        2  the client
 --        3  digest of the guess
@@ -44,19 +45,21 @@
 --        {'reused'}               the call was made with another body: nothing was done
 --        {'late'}                 the deadline has come: nothing was done
 --
--- A phone without an active code is counted and answered exactly like one whose code was guessed wrong. If it had
--- no send within a period, its counts expire with the tries: no such guess can be right.
--- Right or wrong, the first write is one that a Redis without memory refuses: no guess is uncounted then.
--- A session is valid only while its id is in the sorted set: so an eleventh login ends the oldest.
+-- A guess for a phone without an active code is counted and answered exactly like a wrong guess for a phone with an
+-- active code. If the phone had no send within a budget period, no guess can be right. So its counts expire with the
+-- tries.
+-- After a right guess and after a wrong guess, the first write is one that a Redis without memory refuses. So no guess
+-- is compared without being counted.
+-- A session is valid only while its id is in the sorted set. So an eleventh login ends the oldest session.
 --
--- A call of a device uses the device lane if it has an active code, otherwise the common lane. It compares once, and
--- counts in the lane that it has used. The keys of the call and of the session do not depend on the lane, because a
--- right guess ends the active code: a repeated call must find its answer in the same place. The client's own failure
--- budget is a limit of the common lane.
+-- A call of a device uses the device lane if this lane has an active code. Otherwise it uses the common lane. It makes
+-- one comparison, and counts it in the lane that it has used. A right guess ends the active code, so a repeated call
+-- can choose the other lane. It must find its answer all the same. Therefore the keys of the call and of the session
+-- do not depend on the lane. The client's own failure budget is a limit of the common lane.
 
 local now = now_ms()
 local DAY, WEEK = 86400000, 604800000
-local life, tries, period, keep = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[8]), tonumber(ARGV[13])
+local lifetime, tries, period, keep = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[8]), tonumber(ARGV[13])
 
 local device = is_device(KEYS[12], tonumber(ARGV[15]))
 local call_key, session_key, session, refresh = 4, 5, ARGV[9], ARGV[10]
@@ -67,7 +70,7 @@ end
 local mark = ARGV[14] == '' and '' or ARGV[14] .. ' '
 local answered = redis.call('GET', KEYS[call_key])
 if answered then
-  -- An earlier attempt of this call ran, or an earlier request with the same idempotency key.
+  -- An earlier attempt of this call has run, or an earlier request with the same idempotency key.
   if string.sub(answered, 1, #mark) ~= mark then
     return { 'reused' }
   end
@@ -97,7 +100,7 @@ local state = read_tries(KEYS[tries_key], now)
 local by_phone, phone_wait = read_budget(state, '', sent, now)
 local wait, limit = 0, nil
 local left = math.min(tries - state.used, budget - by_phone) - 1
--- The counts of this lane: of the phone, and in the common lane of the client.
+-- The counts of this lane: the count of the phone, and in the common lane also the count of the client.
 local suffixes = { '' }
 if state.used >= tries then
   wait, limit = state.ends - now + 1, 'tries'
@@ -121,13 +124,13 @@ end
 if not in_device_lane then
   live = redis.call('HMGET', KEYS[1], 'digest', 'channel', 'nonce')
   if live[2] == 'test' and ARGV[19] == '0' then
-    -- The phone is no test number any more: its fixed code, which is known to others, is not active.
+    -- The phone is no longer a test number. Others know its fixed code, so this code is not active.
     live = {}
   end
 end
 
--- The charge of the send whose code this login has used: the newest from the login's own network, otherwise the
--- newest. The mark 'l' takes its place, so that it is given back once.
+-- The charge of the send whose code this login has used. If several sends had this code, it is the newest from the
+-- login's own network, otherwise the newest. The mark 'l' replaces the charge, so that it is given back only once.
 local function redeem(key, nonce)
   local index, taken, rest
   local entries = redis.call('LRANGE', key, 0, -1)
@@ -173,10 +176,10 @@ if live[1] == ARGV[3] then
   elseif live[2] == 'test' then
     call = 2
   end
-  local session_life = tonumber(ARGV[11])
+  local session_lifetime = tonumber(ARGV[11])
   redis.call('HSET', KEYS[session_key], 'refresh', refresh, 'login', string.format('%.0f', now), 'call', call)
-  redis.call('PEXPIRE', KEYS[session_key], session_life)
-  -- Used: what is left says only that, to the panel, and for as long as the code would have been valid.
+  redis.call('PEXPIRE', KEYS[session_key], session_lifetime)
+  -- The fields that are left show the panel that the code was used. They expire when the code would have expired.
   redis.call('HSET', KEYS[code_key], 'verified', 1)
   redis.call('HDEL', KEYS[code_key], 'nonce', 'digest', 'channel', 'replaced')
   local cleared = { 'tries', 'tries_end', 'unsent' }
@@ -186,10 +189,10 @@ if live[1] == ARGV[3] then
   redis.call('HDEL', KEYS[tries_key], unpack(cleared))
   local lane = in_device_lane and 1 or 0
   redis.call('SET', KEYS[call_key], string.format('%s%.0f:%d:%d', mark, now, call, lane), 'PX', keep)
-  redis.call('ZREMRANGEBYSCORE', KEYS[6], '-inf', string.format('%.0f', now - session_life))
+  redis.call('ZREMRANGEBYSCORE', KEYS[6], '-inf', string.format('%.0f', now - session_lifetime))
   redis.call('ZADD', KEYS[6], string.format('%.0f', now), session)
   redis.call('ZREMRANGEBYRANK', KEYS[6], 0, -1 - tonumber(ARGV[12]))
-  redis.call('PEXPIRE', KEYS[6], session_life)
+  redis.call('PEXPIRE', KEYS[6], session_lifetime)
   local charge, first, counts = '', 0, 0
   if ARGV[20] == '1' and live[2] ~= 'test' then
     charge = redeem(KEYS[sends_key], live[3])
@@ -200,7 +203,7 @@ end
 
 state.used = state.used + 1
 if state.used == 1 then
-  state.ends = now + life
+  state.ends = now + lifetime
 end
 local kind = sent and 'failures' or 'unsent'
 local fields = { 'tries', state.used, 'tries_end', string.format('%.0f', state.ends) }
@@ -223,6 +226,6 @@ for field, one in pairs(state.counts) do
   end
 end
 redis.call('PEXPIREAT', KEYS[tries_key], string.format('%.0f', ends))
--- A small number takes no memory of its own.
+-- Redis shares small numbers, so this value takes no further memory.
 redis.call('SET', KEYS[call_key], mark .. left, 'PX', keep)
 return { 'wrong', left }

@@ -1,8 +1,8 @@
--- withdraw.lua: take back one send that definitely sent nothing, so that Redis is as it was before.
+-- withdraw.lua: take back one send that definitely sent no message, so that Redis is as it was before.
 --
--- KEYS   1  otp:{pid}:code (or d:code)     hash, TTL the end of the code that stands in it
---        2  otp:{pid}:tries (or d:tries)   hash, TTL at least the expiry that the tries had before the send
---        3  otp:{pid}:sends (or d:sends)   list, TTL counted from the last send left in it
+-- KEYS   1  otp:{pid}:code (or d:code)     hash, TTL until the code in it expires
+--        2  otp:{pid}:tries (or d:tries)   hash, TTL at least until the tries from before the send expire
+--        3  otp:{pid}:sends (or d:sends)   list, TTL counted from the last of the remaining sends
 --        4  otp:{pid}:call:<id> string, deleted by this script: a repeated request is a new send
 --        5  otp:{pid}:challenge:<id> string, deleted by this script if this send has used the solution
 --        6  gate:{send}:shared         hash, TTL a week; this key and the next ones are absent on a cluster
@@ -13,14 +13,15 @@
 --        2  send id
 --        3  how long the last send is remembered, ms
 --        4  credit of the networks' pools
---        5  budget: 'limit/ms' of each window, divided by blanks
--- REPLY  {'withdrawn', charge}   also when an earlier attempt of this call has done it; the charge is empty unless the
---                                caller has to give it back, on a cluster
+--        5  budget: 'limit/ms' of each window, separated by blanks
+-- REPLY  {'withdrawn', charge}   also when an earlier attempt of this call has done it. On a cluster, the caller gives
+--                                the charge back; otherwise, it is empty
 --        {'late'}        the deadline has come: nothing was done
 --
--- What this send made goes only while no other send carries the same nonce: from the code, and then what it
--- replaced comes back with its tries and its end; or from what a later code replaced.
--- The keys are those of the lane that issue.lua chose: it has replied which one.
+-- If another send has the same nonce, the code stays. Otherwise, the code of this send is removed. If it is the active
+-- code, the code that it replaced becomes active again, with its tries and its expiry. If a later code has replaced it,
+-- it is removed from the field 'replaced'.
+-- The keys are those of the lane that issue.lua chose and returned.
 
 local now = now_ms()
 
