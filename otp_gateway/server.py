@@ -103,7 +103,7 @@ def post_worker_init(worker: Any) -> None:
     # A WSGI module of the operator's own can wrap the app.
     extensions = getattr(worker.wsgi, "extensions", {})
     if "metrics" in extensions:
-        extensions["metrics"].tell_threads(worker.cfg.threads)
+        extensions["metrics"].set_threads(worker.cfg.threads)
     if "send_slots" in extensions:
         # An operator may have set another number than ours.
         extensions["send_slots"].set_threads(worker.cfg.threads)

@@ -25,31 +25,34 @@ from otp_gateway.errors import InvalidChallenge
 from otp_gateway.model import Solution
 
 ALGORITHM = "PBKDF2/SHA-256"
-# Iterations of one key. With fewer, most of a browser's time would be the cost of each call of WebCrypto.
+# The iterations of one key. With fewer iterations, a browser would use most of its time to call WebCrypto.
 COST = 2_000
 # The number of counters of a challenge, by step of difficulty. A client tries half of them on average.
 STEPS = (1_000, 2_000, 4_000, 8_000)
 HARDEST = len(STEPS) - 1
 LIFETIME_MS = 120_000
-# Characters of base64. A solution has about 900; clients may add members of their own.
+# The most characters of base64. A solution has about 900. Clients can add members of their own.
 MAX_PAYLOAD = 2_048
 
 
 class Challenges:
-    """Makes challenges of phones, and checks solutions. No call of Redis."""
+    """Makes challenges for phones, and checks solutions. It does not call Redis."""
 
     def __init__(self, codes: Codes) -> None:
         self._codes = codes
 
     def create(self, pid: str, difficulty_step: int, now_ms: int) -> dict[str, Any]:
-        """A challenge of the phone, as ALTCHA's JSON object. Steps above the hardest count as the hardest."""
+        """Make a challenge for the phone: ALTCHA's JSON object.
+
+        A step above the hardest means the hardest.
+        """
         attempts = STEPS[min(difficulty_step, HARDEST)]
         signing_key, solution_key = self._codes.challenge_keys(pid)
         return altcha.create_challenge(
             ALGORITHM,
             COST,
             counter=secrets.randbelow(attempts),
-            # Whole seconds, rounded down: the challenge is never valid for longer.
+            # The time is rounded down to whole seconds, so that the challenge is never valid for too long.
             expires_at=(now_ms + LIFETIME_MS) // 1000,
             data={"attempts": attempts},
             hmac_secret=signing_key,
@@ -62,13 +65,13 @@ class Challenges:
         Raises ``InvalidChallenge`` with a new challenge. It is as hard as the one in the payload. If the
         payload has no challenge of ours, it is the hardest, because nonsense must not buy an easy one.
         """
-        # Not altcha.verify_solution(): it compares the expiry with the clock of this machine.
+        # altcha.verify_solution() is not used: it compares the expiry with the clock of this machine.
         signing_key, solution_key = self._codes.challenge_keys(pid)
         try:
             parameters, signature, derived_key = _read(payload)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise self._invalid(pid, HARDEST, now_ms, "unreadable") from None
-        # Before the signature is checked, no parameter decides anything.
+        # The signature is checked first. Before that, no parameter may have an effect.
         if not _signs(signing_key, parameters, signature):
             raise self._invalid(pid, HARDEST, now_ms, "unsigned")
         fields = json.loads(parameters)
@@ -81,7 +84,7 @@ class Challenges:
         return solution
 
     def unusable(self, solution: Solution, pid: str, now_ms: int, reason: str) -> InvalidChallenge:
-        """The error of a right solution that Redis has refused: ``used``, or ``expired`` meanwhile."""
+        """The error of a right solution that Redis has refused, because it is ``used`` or has ``expired``."""
         return self._invalid(pid, solution.step, now_ms, reason)
 
     def _invalid(self, pid: str, step: int, now_ms: int, reason: str) -> InvalidChallenge:
@@ -94,7 +97,7 @@ def _read(payload: str) -> tuple[bytes, str, bytes]:
         raise ValueError("too long")
     document = json.loads(b64decode(payload, validate=True))
     challenge = document["challenge"]
-    # Some clients add the members that a challenge does not have, as null.
+    # Some clients add null for members that the challenge does not have.
     present = {name: value for name, value in challenge["parameters"].items() if value is not None}
     # ALTCHA signs JSON without blanks whose members are sorted.
     parameters = json.dumps(present, sort_keys=True, separators=(",", ":")).encode()
@@ -109,5 +112,5 @@ def _signs(key: bytes, data: bytes, signature: object) -> bool:
 
 
 def _step(attempts: int) -> int:
-    """The step of a challenge; of the nearest harder one if a gateway of another version has made it."""
+    """The step of a challenge. If another version of the gateway has made it: the nearest harder step."""
     return next((step for step, most in enumerate(STEPS) if most >= attempts), HARDEST)

@@ -1,8 +1,9 @@
 """Device tokens: they show that a client has signed in with a phone before.
 
-A token is HMAC over phone, id and time, and the gateway stores none. Its key follows from the current secret,
-so tokens of a former secret are not good. The operator can forget the tokens of a phone that were made before
-a time: only Redis knows that time, so ``is_device`` in ``common.lua`` compares it.
+A token is an HMAC of phone, id and time. The gateway stores no token. The key of the HMAC is derived from the
+present secret, so a token of a former secret is not good. The operator can make the gateway forget all tokens
+of a phone that were made before a time. Only Redis knows this time, so ``is_device`` in ``common.lua``
+compares it.
 """
 
 from __future__ import annotations
@@ -18,18 +19,18 @@ from otp_gateway.model import PhoneNumber, Policy
 TIME_BYTES = 6
 ID_BYTES = 9
 MAC_BYTES = 15
-# The number of bytes is a multiple of three: so each text stands for other bytes, and there is no padding.
+# The number of bytes is a multiple of three. So different texts are different bytes, and there is no padding.
 TOKEN = re.compile(rf"[A-Za-z0-9_-]{{{(TIME_BYTES + ID_BYTES + MAC_BYTES) // 3 * 4}}}")
-# What divides several tokens in one text. A browser keeps tokens of several phones in one cookie.
+# Separates several tokens in one text. A browser keeps tokens of several phones in one cookie.
 DIVIDER = "."
-# Phones whose tokens a browser keeps.
+# The number of phones whose tokens a browser keeps.
 REMEMBERED = 4
-# Tokens of a text that are read. A sibling subdomain can set a second cookie, which comes first.
+# The most tokens of a text that are read. A sibling subdomain can set a second cookie, which comes first.
 MOST_READ = 4 * REMEMBERED
 
 
 class Devices:
-    """Makes device tokens and reads them. No call of Redis."""
+    """Makes device tokens and reads them. It does not call Redis."""
 
     def __init__(self, codes: Codes, lifetime: int) -> None:
         """``lifetime``: seconds for which a token is good; 0: there are no tokens."""
@@ -38,11 +39,11 @@ class Devices:
 
     @classmethod
     def of_policy(cls, codes: Codes, policy: Policy) -> Self:
-        """Without a device lane there are no tokens."""
+        """Make it for this policy. Without a device lane, there are no tokens."""
         return cls(codes, policy.device_lifetime if policy.has_devices else 0)
 
     def create(self, phone: PhoneNumber, session_id: str, made_at_ms: int) -> str | None:
-        """The token of a login; the same for a repeated login. None if there are no tokens."""
+        """The token of a login. A repeated login gets the same token. None: there are no tokens."""
         if not self.lifetime:
             return None
         device_id = urlsafe_b64decode(self._codes.id_from(session_id, "device"))
@@ -50,7 +51,7 @@ class Devices:
         return urlsafe_b64encode(device + self._mac(phone, device)).decode()
 
     def made_at(self, tokens: str | None, phone: PhoneNumber, now_ms: int) -> int | None:
-        """When the newest good token of the phone was made, in ms of Redis's clock; None without one.
+        """When the phone's newest good token was made, in ms of Redis's clock. None: no token is good.
 
         ``tokens``: one token, or several with dots between them. Everything that is not a good token of this
         phone is ignored: it has the same effect as no token.

@@ -17,7 +17,7 @@ logger = get_logger("otp_gateway.gate")
 
 
 class Home:
-    """The operator's first region. Prefixes of other regions have a bucket of their own at the send gate."""
+    """The operator's first region. Each prefix of another region has its own bucket at the send gate."""
 
     def __init__(self, regions: Sequence[str]) -> None:
         """``regions``: as in ``OTP_REGIONS``. With ``*`` first, every prefix is foreign."""
@@ -38,7 +38,7 @@ class Home:
 
 
 class SendGate:
-    """What follows from the decisions that Redis makes: an error with a challenge, counts, warnings."""
+    """Acts on the decisions that Redis makes: raises an error with a challenge, counts, and logs warnings."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class SendGate:
         observer: Observer,
         count: Callable[[str], None],
     ) -> None:
-        """``count``: counts one more of a name, in the background."""
+        """``count``: adds one to the count of a name, in the background."""
         self._mode = mode
         self._challenges = challenges
         self._observer = observer
@@ -65,7 +65,7 @@ class SendGate:
         return error
 
     def decided(self, decision: Decision | None, percent: int = 0) -> None:
-        """Count a decision. ``percent``: the share of the budget that this send has reached; 0 for none."""
+        """Count a decision. ``percent``: the percentage of the budget that this send has reached, or 0."""
         if percent:
             logger.warning("the send budget is being used up", share=f"{percent} %")
         if decision is not None:

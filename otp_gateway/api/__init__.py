@@ -1,1 +1,1 @@
-"""HTTP in: parse, call the service, dump."""
+"""The HTTP interface: parses requests, calls the service, and makes the replies."""

@@ -1,4 +1,4 @@
-"""What routes read of a request: the JSON body, the phone, the caller."""
+"""Reads the parts of a request that routes need: the JSON body, the phone, the caller."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MAX_BODY = 8 * 1024
 
 
 def require_json() -> None:
-    """Refuse any other content type; a page of another site cannot send this one without a preflight."""
+    """Refuse any other content type. A page of another site cannot send JSON without a preflight."""
     if request.mimetype != "application/json":
         raise UnsupportedMediaType("Send the body as application/json")
 
@@ -27,7 +27,8 @@ def load(schema: Schema) -> Any:
     """The body, as the schema loads it. Raises ``InvalidRequest``, and 415 or 413."""
     require_json()
     try:
-        # Not get_json(): it takes UTF-16 and NaN, and passes on what deep nesting or a huge number raises.
+        # get_json() is not used: it accepts UTF-16 and NaN, and it raises other errors for deep nesting and
+        # huge numbers.
         found = json.loads(read().decode(), parse_constant=_no_constant)
     except (ValueError, RecursionError):
         raise InvalidRequest("The body is not JSON in UTF-8") from None
@@ -40,14 +41,16 @@ def load(schema: Schema) -> Any:
 
 
 def read() -> bytes:
-    """The whole body, of at most ``MAX_BODY`` bytes. Raises 413, and ``InvalidRequest`` for a broken one."""
+    """The whole body, of at most ``MAX_BODY`` bytes. Raises 413, or ``InvalidRequest`` if it is broken."""
     try:
         data = request.get_data(cache=False)
     except HTTPException:
         raise
     except Exception:  # noqa: BLE001  # each server has its own errors for broken framing, with its bytes in them
         raise InvalidRequest("The body could not be read") from None
-    # A chunked body is cut at the limit without a word: MAX_CONTENT_LENGTH is one byte more, which tells.
+    # A chunked body is cut at MAX_CONTENT_LENGTH without an error. This limit is one byte more than MAX_BODY.
+    # So a
+# body that was cut is longer than MAX_BODY.
     if len(data) > MAX_BODY:
         raise RequestEntityTooLarge
     if request.content_length not in (None, len(data)):
@@ -60,7 +63,7 @@ def _no_constant(name: str) -> None:
 
 
 def phone(phones: PhoneParser, fields: dict[str, Any]) -> PhoneNumber:
-    """The body's phone number, noted in the log under its mask."""
+    """The phone number in the body. Its masked form is added to the log line."""
     parsed = phones.parse(fields["phone_number"])
     context.current().note(phone=parsed.masked)
     return parsed

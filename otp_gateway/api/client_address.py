@@ -1,4 +1,4 @@
-"""Who is at the other end: from the peer and its forwarding header to a network."""
+"""Finds the client's network: from the address of the peer and from its forwarding header."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from otp_gateway.api import context
 from otp_gateway.codes import Codes
 from otp_gateway.log import get_logger
 
-# A hop may carry a port: 192.0.2.1:443, [2001:db8::1]:443.
+# A hop can have a port: 192.0.2.1:443, [2001:db8::1]:443.
 HOP = re.compile(r"\s*(?:\[(?P<six>[^\]]+)\](?::\d+)?|(?P<four>[\d.]+):\d+|(?P<bare>\S+))\s*")
 UNKNOWN = "unknown"
-# A request that bears one of these came through a proxy, whose own address says nothing.
+# A request with one of these headers came through a proxy. So the address of the peer is not the client's
+# address.
 FORWARDING = frozenset(
     {
         "forwarded",
@@ -57,9 +58,10 @@ def identifier(codes: Codes, trusted_proxies: int) -> Callable[[], None]:
 def networks(arrived: Request, trusted_proxies: int) -> tuple[str, ...]:
     """The client's network: an IPv4 address, or an IPv6 /48 and the /64 in it.
 
-    The address is read ``trusted_proxies`` hops from the right of X-Forwarded-For, where our own proxies
-    write; everything further left is the client's own claim. A hop that is missing or unreadable counts as
-    the peer, and a peer without an address (a unix socket) as one client of its own.
+    The client's address is the hop number ``trusted_proxies`` from the right of X-Forwarded-For: our own
+    proxies have written the hops on the right. The client can forge all hops to the left of it. If the hop is
+    missing or unreadable, the address of the peer is used. All peers without an address (unix sockets) are
+    one client.
     """
     address = None
     if trusted_proxies:
@@ -73,19 +75,19 @@ def networks(arrived: Request, trusted_proxies: int) -> tuple[str, ...]:
 
 
 def networks_of(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> tuple[str, ...]:
-    """The same for an address that is known already."""
+    """The networks of this address."""
     if isinstance(address, ipaddress.IPv4Address):
         return (str(address),)
     return tuple(str(ipaddress.ip_network((address.packed, prefix), strict=False)) for prefix in (48, 64))
 
 
 def forwarded_for(arrived: Request) -> list[str]:
-    """The hops of X-Forwarded-For as they came, over several lines too; the nearest stands last."""
+    """The hops in all X-Forwarded-For headers of the request. The nearest hop is the last one."""
     return ",".join(arrived.headers.getlist("X-Forwarded-For")).split(",")
 
 
 def forwarding_headers(arrived: Request) -> set[str]:
-    """Names, in lower case, of the headers that some proxy has written, or somebody who plays one."""
+    """The names, in lower case, of the forwarding headers. A proxy or the client itself has written them."""
     names = {name.lower() for name, _ in arrived.headers}
     return {name for name in names if name in FORWARDING or name.startswith(FORWARDING_PREFIX)}
 

@@ -1,4 +1,4 @@
-"""What a request has gathered so far: one typed object in Flask's ``g``, behind one accessor."""
+"""The data of the current request: one typed object in Flask's ``g``, which only this module reads."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ NAME = "otp_gateway"
 class RequestContext:
     """One request. ``started`` is in ``time.monotonic()`` seconds; ``notes`` go into its log line.
 
-    ``networks``: the opaque ids of the client's network and its subnet, outermost first, once they are known.
-    ``limit``: the windows of the route, once the request has reached it. ``admission``: the rate limiter's
-    decision, once it is made. ``outcomes``: the names of the route's outcomes, for a route that has some.
+    ``networks``: the opaque ids of the client's network and then of its subnet, when they are known.
+    ``limit``: the windows of the route, when the request has reached it. ``admission``: the rate limiter's
+    decision, when it is made. ``outcomes``: the names of the route's outcomes, if it has any.
     """
 
     request_id: str
@@ -38,16 +38,16 @@ class RequestContext:
 
     @property
     def client(self) -> str:
-        """The network that failure budgets and the log count as one client: an IPv4 address or a /48."""
+        """The network that is one client for failure budgets and the log: an IPv4 address or a /48."""
         return self.networks[0]
 
     @property
     def elapsed(self) -> float:
-        """Seconds since the request came."""
+        """Seconds since the request arrived."""
         return time.monotonic() - self.started
 
     def note(self, **values: Any) -> None:
-        """Add to the request's log line. No secret and no full phone number."""
+        """Add values to the request's log line. They must contain no secret and no full phone number."""
         self.notes.update((name, value) for name, value in values.items() if value is not None)
 
     def caller(self) -> Caller:
@@ -71,6 +71,6 @@ def current() -> RequestContext:
 
 
 def begun() -> RequestContext | None:
-    """The same; None if the request ended before it had a context."""
+    """The context of the request; None if the request ended before it had one."""
     context: RequestContext | None = g.get(NAME)
     return context

@@ -1,4 +1,4 @@
-"""Pages of other origins, where the operator lists them (Fetch standard, by Flask-Cors)."""
+"""Pages of other origins, if the operator lists them (Fetch standard, with Flask-Cors)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from flask_cors import CORS
 
 from otp_gateway.api.routes import PREFIX
 
-# What a page may read of a reply besides the safelisted headers.
+# The headers of a reply that a page may read, in addition to the safelisted headers.
 EXPOSED = ["RateLimit", "RateLimit-Policy", "Retry-After", "WWW-Authenticate", "X-Request-ID"]
 ALLOWED = ["Authorization", "Content-Type", "Idempotency-Key", "X-Request-ID"]
 PREFLIGHT_SECONDS = 600
@@ -24,7 +24,7 @@ def install(app: Flask, origins: Sequence[str]) -> None:
     CORS(
         app,
         resources={path: {} for path in PATHS},
-        # Patterns of our own: given texts, Flask-Cors takes some for regular expressions, unanchored.
+        # These are compiled patterns. Flask-Cors treats some texts as regular expressions without anchors.
         origins=[re.compile(rf"{re.escape(origin)}\Z", re.IGNORECASE) for origin in origins],
         always_send=False,
         methods=["GET", "POST"],
@@ -36,11 +36,13 @@ def install(app: Flask, origins: Sequence[str]) -> None:
 
     @app.after_request
     def vary(response: Response) -> Response:
-        # Flask-Cors leaves it out for a single origin: a cache could hand one page the reply to another.
+        # Flask-Cors omits this header if there is a single origin. Then a cache could give a page the reply
+        # that was made
+# for another page.
         response.vary.add("Origin")
         return response
 
 
 def covers(path: str) -> bool:
-    """Whether pages of other origins may ask for this path."""
+    """Whether pages of other origins may call this path."""
     return any(re.fullmatch(pattern, path) for pattern in PATHS)

@@ -22,14 +22,14 @@ class DeviceCookie:
         self._path = path
 
     def tokens(self) -> str:
-        """The tokens with dots between them; empty without a cookie.
+        """The tokens, separated by dots. Without a cookie, the text is empty.
 
         There can be several cookies of this name, because a sibling subdomain can set one too.
         """
         return DIVIDER.join(request.cookies.getlist(DEVICE_COOKIE))
 
     def add(self, response: Response, token: str, phone: PhoneNumber) -> None:
-        """Put the new token of the phone into the browser, in place of its earlier one."""
+        """Store the new token of the phone in the browser. It replaces the phone's earlier token."""
         kept = self._devices.remembered(token, self.tokens(), phone)
         self._set(response, kept, self._devices.lifetime)
 

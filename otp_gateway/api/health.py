@@ -1,4 +1,4 @@
-"""Probes for load balancers and orchestrators."""
+"""The probes of load balancers and orchestrators."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ def install(app: Flask, service: OtpService, arrivals: ProxyEcho) -> None:
 
     @app.get("/healthz")
     def healthz() -> Response:
-        arrival = arrivals.tell()
+        arrival = arrivals.report()
         response = jsonify(
             response_schemas.HealthySchema().dump({"status": "ok"})
             | ({"arrival": arrival} if arrival else {})
         )
-        # A cache in front would answer for a process that is gone, or tell one arrival to another caller.
+        # A cache would answer for a process that has ended, or show the echo of one request to another
+        # caller.
         response.headers["Cache-Control"] = "no-store"
         return response
 
@@ -39,7 +40,7 @@ def install(app: Flask, service: OtpService, arrivals: ProxyEcho) -> None:
 
 
 def _reason(error: GatewayError) -> str:
-    """The word of the log, or the code of an error that has no further reason."""
+    """The reason as the log has it, or the code of an error without a reason."""
     return error.reason if isinstance(error, StoreUnavailable) else error.code
 
 

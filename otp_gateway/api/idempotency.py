@@ -11,14 +11,14 @@ from otp_gateway.errors import InvalidRequest
 from otp_gateway.model import Caller
 
 HEADER = "Idempotency-Key"
-# Bare, or as a quoted string.
+# The key is bare, or it is a quoted string.
 KEY = re.compile(r'(?P<quote>"?)(?P<key>[A-Za-z0-9._~-]{16,128})(?P=quote)')
 FAULT = "Must be 16 to 128 characters of A-Z a-z 0-9 . _ ~ -, bare or in quotes."
 
 
 def keyed(caller: Caller) -> Caller:
-    """The caller with the request's key, if it has one. Raises ``InvalidRequest`` for a malformed key."""
-    # Two headers arrive as one, with a comma, which no key contains.
+    """Add the request's key to the caller, if there is one. Raises ``InvalidRequest`` for a malformed key."""
+    # Two headers arrive as one, with a comma between them. No key contains a comma.
     given = request.headers.get(HEADER)
     if given is None:
         return caller

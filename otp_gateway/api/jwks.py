@@ -6,12 +6,12 @@ from flask import Flask, Response, jsonify, request
 
 from otp_gateway.tokens import Tokens
 
-# Seconds for which a backend may keep the keys. It should ask again for a ``kid`` that it does not know.
+# Seconds for which a backend may keep the keys. It should read them again if it sees an unknown ``kid``.
 MAX_AGE = 300
 
 
 def install(app: Flask, tokens: Tokens) -> None:
-    """Serve /.well-known/jwks.json (RFC 7517); without asymmetric keys the set is empty."""
+    """Serve /.well-known/jwks.json (RFC 7517). Without asymmetric keys, the set is empty."""
 
     @app.get("/.well-known/jwks.json")
     def jwks() -> Response:

@@ -1,4 +1,4 @@
-"""The outcome of a request: its route notes which names apply, and every listener reads the name here."""
+"""The outcome of a request. Its route sets the possible names. Metrics and panel read the name here."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Outcomes:
     route: str
 
     def of_route(self, view: Callable[P, R]) -> Callable[P, R]:
-        """A decorator, the outermost one: requests that reach this view have these outcomes."""
+        """A decorator: requests that reach this view have these outcomes. It must be the outermost one."""
 
         @wraps(view)
         def noting(*args: P.args, **kwargs: P.kwargs) -> R:

@@ -1,4 +1,4 @@
-"""The one table that turns errors into HTTP: problem documents as RFC 9457 has them."""
+"""Turns errors into HTTP replies (problem documents, RFC 9457). One table has the status of each error."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ STATUS: dict[type[errors.GatewayError], HTTPStatus] = {
     errors.StoreUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 PROBLEM = "application/problem+json"
-# Codes of the errors that the web framework finds by itself; any other keeps its status's own name.
+# Codes of errors that the web framework finds. Other such errors have the name of their status as code.
 FRAMEWORK_CODES = {
     HTTPStatus.BAD_REQUEST: errors.InvalidRequest.code,
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "payload_too_large",
     HTTPStatus.INTERNAL_SERVER_ERROR: "internal_error",
 }
-# Where the framework's words are long-winded or meant for a person with a browser.
+# Our own texts, for errors whose text in the framework is too long, or is meant for a person with a browser.
 FRAMEWORK_DETAILS = {
     HTTPStatus.NOT_FOUND: "There is nothing here",
     HTTPStatus.METHOD_NOT_ALLOWED: "The method is not allowed here",
@@ -51,7 +51,8 @@ FRAMEWORK_DETAILS = {
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body is larger than 8 KiB",
 }
 UNEXPECTED = "The server met an unexpected condition"
-# Seconds after which a client may try again; only a hint, nobody knows when Redis or an operator is back.
+# Seconds after which a client may try again. This is only a hint: the gateway does not know how long Redis is
+# unavailable, or how long an operator needs.
 RETRY_HINTS: dict[type[errors.GatewayError], int] = {
     errors.StoreUnavailable: 2,
     errors.SmsNotConfigured: 60,
@@ -64,14 +65,14 @@ logger = get_logger("otp_gateway.errors")
 
 
 def install(app: Flask, report: Callable[..., None]) -> None:
-    """Answer every error of every route with a problem document; ``report`` the unexpected ones."""
+    """Answer every error of every route with a problem document. ``report`` gets the unexpected errors."""
 
     def unexpected(error: Exception) -> Response:
         report(error, request_id=context.current().request_id, route=request_log.route())
         return _unexpected(error)
 
     def broken(error: InternalServerError) -> Response:
-        """What an after-request function or an error handler has raised itself."""
+        """Answer an error that an after-request function or an error handler has raised."""
         return unexpected(error.original_exception or error)  # type: ignore[arg-type]  # stub: BaseException
 
     app.register_error_handler(errors.GatewayError, _expected)
@@ -82,10 +83,10 @@ def install(app: Flask, report: Callable[..., None]) -> None:
 
 
 def document(status: HTTPStatus, code: str, detail: str, **members: Any) -> dict[str, Any]:
-    """The problem document; ``members`` are added beside the standard ones."""
+    """The problem document. ``members`` are added to the standard ones."""
     return {
         "type": f"urn:otp-gateway:problem:{code}",
-        # Not the phrase of Python, which changes from version to version.
+        # The phrase of Python is not used, because it changes from version to version.
         "title": HTTP_STATUS_CODES[status],
         "status": int(status),
         "detail": detail,
@@ -95,7 +96,7 @@ def document(status: HTTPStatus, code: str, detail: str, **members: Any) -> dict
 
 
 def problem(status: HTTPStatus, code: str, detail: str, **members: Any) -> Response:
-    """The same as a reply, ``application/problem+json``."""
+    """A reply with the problem document, ``application/problem+json``."""
     context.current().note(error=code)
     body = json.dumps(document(status, code, detail, **members), ensure_ascii=False)
     return Response(f"{body}\n", status, mimetype=PROBLEM)
@@ -107,7 +108,7 @@ def code_of(status: HTTPStatus) -> str:
 
 
 def seconds(milliseconds: int) -> int:
-    """Whole seconds that are surely long enough."""
+    """The time in whole seconds, rounded up so that it is definitely long enough."""
     return max(1, -(-milliseconds // 1000))
 
 
@@ -135,7 +136,7 @@ def _expected(error: errors.GatewayError) -> Response:
 
 
 def _wait(error: errors.Refused) -> int:
-    """The phone's wait, or the address's where that is longer: waiting must be enough."""
+    """The wait of the phone or of the address, whichever is longer: it must be enough to wait for so long."""
     admission = context.current().admission
     return max(error.retry_after, admission.retry_after if admission else 0)
 
@@ -144,7 +145,7 @@ def _framework(error: HTTPException) -> Response:
     status = HTTPStatus(error.code or HTTPStatus.INTERNAL_SERVER_ERROR)
     detail = FRAMEWORK_DETAILS.get(status) or error.description or status.phrase
     code = code_of(status)
-    # The same members as when a route finds it.
+    # The members are the same as if a route had found the error.
     members: dict[str, Any] = {"errors": {}} if code == errors.InvalidRequest.code else {}
     response = problem(status, code, detail, **members)
     for name, value in error.get_headers():
@@ -160,7 +161,7 @@ def _unexpected(error: Exception) -> Response:
 
 
 def _unmet(response: Response) -> Response:
-    """Werkzeug gives an unmet If-Match its status, but leaves in the reply what was not to be sent."""
+    """Make the reply to an unmet If-Match a problem document. Werkzeug sets only the status."""
     status = HTTPStatus.PRECONDITION_FAILED
     if response.status_code == status and response.mimetype != PROBLEM:
         response.close()

@@ -1,4 +1,4 @@
-"""What arrives of a request behind the proxies, for the operator's check alone."""
+"""Reports the headers of a request as they arrive behind the proxies, only to the operator's check."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from otp_gateway.codes import Codes
 
 
 class ProxyEcho:
-    """Tells the bearer of a pass what became of its own request on the way here."""
+    """Reports to the sender of a signed check token how its own request has arrived."""
 
     def __init__(self, codes: Codes, trusted_proxies: int) -> None:
         self._key = codes.check_key
         self._trusted_proxies = trusted_proxies
 
-    def tell(self) -> dict[str, Any] | None:
-        """Whom the request counts for, the hops of X-Forwarded-For, other headers' names, and the host.
+    def report(self) -> dict[str, Any] | None:
+        """The client for which the request counts, the hops of X-Forwarded-For, header names, and the host.
 
-        None without a good pass.
+        None: the request has no good check token.
         """
         given = request.headers.get(check_token.HEADER)
         if given is None or not check_token.is_good(self._key, given):

@@ -18,7 +18,7 @@ from otp_gateway.errors import RateLimited, StoreUnavailable
 from otp_gateway.model import Caller, Window
 from otp_gateway.store.address_limits import AddressLimits
 
-# A /48 may send as much as ten of its /64: one site can hold 65,536 of them.
+# A /48 may make as many requests as ten of its /64 networks. One site can have 65,536 of these.
 SUBNETS = 10
 SCHEME = "otp-gateway"
 P = ParamSpec("P")
@@ -28,8 +28,8 @@ R = TypeVar("R")
 class LimiterStorage(Storage, MovingWindowSupport):
     """``limits``' storage interface over the gateway's store.
 
-    Flask-Limiter calls it window by window. The first call of a request runs the script for all of them,
-    and its reply, kept for the request, serves the other calls and the headers; so some arguments go unused.
+    Flask-Limiter calls it once for each window. The first call of a request runs the script for all windows.
+    Its reply is kept for the other calls of the request, and for the headers. So some arguments are not used.
     """
 
     STORAGE_SCHEME = [SCHEME]  # noqa: RUF012  # declared so by the base class
@@ -40,7 +40,7 @@ class LimiterStorage(Storage, MovingWindowSupport):
 
     @property
     def base_exceptions(self) -> type[Exception]:
-        """What a caller may catch: Redis is unavailable."""
+        """The error that a caller can catch: Redis is unavailable."""
         return StoreUnavailable
 
     def acquire_entry(self, key: str, limit: int, expiry: int, amount: int = 1) -> bool:  # noqa: ARG002
@@ -48,14 +48,14 @@ class LimiterStorage(Storage, MovingWindowSupport):
         return self._admission().admitted
 
     def get_moving_window(self, key: str, limit: int, expiry: int) -> tuple[float, int]:  # noqa: ARG002
-        """Start of the window (seconds since 1970) and the events in it, from the request's one reply."""
+        """The start of the window (seconds since 1970) and its requests, from the reply of the script."""
         admission = self._admission()
         quota = next(q for q in admission.quotas if q.window.seconds == expiry)
         ends = (admission.clock.redis_ms + quota.reset) / 1000
         return ends - expiry, limit - quota.remaining
 
     def check(self) -> bool:
-        """Nothing depends on this."""
+        """Required by the interface; no code uses it."""
         return True
 
     def _admission(self) -> Admission:
@@ -66,7 +66,7 @@ class LimiterStorage(Storage, MovingWindowSupport):
             )
         return current.admission
 
-    # Parts of the interface that serve other strategies and the whole store's reset.
+    # The interface requires these for other strategies and for a reset of the whole store. They are not used.
 
     def incr(self, key: str, expiry: int, amount: int = 1) -> int:
         raise NotImplementedError
@@ -85,7 +85,10 @@ class LimiterStorage(Storage, MovingWindowSupport):
 
 
 class RateLimiter:
-    """Counts requests of addresses. A failure of the store is an error and never admits a request."""
+    """Counts the requests of IP addresses.
+
+    If Redis fails, this raises an error; it never admits the request.
+    """
 
     def __init__(self, limits: AddressLimits) -> None:
         self._extension = Limiter(
@@ -122,8 +125,9 @@ class RateLimiter:
 
     def install(self, app: Flask) -> None:
         """Write RateLimit-Policy and RateLimit (draft-ietf-httpapi-ratelimit-headers) on counted replies."""
-        # An extension that is registered already adds no hooks. They would look for limits before each
-        # request, and parse their notation each time; ``limit`` evaluates the one limit of a route.
+        # Flask-Limiter adds no hooks if it is registered already. Its hooks would look for limits before each
+        # request, and parse the notation each time. They are not needed: ``limit`` evaluates the one limit of
+        # a route.
         app.extensions.setdefault("limiter", set()).add(self._extension)
         self._extension.init_app(app)
         app.after_request(_headers)
@@ -137,7 +141,8 @@ def _notation(windows: Sequence[Window]) -> str:
 def _headers(response: Response) -> Response:
     admission = context.current().admission
     if admission:
-        # One window is called "ip"; further ones carry their length, because names must differ.
+        # The first window is called "ip". The others have their length in their name, because names must
+        # differ.
         names = [f'"ip-{q.window.seconds}"' if i else '"ip"' for i, q in enumerate(admission.quotas)]
         pairs = list(zip(names, admission.quotas, strict=True))
         response.headers["RateLimit-Policy"] = ", ".join(

@@ -1,4 +1,4 @@
-"""One log line a request, and the id that ties it to the client's own."""
+"""One log line for each request, with an id that the client can choose."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from otp_gateway.api import context
 from otp_gateway.log import LineLogger
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-# An Iranian mobile as such; not as a part of a longer hexadecimal number, which it can be by chance.
+# An Iranian mobile number by itself. A part of a longer hexadecimal number can look like one by chance.
 PHONE = re.compile(r"(?<![0-9A-Fa-f])(?:0098|98|0)?9[0-9]{9}(?![0-9A-Fa-f])")
 SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 SHORTEST_PHONE = 9
-# A letter for each hexadecimal digit: a log without runs of digits is easily searched for leaked codes.
+# A letter replaces each hexadecimal digit. So a search for leaked codes in a log finds no ids.
 LETTERS = str.maketrans("0123456789abcdef", "ghijklmnopabcdef")
 logger = LineLogger("otp_gateway.request")
 
@@ -27,12 +27,12 @@ def install(app: Flask) -> None:
 
 
 def route() -> str | None:
-    """The rule that the request has met, not its path: a path is whatever a client writes."""
+    """The rule of the route. The path is not logged, because the client chooses it."""
     return request.url_rule.rule if request.url_rule else None
 
 
 def method() -> str | None:
-    """The request's method, if it is one of HTTP's: that too is whatever a client writes."""
+    """The request's method, if HTTP has it. Other methods are not logged, because the client chooses them."""
     return request.method if request.method in METHODS else None
 
 
@@ -46,12 +46,12 @@ def _open() -> None:
 
 
 def _new_id() -> str:
-    """24 letters, 96 bits, from one draw."""
+    """A random id of 24 letters (96 bits)."""
     return secrets.token_hex(12).translate(LETTERS)
 
 
 def _sane(given: str) -> bool:
-    """Printable, short, and surely no phone number: the id goes into the log."""
+    """Whether the id is printable, short, and definitely not a phone number. The id is written to the log."""
     if not SANE_ID.fullmatch(given) or PHONE.search(given):
         return False
     return any(c.isalpha() for c in given) or sum(c.isdigit() for c in given) < SHORTEST_PHONE

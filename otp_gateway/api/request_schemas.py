@@ -11,14 +11,14 @@ from otp_gateway.characters import DASHES, DIGITS, IGNORED, WHITE_SPACE, regex_c
 
 # The characters that a user may type or paste around and between the digits of a code.
 SEPARATORS = WHITE_SPACE | DASHES | IGNORED
-# No NFKC: a superscript two is not a digit of a code.
+# Texts are not normalised by NFKC, because a superscript two is not a digit of a code.
 PLAIN_CODE = str.maketrans(DIGITS | dict.fromkeys(SEPARATORS, ""))
 CODE_DIGIT = regex_class(frozenset(DIGITS) | frozenset("0123456789"))
 SEPARATOR = regex_class(SEPARATORS)
 
 
 class RequestSchema(Schema):
-    """A JSON object; unknown members are passed over, so that clients may be newer than the gateway."""
+    """A JSON object. Unknown members are ignored, because a client can be newer than the gateway."""
 
     class Meta:
         unknown = EXCLUDE
@@ -62,12 +62,12 @@ class CodeField(fields.String):
 
 
 class ChannelField(fields.String):
-    """How the code shall travel; only the channels that the operator's account offers."""
+    """The channel of the code. Only channels that the operator's account offers are accepted."""
 
     def __init__(self, channels: Sequence[str]) -> None:
         super().__init__(
-            # Not "sms" itself: the document would show it as a default, and generators of clients make a
-            # member with a default required.
+            # The default is not "sms": the document would show it as a default, and generators of clients
+            # make a member with a default required.
             load_default=lambda: "sms",
             validate=validate.OneOf(channels, error="Not available here; use one of: {choices}."),
             metadata={"description": "`sms` if absent; a call reads the code out"},
@@ -101,7 +101,7 @@ class DeviceTokenField(fields.String):
 
 
 def _one_of(*values: str, about: str) -> fields.String:
-    """A field that may be left out, and that has only certain values."""
+    """An optional field that accepts only certain values."""
     return fields.String(
         load_default=lambda: None,
         validate=validate.OneOf(values, error="Use one of: {choices}."),
@@ -123,7 +123,7 @@ def send_request_schema(channels: Sequence[str]) -> Schema:
 
 
 def verify_request_schema(length: int) -> Schema:
-    """``{"phone_number": "…", "code": "…", "device_token": "…"}``, the last one optional."""
+    """``{"phone_number": "…", "code": "…", "device_token": "…"}``. The last member is optional."""
     members: dict[str, fields.Field[Any]] = {
         "phone_number": PhoneField(),
         "code": CodeField(length),
@@ -149,7 +149,7 @@ class RefreshTokenField(fields.String):
 
 
 class ForgetDeviceField(fields.Boolean):
-    """Whether the browser shall forget its device tokens: ``true`` or ``false``, and no other JSON value."""
+    """Whether the browser must forget its device tokens: ``true`` or ``false``, and no other JSON value."""
 
     def __init__(self) -> None:
         about = {"description": "`true` also removes the cookie with the device tokens; without it, `false`"}
@@ -168,7 +168,7 @@ def token_request_schema() -> Schema:
 
 
 def revoke_request_schema() -> Schema:
-    """``{"refresh_token": "…", "forget_device": true | false}``, the last one optional."""
+    """``{"refresh_token": "…", "forget_device": true | false}``. The last member is optional."""
     members: dict[str, fields.Field[Any]] = {
         "refresh_token": RefreshTokenField(),
         "forget_device": ForgetDeviceField(),

@@ -1,4 +1,4 @@
-"""The schemas of replies (marshmallow). Routes dump replies by them, and the OpenAPI document describes them.
+"""The schemas of replies (marshmallow). Routes make their replies with them. The OpenAPI document shows them.
 
 The document calls a schema by the name of its class, without ``Schema``.
 """

@@ -1,4 +1,4 @@
-"""The routes under /api/v1/usr: parse, call the service, dump."""
+"""The routes under /api/v1/usr. Each parses its request, calls the service, and makes the reply."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from otp_gateway.model import Caller, Language, SendRequest
 PREFIX = "/api/v1/usr"
 LANGUAGES: tuple[Language, ...] = get_args(Language)
 TOKEN_PATH = f"{PREFIX}/token"
-# Of the two endpoints that read a device token.
+# The path of the two endpoints that read a device token.
 DEVICE_PATH = f"{PREFIX}/otp"
 
 
@@ -61,9 +61,9 @@ def install(
         answer = {
             "message": "OTP sent successfully",
             "phone_number": phone.e164,
-            # Rounded to the nearest second: a new code shows its whole lifetime.
+            # It is rounded to the nearest second, so that a new code has its whole lifetime in the reply.
             "expires_in": round(sent.expires_in / 1000),
-            # Rounded up: waiting that long is enough.
+            # It is rounded up, so that it is enough to wait for so long.
             "resend_in": -(-sent.resend_in // 1000),
         }
         return jsonify(sent_schema.dump(answer))

@@ -1,10 +1,10 @@
-"""What our pages may load and to whom they show an address: Content-Security-Policy and related headers."""
+"""Content-Security-Policy and related headers: which files our pages load, and which sites see their URLs."""
 
 from __future__ import annotations
 
 from flask import Response
 
-# Our own origin only, and no script or style in a page itself.
+# Pages load files only from our own origin. A page itself has no script and no style.
 DIRECTIVES = {
     "default-src": "'none'",
     "script-src": "'self'",
@@ -20,7 +20,7 @@ DIRECTIVES = {
 def protect(
     response: Response, changes: dict[str, str | None] | None = None, referrer: str = "no-referrer"
 ) -> Response:
-    """Add the headers; ``changes``: directives that a page needs otherwise, None for one that it lacks."""
+    """Add the headers. ``changes``: other values of directives for this page; None removes a directive."""
     directives = DIRECTIVES | (changes or {})
     policy = "; ".join(f"{name} {value}" for name, value in directives.items() if value is not None)
     response.headers["Content-Security-Policy"] = policy

@@ -1,4 +1,4 @@
-"""How tokens travel between gateway and client: in the body, or in cookies."""
+"""Transports of tokens between gateway and client: in the body, or in cookies."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from otp_gateway.tokens import TokenPair, Tokens
 ACCESS_COOKIE = "__Host-access"
 REFRESH_COOKIE = "__Secure-refresh"
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
-# OpenAPI's terms: a security scheme, and the scopes by the names of the schemes that are needed together.
+# Terms of OpenAPI: a security scheme; and the schemes that are needed together, by name, with their scopes.
 SecurityScheme = Mapping[str, Any]
 SecurityRequirement = Mapping[str, list[str]]
 # The members of a request's body, as its schema loads them.
@@ -30,15 +30,15 @@ BOTH_COOKIES: SecurityRequirement = {"access": [], "refresh": []}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransportDescription:
-    """Everything in the OpenAPI document that depends on how tokens travel."""
+    """The parts of the OpenAPI document that depend on the transport of tokens."""
 
     # A paragraph about the whole API.
     about: str = ""
-    # The reply of a refresh, and that of a login if it is another.
+    # The reply of a refresh, and the reply of a login if it is different.
     session_schema: type[Schema]
     login_schema: type[Schema]
     session_text: str
-    # The bodies with which a client presents its refresh token: for a refresh, and to end the session.
+    # The bodies in which a client sends its refresh token: to refresh the session, and to end it.
     token_request: Schema
     revoke_request: Schema
     token_request_examples: Mapping[str, Any] = field(default_factory=dict)
@@ -50,8 +50,9 @@ class TransportDescription:
     user_security: Sequence[SecurityRequirement]
     # Headers of the replies that set or remove tokens.
     token_headers: Sequence[str] = ()
-    # Codes of the errors that ``guard`` raises, and the sentences that announce them: for an operation that
-    # always calls ``guard``, and for the user's, which calls it only if the access token is in a cookie.
+    # The codes of the errors that ``guard`` raises, and sentences about them in the document. There is one
+    # sentence for operations that always call ``guard``, and one for `me`, which calls it only if the access
+    # token is in a cookie.
     guard_errors: Sequence[str] = ()
     guard_sentence: str = ""
     user_guard_sentence: str = ""
@@ -72,7 +73,7 @@ class TokenTransport(Protocol):
         ...
 
     def give(self, pair: TokenPair) -> Response:
-        """The reply of a login or a refresh."""
+        """Make the reply of a login or a refresh."""
         ...
 
     def refresh_token(self, fields: Fields) -> str:
@@ -88,12 +89,12 @@ class TokenTransport(Protocol):
         ...
 
     def forget(self, response: Response, fields: Fields) -> Response:
-        """Remove the client's tokens, if the transport can; device tokens only with ``forget_device``."""
+        """Remove the client's tokens, if the transport can. ``forget_device``: also its device tokens."""
         ...
 
 
 class BodyTransport:
-    """Tokens as members of the JSON bodies, and as bearer: for apps and single-page apps."""
+    """Tokens in JSON bodies and in the header Authorization: for apps and single-page apps."""
 
     description: ClassVar = TransportDescription(
         session_schema=response_schemas.TokenPairSchema,
@@ -134,11 +135,11 @@ class BodyTransport:
 class CookieTransport:
     """Tokens in cookies that scripts cannot read, only for pages of our own origin.
 
-    A sibling subdomain is the same site, so SameSite does not block it: it can post, and it can set a cookie
-    for the whole domain. So posts must come from our own origin. A sibling cannot set ``__Host-access``. It
-    can set ``__Secure-refresh``, which cannot be a ``__Host-`` cookie because it has a path. So a refresh
-    cookie is used only if it is of the same session as the access cookie. For this reason the access cookie
-    has the lifetime of the session, although the token in it expires earlier.
+    A sibling subdomain belongs to the same site, so SameSite does not block it. It can send posts, and it can
+    set a cookie for the whole domain. So a post must come from our own origin. A sibling cannot set
+    ``__Host-access``. It can set ``__Secure-refresh``, which has a path and so cannot be a ``__Host-``
+    cookie. Therefore a refresh cookie is used only together with an access cookie of the same session. For
+    this reason the access cookie has the lifetime of the session, although the token in it expires earlier.
     """
 
     description: ClassVar = TransportDescription(
@@ -216,7 +217,7 @@ themselves (`Sec-Fetch-Site`, or `Origin`).
 
     def device_token(self, fields: Fields) -> str | None:
         presented: str | None = fields["device_token"]
-        # A script cannot leave out the cookie. An empty text asks for this, if the device's lane is locked.
+        # A script cannot omit the cookie. If the device's lane is locked, it sends an empty text instead.
         tokens = [] if presented == "" else [presented, self._device.tokens()]
         return DIVIDER.join(filter(None, tokens)) or None
 

@@ -77,7 +77,7 @@ class Metrics:
         app.after_request(self._close)
         app.teardown_request(self._leave)
 
-    def tell_threads(self, number: int) -> None:
+    def set_threads(self, number: int) -> None:
         """How many threads this process answers requests with."""
         self._threads.set(number)
 
