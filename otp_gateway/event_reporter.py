@@ -65,6 +65,7 @@ class EventReporter:
             backend=receipt.backend,
             cost=receipt.cost,
             message_id=receipt.message_id,
+            attempts=receipt.attempts,
         )
 
     def failed(self, send: SendRequest, caller: Caller, issued: Issued, error: SendFailed) -> None:
@@ -78,6 +79,7 @@ class EventReporter:
             reason=error.label,
             backend=error.backend,
             message_id=error.message_id,
+            attempts=error.attempts,
         )
 
     @contextmanager

@@ -40,7 +40,8 @@ class SendEvent(PhoneEvent):
 
     ``id``: the send id, or a random id if the send was refused before it had one. ``reason``: a short label,
     empty for a message that was sent. ``backend``: the backend that sent it, or that failed last. ``cost`` is
-    in Rial. ``message_id``: the provider's id of the message.
+    in Rial. ``message_id``: the provider's id of the message. ``attempts``: the messages that may have gone
+    out; several if a backend was unsure and the next one has sent too.
     """
 
     id: str
@@ -50,6 +51,7 @@ class SendEvent(PhoneEvent):
     backend: str = ""
     cost: int = 0
     message_id: str = ""
+    attempts: int = 0
 
     @property
     def may_have_gone_out(self) -> bool:

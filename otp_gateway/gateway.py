@@ -8,7 +8,7 @@ from typing import Self
 
 from otp_gateway.abuse.challenge import Challenges
 from otp_gateway.abuse.devices import Devices
-from otp_gateway.abuse.gate import Home, SendGate
+from otp_gateway.abuse.gate import Home, SendGate, warn_of_budget
 from otp_gateway.codes import Codes
 from otp_gateway.errors import StoreUnavailable
 from otp_gateway.event_reporter import EventReporter
@@ -29,8 +29,9 @@ from otp_gateway.store.address_limits import AddressLimits
 from otp_gateway.store.admin_sessions import AdminSessions
 from otp_gateway.store.client import RedisClient
 from otp_gateway.store.codes import CodeStore
-from otp_gateway.store.gate import CreditWriter, GateStore
+from otp_gateway.store.gate import GateStore
 from otp_gateway.store.gate_figures import GateFigures
+from otp_gateway.store.gate_writer import CreditWriter
 from otp_gateway.store.logins import LoginStore
 from otp_gateway.store.operator_actions import OperatorActions
 from otp_gateway.store.outcomes import OutcomeStore
@@ -61,7 +62,7 @@ class Records:
     def build(cls, settings: Settings, redis: RedisClient, scripts: Scripts) -> Self:
         """The recorder with its writers; each of them gets every event."""
         recent_phones, usage = RecentPhones(redis), UsageStore(redis, scripts)
-        credit = CreditWriter(_gate(settings, redis, scripts))
+        credit = CreditWriter(_gate(settings, redis, scripts), warn_of_budget)
         recorder = Recorder((OutcomeStore(scripts), recent_phones, usage, credit))
         gate = GateFigures(redis, usage, settings.gate)
         return cls(recorder=recorder, recent_phones=recent_phones, usage=usage, gate=gate)

@@ -37,6 +37,11 @@ class Home:
         return bool(region != self._region)
 
 
+def warn_of_budget(percent: int) -> None:
+    """The messages have reached this share of the budget."""
+    logger.warning("the send budget is being used up", share=f"{percent} %")
+
+
 class SendGate:
     """Acts on the decisions that Redis makes: raises an error with a challenge, counts, and logs warnings."""
 
@@ -67,7 +72,7 @@ class SendGate:
     def decided(self, decision: Decision | None, percent: int = 0) -> None:
         """Count a decision. ``percent``: the percentage of the budget that this send has reached, or 0."""
         if percent:
-            logger.warning("the send budget is being used up", share=f"{percent} %")
+            warn_of_budget(percent)
         if decision is not None:
             self._observer.gate_decision(self._mode, decision)
             self._count(gate_count(self._mode, decision))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -10,17 +9,13 @@ from typing import Any
 
 from otp_gateway.credit import Decision, Earned
 from otp_gateway.errors import StoreUnavailable
-from otp_gateway.events import Batch
 from otp_gateway.model import Caller, GateRules, PhoneNumber, SendRequest
 from otp_gateway.phones import prefix_of
 from otp_gateway.store import keys
 from otp_gateway.store.scripts import CALL_TIMEOUT, LATE, Reply, Scripts, deadline
 
-# The most logins in one call.
-AT_ONCE = 50
-# How long Redis remembers that it has given credit back, and for how long a call may be repeated.
+# How long Redis remembers that it has given credit back.
 REMEMBERED_MS = 3_600_000
-FORGOTTEN_SECONDS = 3_000.0
 # The first letter of a charge.
 DECISIONS: dict[str, Decision] = {
     "f": "free",
@@ -189,10 +184,11 @@ class GateStore:
             credits_ = int("f" in found.letters)
             self._give_back(call_id, [found.names()], [found.arguments(credits_, whole=True)])
 
-    def give_back(self, call_id: str, earned: Sequence[Earned]) -> None:
-        """Give back the charges of sends whose codes logins have used.
+    def give_back(self, call_id: str, earned: Sequence[Earned], messages: int = 0) -> int:
+        """Give back what the sends before logins have taken; percent of the budget that is reached, or 0.
 
-        A repeated call with the same id has no effect.
+        ``messages``: what sends have cost beyond one message each; the budget counts them now. A repeated
+        call with the same id does nothing.
         """
         names, args = [], []
         for login in earned:
@@ -200,37 +196,22 @@ class GateStore:
             credits_ = int("f" in charge.letters) + int(login.first)
             names.append(charge.names(login.network))
             args.append(charge.arguments(credits_, counts=login.counts))
-        self._give_back(call_id, names, args)
+        return self._give_back(call_id, names, args, messages)
 
-    def _give_back(self, call_id: str, names: Sequence[list[str]], args: Sequence[list[str | int]]) -> Reply:
-        return self._scripts.run(
+    def _give_back(
+        self,
+        call_id: str,
+        names: Sequence[list[str]],
+        args: Sequence[list[str | int]],
+        messages: int = 0,
+    ) -> int:
+        _, percent = self._scripts.run(
             "give_back",
             [
                 *(keys.gate_call(call_id), keys.GATE_SHARED, keys.GATE_MONEY),
                 *(name for each in names for name in each),
             ],
-            [*self.prices, REMEMBERED_MS, *(arg for each in args for arg in each)],
+            [*self.prices, REMEMBERED_MS, messages, *(arg for each in args for arg in each)],
             CALL_TIMEOUT,
         )
-
-
-class CreditWriter:
-    """Gives the credit of logins back, in the background: a writer of the recorder."""
-
-    def __init__(self, gate: GateStore) -> None:
-        self._gate = gate
-        # The last batch that failed, and the time of its first attempt.
-        self._failed = ("", 0.0)
-
-    def write(self, batch: Batch) -> None:
-        """Give back the credit that the logins of the batch have earned. Raises ``StoreUnavailable``."""
-        earned = [event.earned for event in batch.logins if event.earned]
-        known, since = self._failed
-        if known != batch.id:
-            self._failed = (batch.id, time.monotonic())
-        elif time.monotonic() - since > FORGOTTEN_SECONDS:
-            # Redis no longer knows whether it has run this batch. It is better to lose credit than to give it
-            # twice.
-            return
-        for start in range(0, len(earned), AT_ONCE):
-            self._gate.give_back(f"{batch.id}:{start}", earned[start : start + AT_ONCE])
+        return int(percent)

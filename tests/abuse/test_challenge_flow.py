@@ -172,7 +172,8 @@ def test_of_twenty_sends_at_once_with_one_solution_one_goes_out_and_one_is_count
     found = outcomes(at_once([lambda: site.send(first, solution)] * 20))
 
     assert found["200"] == 1
-    assert set(found) <= {"200", "invalid_challenge", "sms_busy"}
+    # On a cluster, each of them holds a challenge of the network until issue.lua refuses it.
+    assert set(found) <= {"200", "invalid_challenge", "sms_busy", "sending_paused"}
     assert len(emulator.messages_to(first)) == 1
     # Two of the three sends with a solved challenge that the network has in a day are left.
     for phone in others:

@@ -13,8 +13,9 @@ from otp_gateway.events import Batch, LoginEvent
 from otp_gateway.model import GateRules, Issued, PhoneNumber, SendRequest, Solution, Window
 from otp_gateway.store import keys
 from otp_gateway.store.client import RedisClient
-from otp_gateway.store.gate import CreditWriter, GateRefusal
+from otp_gateway.store.gate import GateRefusal
 from otp_gateway.store.gate_figures import GateFigures
+from otp_gateway.store.gate_writer import CreditWriter
 from otp_gateway.store.pauses import Pauses
 from otp_gateway.store.usage import UsageStore
 from tests.store.bench import DAY, PHONE, Bench, settle
@@ -27,22 +28,30 @@ class Gate(Bench):
     """A store with a gate, and its sends in one line each."""
 
     def __init__(
-        self, client: RedisClient, mode: GateMode = "on", credit: int = 60, budget: str = ""
+        self,
+        client: RedisClient,
+        mode: GateMode = "on",
+        credit: int = 60,
+        budget: str = "",
+        *,
+        direct: RedisClient | None = None,
     ) -> None:
         windows = tuple(
             Window(int(limit), int(seconds))
             for limit, seconds in (part.split("/") for part in budget.split(";") if part)
         )
         self.rules = GateRules(mode, credit, windows)
-        super().__init__(client, gate=self.rules)
+        super().__init__(client, direct, gate=self.rules)
         self._numbers = count(1)
-        self._writer = CreditWriter(self.gate)
+        self.warnings: list[int] = []
+        self._writer = CreditWriter(self.gate, self.warnings.append)
         self.pauses = Pauses(client)
-        self.figures = GateFigures(client, UsageStore(client, self.scripts), self.rules)
+        self.figures = GateFigures(direct or client, UsageStore(client, self.scripts), self.rules)
 
     def phone(self, prefix: str = "+98912") -> PhoneNumber:
         """A phone that has had no send."""
-        return PhoneNumber(f"{prefix}{next(self._numbers):07d}")
+        self.last_phone = PhoneNumber(f"{prefix}{next(self._numbers):07d}")
+        return self.last_phone
 
     def send(
         self, network: str = "home", phone: PhoneNumber | None = None, *, solved: bool = False
@@ -98,7 +107,11 @@ class Gate(Bench):
             LoginEvent(id="", pid="", masked="", prefix="", client=one.network, at=0, earned=one)
             for one in earned
         ]
-        self._writer.write(Batch(batch or f"batch{next(self._numbers)}", events, {}))
+        self.write(Batch(batch or f"batch{next(self._numbers)}", events, {}))
+
+    def write(self, batch: Batch) -> None:
+        """What the recorder does with any batch."""
+        self._writer.write(batch)
 
     def level(self, key: str, field: str = "") -> float:
         """The credit of a bucket, as it was last written."""

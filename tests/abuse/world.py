@@ -32,7 +32,8 @@ from otp_gateway.model import (
 )
 from otp_gateway.store import connect
 from otp_gateway.store.codes import CodeStore
-from otp_gateway.store.gate import CreditWriter, GateRefusal, GateStore
+from otp_gateway.store.gate import GateRefusal, GateStore
+from otp_gateway.store.gate_writer import CreditWriter
 from otp_gateway.store.logins import LoginStore
 from otp_gateway.store.scripts import Reply, Scripts
 from tests.support.redis_server import RedisServer
@@ -132,7 +133,8 @@ class World:
         self.gate = GateStore(self.scripts, GateRules(mode, credit, budget), Home(["IR"]).is_foreign)
         self.store = CodeStore(self.scripts, self.codes, POLICY, self.gate)
         self.logins = LoginStore(self.scripts, self.codes, POLICY, self.gate)
-        self._writer = CreditWriter(self.gate)
+        self.warnings: list[int] = []
+        self._writer = CreditWriter(self.gate, self.warnings.append)
         self._earned: list[Earned] = []
         self._numbers = count(1)
         self.now = 1_800_000_000_000
@@ -153,6 +155,10 @@ class World:
             events = tuple(_event(earned, self.now) for earned in self._earned)
             self._earned = []
             self._writer.write(Batch(f"batch-{next(self._numbers)}", events, {}))
+
+    def count_messages(self, number: int) -> None:
+        """Count so many further messages of sends in the budget, as the recorder does."""
+        self.gate.give_back(f"messages-{next(self._numbers)}", [], number)
 
     def send(
         self, phone: PhoneNumber, network: str, solution: Solution | None = None

@@ -7,7 +7,8 @@
 --   gate:{send}:shared         hash: 'new' and 'known', the buckets of all new networks and of all other networks
 --   gate:{send}:network:<id>   hash: 'credit', a bucket; 'logins' and 'solved', times separated by blanks
 --   gate:{send}:prefix:<p>     string: a bucket
---   gate:{send}:money          hash: '<window>/<part>', the sends of that part; '<window>', 'part:sends' of the window
+--   gate:{send}:money          hash: '<window>/<part>', the messages of that part; '<window>', 'part:messages' of the
+--                              window
 --   gate:{send}:pauses         hash: 'prefix:<p>' and 'network:<id>', when a pause expires
 -- A charge is a text that says what a send has taken, so that it can be given back:
 -- 'letters.pool.network.prefix.time'. The first letter: f: credit was taken; s: a challenge was solved; d: the send
@@ -64,21 +65,26 @@ local function recent(text, since)
   return times
 end
 
--- The windows of the budget 'limit/ms limit/ms …'. Each has the number of its sends, and its expired parts.
+-- The windows of the budget 'limit/ms limit/ms …', each with the messages in it and in its present part, and the parts
+-- that have expired.
 local function read_money(key, budget, now)
-  local windows, spans = {}, {}
+  local windows, names = {}, {}
   for limit, span in string.gmatch(budget, '(%d+)/(%d+)') do
     local part = math.ceil(span / PARTS)
+    local number = math.floor(now / part)
+    local present = string.format('%s/%.0f', span, number)
     windows[#windows + 1] =
-      { limit = tonumber(limit), span = span, part = part, number = math.floor(now / part), sends = 0, expired = {} }
-    spans[#spans + 1] = span
+      { limit = tonumber(limit), span = span, part = part, number = number, present = present, sends = 0, expired = {} }
+    names[#names + 1] = span
+    names[#names + 1] = present
   end
   if #windows == 0 then
     return windows
   end
-  local sums, fields = redis.call('HMGET', key, unpack(spans)), nil
+  local found, fields = redis.call('HMGET', key, unpack(names)), nil
   for i, window in ipairs(windows) do
-    local number, sends = string.match(sums[i] or '', '^(%d+):(%d+)$')
+    local number, sends = string.match(found[2 * i - 1] or '', '^(%d+):(%d+)$')
+    window.of_part = tonumber(found[2 * i] or 0)
     if number and tonumber(number) == window.number then
       window.sends = tonumber(sends)
     elseif number then
@@ -98,15 +104,21 @@ local function read_money(key, budget, now)
   return windows
 end
 
-local function write_money(key, windows)
-  local longest = 0
+-- Count so many messages now.
+local function write_money(key, windows, messages)
+  local longest, fields = 0, {}
   for _, window in ipairs(windows) do
-    redis.call('HINCRBY', key, string.format('%s/%.0f', window.span, window.number), 1)
-    redis.call('HSET', key, window.span, string.format('%.0f:%d', window.number, window.sends + 1))
+    fields[#fields + 1] = window.present
+    fields[#fields + 1] = window.of_part + messages
+    fields[#fields + 1] = window.span
+    fields[#fields + 1] = string.format('%.0f:%d', window.number, window.sends + messages)
+    longest = math.max(longest, window.span + window.part)
+  end
+  redis.call('HSET', key, unpack(fields))
+  for _, window in ipairs(windows) do
     if #window.expired > 0 then
       redis.call('HDEL', key, unpack(window.expired))
     end
-    longest = math.max(longest, window.span + window.part)
   end
   redis.call('PEXPIRE', key, string.format('%.0f', longest))
 end
@@ -134,12 +146,13 @@ local function is_used_up(windows, percent)
   return false
 end
 
--- The larger of the percentages HALF and STRANGERS that one more send reaches in a window; 0 if it reaches neither.
-local function reached(windows)
+-- The largest of these shares, in percent, that so many more messages reach in a window; 0 if they reach none.
+local function reached(windows, messages)
   local found = 0
   for _, window in ipairs(windows) do
     for _, percent in ipairs({ HALF, STRANGERS }) do
-      if window.sends + 1 == math.max(1, math.floor(window.limit * percent / 100)) then
+      local share = math.max(1, math.floor(window.limit * percent / 100))
+      if window.sends < share and window.sends + messages >= share then
         found = math.max(found, percent)
       end
     end
@@ -219,7 +232,7 @@ local function take(gate, now)
     redis.call('PEXPIRE', KEYS[network], #gate.logins > 0 and WEEK or DAY)
   end
   if #gate.windows > 0 then
-    write_money(KEYS[money], gate.windows)
+    write_money(KEYS[money], gate.windows, 1)
     letters = letters .. 'm'
   end
   return string.format(

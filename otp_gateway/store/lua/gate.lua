@@ -40,10 +40,10 @@ local gate = decide(FIRST, {
 }, now)
 local charge, percent = '', 0
 if not gate.refused then
-  percent = reached(gate.windows)
+  percent = reached(gate.windows, 1)
   charge = take(gate, now)
 elseif ARGV[9] == '1' and not is_used_up(gate.windows, WHOLE) and #gate.windows > 0 then
-  percent = reached(gate.windows)
+  percent = reached(gate.windows, 1)
   gate.letter = 'd'
   charge = take(gate, now)
 end

@@ -1,22 +1,24 @@
--- give_back.lua: give back the charges of sends to the gate, and count logins.
+-- give_back.lua: give back the charges of sends to the gate, count logins, and count further messages of sends.
 --
 -- KEYS   1  gate:{send}:call:<id>   string, TTL ARGV 3: 'given', so that a repeated attempt does nothing
 --        2  gate:{send}:shared      hash, TTL a week
---        3  gate:{send}:money       hash, TTL as it was
+--        3  gate:{send}:money       hash, TTL as it was, or as issue.lua sets it
 --        4… per send: gate:{send}:network:<id> (hash, TTL a day; a week after a login), gate:{send}:prefix:<p>
 --           (string, TTL a day), and the key of the login's network; without a login, the first of the three again
 -- ARGV   1  credit of the networks' pools
 --        2  budget: 'limit/ms' of each window, separated by blanks
 --        3  how long this call is remembered, ms
---        4… per send: pool; credits; 1 if the prefix gets credits too; time of a solved challenge, or empty;
+--        4  further messages: a send has paid for one, and a second backend may have sent another one
+--        5… per send: pool; credits; 1 if the prefix gets credits too; time of a solved challenge, or empty;
 --           time at which the budget has counted the send, or empty; 1 if the login counts for its network
--- REPLY  {'given'}   also when an earlier attempt of this call has done it
+-- REPLY  {'given', percent of the budget that the further messages have reached, or 0}   with 0 if an earlier attempt
+--        of this call has done it
 
 local now = now_ms()
 local SHARED, SENDS = 2, 4
-local ITEMS = 4
+local ITEMS = 5
 if redis.call('GET', KEYS[1]) == 'given' then
-  return { 'given' }
+  return { 'given', 0 }
 end
 redis.call('SET', KEYS[1], 'given', 'PX', ARGV[3])
 
@@ -41,4 +43,12 @@ for network = SENDS, #KEYS, 3 do
   end
   item = item + 6
 end
-return { 'given' }
+local messages, percent = tonumber(ARGV[4]), 0
+if messages > 0 then
+  local windows = read_money(KEYS[3], budget, now)
+  if #windows > 0 then
+    percent = reached(windows, messages)
+    write_money(KEYS[3], windows, messages)
+  end
+end
+return { 'given', percent }

@@ -208,7 +208,7 @@ else
   if gate.refused then
     return { 'gated', gate.decision, gate.reason, gate.step }
   end
-  percent = reached(gate.windows)
+  percent = reached(gate.windows, 1)
   charge = take(gate, now)
 end
 
