@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -204,6 +205,14 @@ def test_every_text_is_in_both_languages_and_takes_the_same_values() -> None:
         # A language may say a number in words.
         assert persian == english, key
     assert words_of("fa").number(1234) == "۱٬۲۳۴"
+
+
+def test_no_text_is_in_the_file_twice() -> None:
+    found: list[str] = []
+    file = ROOT / "otp_gateway" / "support" / "texts.json"
+    json.loads(file.read_text("utf-8"), object_pairs_hook=lambda pairs: found.extend(key for key, _ in pairs))
+    keys = [key for key in found if key not in LANGUAGES]
+    assert sorted(keys) == sorted(set(keys))
 
 
 def test_every_text_that_a_template_names_exists() -> None:

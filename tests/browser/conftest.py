@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
-from tests.browser.operator import PASSWORD_HASH, Callers, Operator
-from tests.browser.person import Person
+from tests.browser.operator import OPERATOR, PASSWORD_HASH, Callers, Operator
+from tests.browser.person import TIMEOUT_MS, Person
 from tests.conftest import SECRET_KEY
 from tests.support.gateway import ROOT, Gateway
 from tests.support.kavenegar import KavenegarEmulator
@@ -30,7 +30,7 @@ ARGUMENTS = [
     "--disable-sync",
 ]
 Mode = Literal["body", "cookies"]
-Panel = Literal["open", "guarded", "quiet"]
+Panel = Literal["open", "guarded", "quiet", "named"]
 MakePerson = Callable[..., Person]
 MakeOperator = Callable[..., Operator]
 Shot = Callable[[str], Path | None]
@@ -51,6 +51,7 @@ def browser() -> Iterator[Browser]:
         if os.environ.get("CI") == "true":
             pytest.fail(reason)
         pytest.skip(reason)
+    expect.set_options(timeout=TIMEOUT_MS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
         yield browser
@@ -141,21 +142,28 @@ def panels(
 ) -> Iterator[Callable[[Panel], Gateway]]:
     """A gateway with the panel, started when first asked for.
 
-    "open" reveals codes; "guarded" does not, and sends by a template. "quiet" has a database of its own and
-    nobody logs in there, so that no count of an earlier test arrives late.
+    "open" reveals codes; "guarded" does not, and sends by a template. "quiet" has a database of its own, and
+    no user logs in there, so that no count of an earlier test arrives late. "named" has a database of its own
+    too, an operator with a name, and a send budget.
     """
     running: dict[Panel, Gateway] = {}
     kinds: dict[Panel, dict[str, str]] = {
         "open": {"ADMIN_REVEAL_CODES": "true"},
         "guarded": {"KAVENEGAR_TEMPLATE": "login"},
         "quiet": {"REDIS_URL": redis_server.url.removesuffix("0") + "1"},
+        "named": {
+            "REDIS_URL": redis_server.url.removesuffix("0") + "2",
+            "ADMIN_USERS": f"{OPERATOR}:{PASSWORD_HASH}",
+            "OTP_SEND_BUDGET": "500/hour",
+        },
     }
     variables = environment(
         running_emulator,
         REDIS_URL=redis_server.url,
         ADMIN_PASSWORD_HASH=PASSWORD_HASH,
         OTP_IP_LIMITS="10000/minute",
-        OTP_MAX_FAILURES_PER_PHONE="4",
+        # Four for strangers and one for devices.
+        OTP_MAX_FAILURES_PER_PHONE="5",
     )
 
     def start(kind: Panel) -> Gateway:
@@ -172,7 +180,7 @@ def panels(
 
 @pytest.fixture
 def operator(person: MakePerson, panels: Callable[[Panel], Gateway], axe: str) -> MakeOperator:
-    """Make operators: ``operator("guarded", width=320)``."""
+    """Make operators: ``operator("guarded", language="fa", width=320)``."""
 
     def make(panel: Panel = "open", *, width: int = 1280, **options: Any) -> Operator:
         return Operator(person(width=width, at=panels(panel), **options), axe)

@@ -8,14 +8,16 @@ import zlib
 from pathlib import Path
 from typing import Any, Literal
 
+import requests
 from playwright.sync_api import Locator, Page, Request, Response, expect
 from werkzeug.security import generate_password_hash
 
+from otp_gateway.support.words import words_of
 from tests.browser.person import Person
 from tests.support.gateway import Gateway
 from tests.support.kavenegar import KavenegarEmulator
 
-PASSWORD = "correct horse battery staple"
+OPERATOR, PASSWORD = "sara", "correct horse battery staple"
 # A hash that costs nothing: its strength is not what is tried here.
 PASSWORD_HASH = generate_password_hash(PASSWORD, "pbkdf2:sha256:1")
 TOKENS = "/admin/accounts/otptoken/"
@@ -36,6 +38,8 @@ class Operator:
 
     def __init__(self, person: Person, axe: str) -> None:
         self.person = person
+        # The panel's text by key, in the operator's language.
+        self.say = words_of("fa" if person.language == "fa" else "en")
         self.page: Page = person.page
         self.replies: list[Response] = []
         self._axe = axe
@@ -48,28 +52,30 @@ class Operator:
         self.person.open(path)
         return self
 
-    def give(self, password: str = PASSWORD) -> Operator:
-        """Type the password and send it."""
-        self.page.get_by_label("Password").fill(password)
+    def give(self, password: str = PASSWORD, *, name: str = "") -> Operator:
+        """Type the password, and the name if there is one, and send both."""
+        if name:
+            self.page.get_by_label(self.say("login.name")).fill(name)
+        self.page.get_by_label(self.say("login.password")).fill(password)
         self.page.keyboard.press("Enter")
         return self
 
     def signed_in(self, path: str = TOKENS) -> Operator:
         """Go to a page, by way of the login."""
         self.open(path).give()
-        expect(self.page.get_by_role("button", name="Sign out")).to_be_visible()
+        expect(self.page.get_by_role("button", name=self.say("sign_out"))).to_be_visible()
         return self
 
     def search(self, number: str) -> Operator:
         """Look for a number on the list's page."""
         self.page.get_by_role("searchbox").fill(number)
-        self.page.get_by_role("button", name="Find").click()
+        self.page.get_by_role("button", name=self.say("search.find")).click()
         return self
 
     def found(self, number: str) -> Operator:
         """Go to a phone's page by its number."""
         self.open().search(number)
-        expect(self.page.get_by_role("heading", name="Did the code go out?")).to_be_visible()
+        expect(self.page.get_by_role("heading", name=self.say("phone.sends"))).to_be_visible()
         return self
 
     def press(self, name: str) -> Operator:
@@ -78,6 +84,10 @@ class Operator:
         # The first one: an action that helps is also next to the sentence about the user.
         self.page.get_by_role("link", name=name, exact=True).or_(button).first.click()
         return self
+
+    def choose(self, key: str) -> Operator:
+        """Press a button or follow a link by the key of its text."""
+        return self.press(self.say(key))
 
     # What it sees.
 
@@ -176,9 +186,18 @@ class Callers:
         """It signs in."""
         assert self._verify(number, self._emulator.code_for(number)) == 200
 
+    def uses_a_device(self, number: str) -> None:
+        """It signs in, and the device that it then has asks for the next code."""
+        self.asks(number)
+        token = self._post(number, self._emulator.code_for(number)).json()["device_token"]
+        body = {"phone_number": number, "device_token": token}
+        assert self._gateway.post("/api/v1/usr/otp", body).status_code == 200
+
     def _verify(self, number: str, code: str) -> int:
-        body = {"phone_number": number, "code": code}
-        return self._gateway.post("/api/v1/usr/otp/verify", body).status_code
+        return self._post(number, code).status_code
+
+    def _post(self, number: str, code: str) -> requests.Response:
+        return self._gateway.post("/api/v1/usr/otp/verify", {"phone_number": number, "code": code})
 
 
 def rows_of(table: Locator) -> list[dict[str, str]]:

@@ -10,12 +10,15 @@ from playwright.sync_api import expect
 
 from otp_gateway.store import keys
 from otp_gateway.store.usage import STORED
-from tests.browser.conftest import MakeOperator, Shot
-from tests.browser.operator import TOKENS, USAGE, Callers, Operator, Scheme
+from tests.browser.conftest import MakeOperator, Panel, Shot
+from tests.browser.operator import OPERATOR, TOKENS, USAGE, Callers, Operator, Scheme
 from tests.support import kavenegar_faults as faults
+from tests.support.gateway import Gateway
 from tests.support.kavenegar import KavenegarEmulator
 from tests.support.redis_server import RedisServer
 
+LANGUAGES = pytest.mark.parametrize("language", ["en", "fa"])
+TRAFFIC, ACTIVITY = "/admin/traffic/", "/admin/activity/"
 PHONES = {
     "verified": "+989121110001",
     "exhausted": "+989352220002",
@@ -49,6 +52,7 @@ def look(shot: Shot) -> Look:
     """Look at a page, and keep its picture if it is one of those to be shown."""
 
     def at(somebody: Operator, state: str) -> None:
+        state += "" if somebody.person.language == "en" else "-fa"
         somebody.look(state)
         for name in {state, f"{state}-narrow"} & PICTURES.keys():
             width, scheme = PICTURES[name]
@@ -65,67 +69,101 @@ def phones(callers: Callers) -> Callers:
     callers.enters(PHONES["verified"])
     callers.asks(PHONES["exhausted"])
     callers.fails(PHONES["exhausted"], 3)
-    callers.asks(PHONES["locked"])
-    callers.fails(PHONES["locked"], 3)
-    callers.asks(PHONES["locked"])
-    callers.fails(PHONES["locked"], 1)
+    lock(callers, PHONES["locked"])
     callers.asks(PHONES["active"], PHONES["active"])
     callers.fails(PHONES["active"], 1)
     return callers
 
 
-def test_codes_and_a_phone(
+@pytest.fixture
+def named(panels: Callable[[Panel], Gateway], emulator: KavenegarEmulator) -> Callers:
+    """Callers of the gateway whose operator has a name."""
+    return Callers(panels("named"), emulator)
+
+
+def lock(callers: Callers, number: str) -> None:
+    """Use up the phone's failure budget."""
+    callers.asks(number)
+    callers.fails(number, 3)
+    callers.asks(number)
+    callers.fails(number, 1)
+
+
+@LANGUAGES
+def test_the_login_and_the_list(
     operator: MakeOperator,
     emulator: KavenegarEmulator,
-    empty_redis: RedisServer,
     request: pytest.FixtureRequest,
     look: Look,
+    language: str,
 ) -> None:
-    somebody = operator().open()
+    somebody = operator(language=language).open()
+    say = somebody.say
     look(somebody, "login")
     somebody.give("wrong")
     expect(somebody.alert).to_be_visible()
     look(somebody, "login-wrong")
     emulator.set_fault(faults.code(409), action="account/info")
     somebody.give()
-    expect(somebody.heading).to_have_text("Codes")
+    expect(somebody.heading).to_have_text(say("codes.title"))
     look(somebody, "codes-empty")
 
     emulator.clear()
+    empty_redis: RedisServer = request.getfixturevalue("empty_redis")
     with empty_redis.client() as client:
         client.delete("provider:account:turn")
     request.getfixturevalue("phones")
     somebody.open(TOKENS)
     look(somebody, "codes")
-    somebody.search("02188888888")
+    somebody.search("4440004")
+    expect(somebody.page.get_by_text(say("codes.show_all"))).to_be_visible()
+    look(somebody, "codes-filtered")
+    somebody.choose("state.locked")
+    expect(somebody.page.get_by_text(say("codes.none_fit"))).to_be_visible()
+    look(somebody, "codes-none")
+    somebody.open(TOKENS).search("02188888888")
     expect(somebody.alert).to_be_visible()
     look(somebody, "search-wrong")
+    assert somebody.open(f"{TOKENS}nonsense/").status == 404
+    look(somebody, "not-found")
 
-    somebody.search(PHONES["locked"])
-    expect(somebody.heading).to_contain_text("locked")
+
+@LANGUAGES
+def test_a_phone(
+    operator: MakeOperator, phones: Callers, empty_redis: RedisServer, look: Look, language: str
+) -> None:
+    somebody = operator(language=language).signed_in()
+    say = somebody.say
+    somebody.found(PHONES["locked"])
+    expect(somebody.heading).to_contain_text(say("state.locked"))
     look(somebody, "phone-locked")
-    somebody.found(PHONES["active"]).press("Show the code")
-    expect(somebody.fact("The code")).to_be_visible()
+    somebody.found(PHONES["active"]).choose("phone.show_code")
+    expect(somebody.fact(say("phone.the_code"))).to_be_visible()
     look(somebody, "phone-code")
-    somebody.press("Ask the provider")
-    expect(somebody.page.get_by_text("Queued").first).to_be_visible()
+    somebody.choose("phone.ask")
+    expect(somebody.page.get_by_text(say("delivery.Queued")).first).to_be_visible()
     look(somebody, "phone")
-    somebody.press("Void the code")
+    somebody.choose("action.void")
     look(somebody, "confirm")
-    somebody.press("Void the code")
+    somebody.choose("action.void")
     expect(somebody.notice).to_be_visible()
     look(somebody, "undo")
     somebody.found("0912 999 99 99")
     look(somebody, "phone-unknown")
+    phones.uses_a_device(PHONES["verified"])
+    somebody.found(PHONES["verified"])
+    expect(somebody.page.get_by_text(say("phone.lane"))).to_be_visible()
+    look(somebody, "phone-device")
 
-    somebody.found(PHONES["active"]).press("End sessions")
+    somebody.found(PHONES["active"]).choose("action.end-sessions")
+    look(somebody, "confirm-final")
     with empty_redis.client() as client:
         client.delete(*client.keys("admin:session:*"))
-    somebody.press("End sessions")
-    expect(somebody.heading).to_have_text("Your session has ended")
+    somebody.choose("action.end-sessions")
+    expect(somebody.heading).to_have_text(say("expired.heading"))
     look(somebody, "expired")
     somebody.open().give()
-    expect(somebody.heading).to_have_text("Codes")
+    expect(somebody.heading).to_have_text(say("codes.title"))
     empty_redis.pause()
     try:
         somebody.open()
@@ -135,8 +173,9 @@ def test_codes_and_a_phone(
     look(somebody, "unavailable")
 
 
-def test_usage(operator: MakeOperator, empty_redis: RedisServer, look: Look) -> None:
-    somebody = operator("quiet").signed_in(USAGE)
+@LANGUAGES
+def test_usage(operator: MakeOperator, empty_redis: RedisServer, look: Look, language: str) -> None:
+    somebody = operator("quiet", language=language).signed_in(USAGE)
     look(somebody, "usage-empty")
     fill_usage(empty_redis)
     somebody.open(USAGE)
@@ -146,28 +185,51 @@ def test_usage(operator: MakeOperator, empty_redis: RedisServer, look: Look) -> 
         look(somebody, f"usage-{span}")
 
 
-def test_traffic_activity_and_persian(operator: MakeOperator, phones: Callers, look: Look) -> None:
-    phones.asks(*(f"+98934{n:07d}" for n in range(25)))
-    somebody = operator().signed_in()
-    somebody.found(PHONES["locked"]).press("Unlock").press("Unlock")
-    somebody.open("/admin/traffic/")
-    expect(somebody.page.get_by_text("looks like SMS pumping").first).to_be_visible()
+@LANGUAGES
+def test_traffic_pauses_and_activity(
+    operator: MakeOperator, named: Callers, empty_redis: RedisServer, look: Look, language: str
+) -> None:
+    somebody = operator("named", language=language).open(TRAFFIC)
+    say = somebody.say
+    look(somebody, "login-name")
+    somebody.give("wrong", name=OPERATOR)
+    expect(somebody.alert).to_be_visible()
+    look(somebody, "login-name-wrong")
+    somebody.give(name=OPERATOR)
+    expect(somebody.page.get_by_text(say("traffic.none")).first).to_be_visible()
+    look(somebody, "traffic-empty")
+    with empty_redis.client(db=2) as client:
+        client.delete(keys.ACTIVITY)
+    somebody.open(ACTIVITY)
+    expect(somebody.page.get_by_text(say("activity.none"))).to_be_visible()
+    look(somebody, "activity-empty")
+
+    named.asks(*(f"+98934{n:07d}" for n in range(25)))
+    named.asks(PHONES["verified"])
+    named.enters(PHONES["verified"])
+    lock(named, PHONES["locked"])
+    somebody.open(TRAFFIC)
+    expect(somebody.page.get_by_text(say("traffic.pumped")).first).to_be_visible()
     look(somebody, "traffic")
-    somebody.open("/admin/activity/")
-    expect(somebody.page.get_by_text("unlocked the phone")).to_be_visible()
+    somebody.press(f"{say('traffic.pause')} +98934")
+    expect(somebody.heading).to_have_text(say("pause.prefix"))
+    look(somebody, "pause")
+    somebody.choose("pause.button.prefix")
+    expect(somebody.notice).to_have_text(say("done.pause"))
+    look(somebody, "traffic-paused")
+    somebody.found(PHONES["locked"]).choose("pause.button.phone")
+    expect(somebody.heading).to_have_text(say("pause.phone"))
+    look(somebody, "mute")
+    somebody.choose("pause.button.phone")
+    expect(somebody.notice).to_have_text(say("done.mute"))
+    look(somebody, "phone-muted")
+    somebody.found(PHONES["locked"]).choose("action.unlock").choose("action.unlock")
+    somebody.open(ACTIVITY)
+    expect(somebody.page.get_by_text(say("activity.unlock"))).to_be_visible()
     look(somebody, "activity")
-    somebody.found(PHONES["active"]).page.get_by_role("link", name="فارسی").click()
-    expect(somebody.page.locator("html")).to_have_attribute("dir", "rtl")
-    expect(somebody.page.get_by_text("مانعی نیست")).to_be_visible()
-    look(somebody, "phone-fa")
-    for name, path in (
-        ("codes-fa", TOKENS),
-        ("traffic-fa", "/admin/traffic/"),
-        ("usage-fa", USAGE),
-        ("activity-fa", "/admin/activity/"),
-    ):
-        somebody.open(path)
-        look(somebody, name)
+    somebody.choose("undo")
+    expect(somebody.notice).to_have_text(say("done.undone"))
+    look(somebody, "activity-undone")
 
 
 def fill_usage(server: RedisServer) -> None:
