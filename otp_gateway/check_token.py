@@ -1,4 +1,7 @@
-"""A pass of five minutes, by which a gateway knows a question of its own operator's check."""
+"""The signed check token, which is valid for five minutes.
+
+It shows that a request comes from our own check.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +16,14 @@ WORD = "arrival"
 
 
 def make(key: bytes) -> str:
-    """A new pass; ``key`` is ``Codes.check_key``."""
+    """Make a check token. ``key`` is ``Codes.check_key``."""
     return _signer(key).sign(WORD).decode()
 
 
 def is_good(key: bytes, text: str) -> bool:
-    """Whether whoever made the pass has the key, and made it within five minutes of now.
+    """Whether the token is signed with this key, and was made at most five minutes before or after now.
 
-    Before or after: the operator's clock may be ahead of the gateway's.
+    It can be made after now, because the operator's clock can be ahead of the gateway's clock.
     """
     try:
         word, made = _signer(key).unsign(text, return_timestamp=True)

@@ -1,4 +1,4 @@
-"""One-time codes: derived, never stored; and the keyed ids that stand for what Redis must not know."""
+"""One-time codes, which are derived and never stored; and the keyed ids of phones and networks in Redis."""
 
 from __future__ import annotations
 
@@ -19,21 +19,22 @@ FIXED = "t"
 
 
 class Codes:
-    """Everything that ``SECRET_KEY`` keys, save the tokens.
+    """Everything derived from ``SECRET_KEY``, except the tokens.
 
-    A code is the uniform digits of HMAC-SHA-256(key, pid, nonce); Redis holds the nonce and a keyed digest
-    of (pid, code). So a resend can repeat a code, and whoever reads Redis learns none.
+    A code consists of uniform digits of HMAC-SHA-256(key, pid, nonce). Redis holds the nonce and a keyed
+    digest of (pid, code). So a resend can repeat a code, and an attacker who reads Redis learns no code.
     """
 
     def __init__(self, secret_key: str, length: int) -> None:
         """``length``: digits of a code.
 
-        ``key_id`` tells which secret was in use (four characters that say nothing else of it): a session's
-        id ends in it, so that a session made under a former secret is found.
+        ``key_id`` names the secret in four characters, and reveals nothing else about it. The id of a session
+        ends with it. So the gateway finds sessions that were made under a former secret.
         """
         self._length = length
         root = secret_key.encode()
-        # One key per use (HKDF-Expand with a single block, RFC 5869), so that no output serves elsewhere.
+        # Each use has its own key (HKDF-Expand with a single block, RFC 5869). So an output for one use has
+        # no meaning for another use.
         self._keys = {
             use: hmac.digest(root, f"otp-gateway/v1/{use}\x01".encode(), "sha256")
             for use in (
@@ -44,16 +45,19 @@ class Codes:
         self.key_id = _text(self._mac("id")[:KEY_ID_BYTES])
 
     def propose(self, phone: PhoneNumber) -> ProposedCode:
-        """A new code for the phone, as a nonce from the operating system's CSPRNG and its digest.
+        """Propose a new code for the phone: a nonce from the system's CSPRNG, and the code's digest.
 
-        The nonce begins with the code's length: after a change of ``OTP_LENGTH`` no live code is repeated
-        in the new one.
+        The nonce begins with the number of digits. So after a change of ``OTP_LENGTH``, a resend does not
+        repeat an active code of the former length.
         """
         nonce = f"{self._length:x}{random_id()}"
         return ProposedCode(nonce, self.digest(phone, self.derive(phone, nonce)))
 
     def propose_fixed(self, phone: PhoneNumber, code: str) -> ProposedCode:
-        """A given code for the phone. Its nonce begins as no other does, so that no message repeats it."""
+        """Propose this code for the phone.
+
+        Its nonce has a beginning of its own, so that no message repeats it.
+        """
         return ProposedCode(f"{FIXED}{random_id()}", self.digest(phone, code))
 
     def derive(self, phone: PhoneNumber, nonce: str) -> str:
@@ -61,9 +65,10 @@ class Codes:
         return self.derive_for(self.pid(phone), nonce)
 
     def derive_for(self, pid: str, nonce: str) -> str:
-        """The same by the phone's keyed hash: what the panel knows."""
+        """The same by the phone's keyed hash, because the panel does not have the number."""
         space = 10**self._length
-        # Rejection sampling: what lies above the last whole multiple of the space would favour low codes.
+        # Rejection sampling: numbers above the last whole multiple of ``space`` would make low codes more
+        # probable.
         ceiling = 2**64 - 2**64 % space
         for round_ in range(256):
             block = self._mac("code", pid, nonce, str(round_))
@@ -78,7 +83,7 @@ class Codes:
         return _text(self._mac("digest", self.pid(phone), code)[:ID_BYTES])
 
     def pid(self, phone: PhoneNumber) -> str:
-        """The phone's keyed hash: what keys are named by."""
+        """The phone's keyed hash, which is in the names of its keys."""
         return _text(self._mac("pid", phone.e164)[:ID_BYTES])
 
     def client(self, network: str) -> str:
@@ -87,12 +92,12 @@ class Codes:
 
     @property
     def panel_key(self) -> bytes:
-        """What signs the panel's cookie."""
+        """The key that signs the panel's cookie."""
         return self._keys["panel"]
 
     @property
     def check_key(self) -> bytes:
-        """What signs the passes of the operator's check."""
+        """The key that signs the check tokens."""
         return self._keys["check"]
 
     def challenge_keys(self, pid: str) -> tuple[bytes, bytes]:
@@ -107,36 +112,36 @@ class Codes:
         return self._mac("device", pid, device.hex())
 
     def reference(self, request: str) -> int:
-        """The number under which the provider knows a send: 62 bits that follow from the request's id."""
+        """The send's number at the provider: 62 bits that are derived from the request's id."""
         mac = self._mac("reference", request)
         return int.from_bytes(mac[:8]) >> (64 - REFERENCE_BITS)
 
     def call_id(self, route: str, phone: PhoneNumber, key: str | None, lane: str = "") -> str:
-        """The id of one call: random, or the same for every request of the phone and lane with this key."""
+        """The id of one call: random, or the same for all requests of the phone and lane with this key."""
         if key is None:
             return random_id()
         return _text(self._mac("call", route, self.pid(phone), lane, key)[:NONCE_BYTES])
 
     def id_from(self, call_id: str, use: str) -> str:
-        """An id that follows from a call's id, so that a repeated call makes the same."""
+        """An id that is derived from the id of a call, so that a repeated call makes the same id."""
         return _text(self._mac("call", use, call_id)[:NONCE_BYTES])
 
     def fingerprint(self, key: str | None, *parts: str) -> str:
-        """Eight bytes that stand for a request's body; empty without an idempotency key."""
+        """A hash of eight bytes of a request's body; empty without an idempotency key."""
         return _text(self._mac("call", "body", *parts)[:FINGERPRINT_BYTES]) if key else ""
 
     def _mac(self, use: str, *parts: str) -> bytes:
-        # No part holds a NUL, so the joint is unambiguous.
+        # No part contains a NUL. So different parts never give the same text.
         return hmac.digest(self._keys[use], "\0".join(parts).encode(), hashlib.sha256)
 
 
 def session_id(codes: Codes, call_id: str) -> str:
-    """A session's id: it follows from the call's id, and ends in the id of the secret that names its keys."""
+    """The id of a session: derived from the id of its call. It ends with the id of the present secret."""
     return codes.id_from(call_id, "session") + codes.key_id
 
 
 def key_id_of(session: str) -> str:
-    """The part of a session's id that names the secret."""
+    """The id of the secret at the end of a session's id."""
     return session[-4 * KEY_ID_BYTES // 3 :]
 
 

@@ -1,4 +1,4 @@
-"""The nouns of the send gate: its modes and decisions, and what a login gives to it."""
+"""The nouns of the send gate: its modes, its decisions, and the credit that a login gives back."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ Decision = Literal["free", "challenge", "solved", "paused"]
 
 @dataclass(frozen=True, slots=True)
 class Earned:
-    """What a login gives to the send gate.
+    """The credit that a login gives to the send gate.
 
-    ``charge``: what the send before it has taken, as the scripts write it. ``network``: the client network of
-    the login. ``first``: the phone's first login in a day, which earns one more credit. ``counts``: the login
-    counts for its network.
+    ``charge``: the charge of the send whose code was used, as the scripts write it. ``network``: the client
+    network of the login. ``first``: this is the phone's first login in a day, which earns one more credit.
+    ``counts``: the login counts for its network.
     """
 
     charge: str

@@ -1,4 +1,4 @@
-"""Watches the account's credit in the background: one worker at a time asks, and warns when it runs low."""
+"""Watches the credit in the background. One worker at a time reads it, and warns if it is low."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from otp_gateway.errors import SendFailed, StoreUnavailable
 from otp_gateway.log import get_logger
 from otp_gateway.store.provider_account import Account, ProviderAccountStore
 
-# Seconds between two looks of a worker, give or take a quarter; the store lets one of them a minute ask.
+# Seconds between two turns of a worker, plus or minus a quarter. The store lets only one worker a minute
+# read.
 LOOK_SECONDS = 20.0
 LOW, SILENT = "low", "silent"
 logger = get_logger("otp_gateway.credit")
@@ -19,23 +20,27 @@ logger = get_logger("otp_gateway.credit")
 class CreditWatch:
     """Reads the credit about once a minute, over all workers and hosts.
 
-    It warns at most once an hour of credit below ``minimum`` (Rial), and of a provider that does not tell.
+    It warns if the credit is below ``minimum`` (Rial), and if the provider does not report the credit. It
+    logs each warning at most once an hour.
     """
 
     def __init__(
         self, account: ProviderAccountStore, minimum: int, report: Callable[[Exception], None]
     ) -> None:
-        """``report`` is told of what nobody expected."""
+        """``report`` gets unexpected errors."""
         self._account = account
         self._minimum = minimum
         self._report = report
 
     def start(self) -> None:
-        """Watch from now on, in a thread that ends with the process. Call it after a fork, not before."""
+        """Start the thread, which ends with the process.
+
+        Call this after a fork: threads do not survive one.
+        """
         threading.Thread(target=self._run, name="credit", daemon=True).start()
 
     def look(self) -> None:
-        """Ask where it is this worker's turn, and warn where there is reason to."""
+        """If it is this worker's turn, read the credit, and warn if necessary."""
         try:
             account = self._account.refresh()
             if account is not None:
@@ -43,7 +48,7 @@ class CreditWatch:
         except SendFailed as error:
             self._warn_of_silence(error.label, error.fault)
         except StoreUnavailable:
-            # Requests tell of that, and loudly.
+            # The requests log that Redis is unavailable.
             return
 
     def _judge(self, account: Account) -> None:
@@ -51,13 +56,13 @@ class CreditWatch:
             self._warn_of_silence("unreadable", "unknown")
         elif self._minimum and account.credit < self._minimum:
             self._account.clear_warnings(SILENT)
-            # In groups of three digits, which nobody takes for a code.
+            # The digits are in groups of three, so that the number does not look like a code.
             self._warn(LOW, "SMS credit is low", credit=rial(account.credit), minimum=rial(self._minimum))
         else:
             self._account.clear_warnings(SILENT, LOW)
 
     def _warn_of_silence(self, reason: str, fault: str) -> None:
-        self._warn(SILENT, "the SMS provider does not tell its credit", reason=reason, fault=fault)
+        self._warn(SILENT, "the SMS provider does not report its credit", reason=reason, fault=fault)
 
     def _warn(self, kind: str, event: str, **values: str) -> None:
         try:
@@ -72,7 +77,7 @@ class CreditWatch:
             try:
                 self.look()
             except Exception as error:
-                # Whatever a reply holds, the watch must outlive it.
+                # No reply of the provider, whatever it contains, may stop the watch.
                 logger.exception("the credit watch stumbled")
                 self._report(error)
             pause.wait(random.uniform(0.75, 1.25) * LOOK_SECONDS)  # noqa: S311  # no secret, only spread

@@ -18,14 +18,15 @@ from otp_gateway.settings import read_variables
 
 
 def main() -> None:
-    """Serve as ``otp-gateway serve`` does, with development's values for the settings that are not set.
+    """Serve like ``otp-gateway serve``. Settings that are not set get values for development.
 
     Serves on 127.0.0.1 only. Without a Kavenegar key, messages are printed to the terminal. Without a
     password hash, the admin panel gets a random password, and shows codes.
     """
     variables = read_variables(os.environ, Path(".env"))
     environ = dict(os.environ)
-    # Also if .env names another backend, as the example does: without a key, Kavenegar sends nothing.
+    # This is also done if .env names another backend, as the example does. Kavenegar sends nothing without a
+    # key.
     if not variables.get("KAVENEGAR_API_KEY") and not os.environ.get("SMS_BACKEND"):
         environ["SMS_BACKEND"] = "console"
     password = secrets.token_urlsafe(9)

@@ -1,4 +1,4 @@
-"""Error monitoring with Sentry's SDK, where it is configured: reports without anybody's data."""
+"""Error monitoring with Sentry's SDK, if it is configured. A report contains no personal data."""
 
 from __future__ import annotations
 
@@ -9,24 +9,25 @@ from typing import Any
 
 from otp_gateway.version import __version__
 
-# Seconds that the end of the process waits for reports under way.
+# Seconds for which a process that ends waits until its reports are sent.
 LAST_WAIT = 2.0
 Report = Callable[..., None]
 
 
 def ignore(error: BaseException, **tags: str | None) -> None:
-    """No monitoring: nobody is told."""
+    """Used if there is no monitoring: this drops the error."""
 
 
 def reporter(dsn: str | None) -> Report:
-    """``report(error, **tags)``, which sends in the background and never raises."""
+    """Make ``report(error, **tags)``. It sends in the background, and never raises an error."""
     if dsn is None:
         return ignore
-    # Optional: requirements-sentry.txt has it. The settings have checked that it is there.
+    # The package is optional (requirements-sentry.txt). The settings have checked that it is installed.
     import sentry_sdk  # noqa: PLC0415
 
-    # A client of its own and no integration at all: those would add the request, its body and headers, the
-    # command line, log lines and local variables. Lines of source may hold an operator's own constants.
+    # This is a separate client without integrations. Integrations would add the request, its body and
+    # headers, the command line, log lines and local variables. Source lines are off: they can hold an
+    # operator's own constants.
     client = sentry_sdk.Client(
         dsn=dsn,
         release=f"otp-gateway@{__version__}",
@@ -47,8 +48,9 @@ def reporter(dsn: str | None) -> Report:
         for name, value in tags.items():
             if value:
                 scope.set_tag(name, value)
-        # The SDK asks the current scope for the client, not the one that it is called on. And whatever an odd
-        # error does while it is looked at, the request is to get its answer.
+        # The SDK takes the client from the current scope, and not from the scope on which it is called. All
+        # errors are suppressed: an unusual exception can fail while the SDK reads it, and the request must
+        # still get its reply.
         with suppress(Exception), sentry_sdk.scope.use_scope(scope):
             scope.capture_exception(error)
 
@@ -56,7 +58,7 @@ def reporter(dsn: str | None) -> Report:
 
 
 def scrub(event: Any, hint: Any) -> Any:
-    """The event without what an error's text may quote: its kind and its place in the code must do."""
+    """Remove the error's text from the event, because it can quote anything. Its kind and its place stay."""
     del hint
     for error in event.get("exception", {}).get("values", ()):
         error.pop("value", None)

@@ -1,4 +1,4 @@
-"""What the service reports to the recorder: the outcome of each send, logins, phones without a try."""
+"""Makes the service's events for the recorder: outcomes of sends, logins, phones without a try."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ from otp_gateway.model import Caller, Issued, Login, PhoneNumber, SendRequest
 from otp_gateway.phones import prefix_of
 from otp_gateway.recorder import Recorder
 
-# The limits of the device lane: a send that they refuse is of a device.
+# The limits of the device lane. If one of them refuses a send, the client is a device.
 DEVICE_LIMITS = ("device", "device_failures")
 
 
 class EventReporter:
-    """Makes the events. A repeated request that gets the outcome of an earlier one makes none."""
+    """Makes the events. A repeated request that gets an earlier outcome makes no event."""
 
     def __init__(self, recorder: Recorder, codes: Sequence[Codes]) -> None:
-        """``codes``: of the present secret, and of the former ones."""
+        """``codes``: one for the present secret, and one for each former secret."""
         self._recorder = recorder
         self._codes, *self._former = codes
 
@@ -49,7 +49,7 @@ class EventReporter:
             self._send(send, caller, random_id(), lane, outcome="refused", reason=reason)
             raise
         except SendFailed as error:
-            # Other failures are those of a call, which has its own report, or of an earlier request.
+            # Any other failure is one of a call, which reports it itself, or of an earlier request.
             if error.reason == SKIPPED:
                 self._send(send, caller, random_id(), "common", outcome="failed", reason=SKIPPED)
             raise

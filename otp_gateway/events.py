@@ -1,4 +1,4 @@
-"""What has happened: one event for each send and for each login, for the background recording."""
+"""Events for the background recording: one for each send, and one for each login."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Literal
 from otp_gateway.credit import Earned
 from otp_gateway.model import Channel
 
-# Stands for a backend if no message was sent, because the phone is a test number.
+# The backend's name in an event if no message was sent, because the phone is a test number.
 TEST_NUMBERS = "test"
 # ``sent``: the provider has accepted the message. ``unconfirmed``: it may have been sent. ``failed``: it was
 # definitely not sent. ``refused``: the gateway did not call the provider.
@@ -19,7 +19,7 @@ Lane = Literal["common", "device"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhoneEvent:
-    """Something that happened to one phone. ``at`` is in milliseconds of Redis's clock.
+    """An event of one phone. ``at`` is in milliseconds of Redis's clock.
 
     ``former_pids``: the phone's keyed hashes under former secrets. ``client``: the opaque id of the client's
     network. ``prefix`` may show a digit that ``masked`` hides, so the two are never stored together.
@@ -63,7 +63,7 @@ class SendEvent(PhoneEvent):
 class LoginEvent(PhoneEvent):
     """A right code has opened a session. ``id``: the session's id, the same for a repeated request.
 
-    ``earned``: what the login gives to the send gate.
+    ``earned``: the credit that the login gives to the send gate.
     """
 
     id: str

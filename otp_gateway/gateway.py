@@ -1,4 +1,4 @@
-"""The parts of a gateway without HTTP, built once from the settings: for app, commands and tests."""
+"""Builds the parts of a gateway without HTTP from the settings: for the app, the commands and the tests."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ from otp_gateway.tokens import Tokens
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Records:
-    """What is recorded in the background, for people and for metrics."""
+    """The records that are written in the background, for people and for metrics."""
 
     recorder: Recorder
     recent_phones: RecentPhones
@@ -60,7 +60,7 @@ class Records:
 
     @classmethod
     def build(cls, settings: Settings, redis: RedisClient, scripts: Scripts) -> Self:
-        """The recorder with its writers; each of them gets every event."""
+        """Make the recorder with its writers. Each writer gets every event."""
         recent_phones, usage = RecentPhones(redis), UsageStore(redis, scripts)
         credit = CreditWriter(_gate(settings, redis, scripts), warn_of_budget)
         recorder = Recorder((OutcomeStore(scripts), recent_phones, usage, credit))
@@ -70,7 +70,7 @@ class Records:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PanelStores:
-    """What operators use, in the panel and by commands."""
+    """The parts of the store that operators use, in the panel and by commands."""
 
     states: PhoneStateStore
     actions: OperatorActions
@@ -80,13 +80,13 @@ class PanelStores:
     sessions: AdminSessions
 
     def muted_for(self, state: PhoneState) -> float:
-        """Seconds for which the phone is muted; 0 if it is not. Raises ``StoreUnavailable``."""
+        """For how many seconds the phone is still muted; 0 if it is not. Raises ``StoreUnavailable``."""
         ends = next((p.until for p in self.pauses.all() if (p.kind, p.target) == ("phone", state.pid)), 0)
         return max(0.0, ends / 1000 - state.now)
 
     @classmethod
     def build(cls, redis: RedisClient, scripts: Scripts, records: Records, policy: Policy) -> Self:
-        """The stores over one Redis."""
+        """Make these parts for one Redis."""
         states = PhoneStateStore(redis, policy)
         return cls(
             states=states,
@@ -129,11 +129,15 @@ class Gateway:
         sender: Sender | None = None,
         observer: Observer = UNOBSERVED,
     ) -> Self:
-        """The parts; nothing connects yet. ``redis`` and ``sender`` replace what the settings name."""
+        """Make the parts.
+
+        None of them connects yet. ``redis`` and ``sender`` replace those of the settings.
+        """
         all_codes = [Codes(secret, settings.otp_length) for secret in settings.secrets]
         codes, redis = all_codes[0], redis or _connect(settings)
         backends = backends_for(settings, observer, sender)
-        # The metrics count the calls of requests, not those of the probe and of the recorder.
+        # The metrics count the calls of requests. They do not count the calls of the probe and of the
+        # recorder.
         scripts, unobserved = Scripts(redis, observer), Scripts(redis)
         tokens, reports = Tokens.from_settings(settings), KavenegarReports.from_settings(settings, observer)
         write_probe, records = WriteProbe(redis, unobserved), Records.build(settings, redis, unobserved)
@@ -177,12 +181,16 @@ class Gateway:
         return tuple(codes.pid(phone) for codes in self.all_codes)
 
     def prepare_redis(self) -> None:
-        """Load the scripts and read Redis's clock, so that no request has to; without Redis, a warning."""
+        """Load the scripts and read Redis's clock, so that no request has to.
+
+        Without Redis, log a warning.
+        """
         try:
             self.scripts.load()
             self.address_limits.read_clock()
         except StoreUnavailable:
-            # Redis may come later: until then requests are answered 503, and the scripts load themselves.
+            # Redis can become available later. Until then, requests get 503. The first request then loads the
+            # scripts.
             get_logger("otp_gateway.app").warning("Redis does not answer yet")
 
 
@@ -197,7 +205,7 @@ def _gate(settings: Settings, redis: RedisClient, scripts: Scripts) -> GateStore
 
 
 def _stores(settings: Settings, redis: RedisClient, scripts: Scripts, codes: Sequence[Codes]) -> Stores:
-    """``codes``: of the present secret and of the former ones."""
+    """``codes``: one for the present secret, and one for each former secret."""
     policy, gate = settings.policy, _gate(settings, redis, scripts)
     return Stores(
         codes=CodeStore(scripts, codes[0], policy, gate, settings.sms_timeout),

@@ -1,4 +1,4 @@
-"""Structured logs: one JSON object a line, or short text on a terminal."""
+"""Structured logs: one JSON object for each line, or short text on a terminal."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ import structlog
 
 from otp_gateway import terminal_log
 
-# Loggers that would print what a log must not hold (urllib3: the URL with the provider's key, at WARNING
-# too), or repeat what the request's own line says.
+# Loggers that are silenced. Some would print secrets (urllib3: the URL with the provider's key, also at
+# WARNING). The others would repeat the line of the request.
 QUIET = ("urllib3", "flask-limiter", "werkzeug")
 
 
@@ -23,17 +23,17 @@ ENCODER = json.JSONEncoder(ensure_ascii=False, default=repr)
 
 
 def stamp(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Add the time, UTC, to the millisecond: microseconds would look like a code to whoever greps for one."""
+    """Add the time (UTC) with milliseconds. Microseconds are six digits, and would look like a code."""
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
     event["timestamp"] = now.replace("+00:00", "Z")
     return event
 
 
 class Discretion(logging.Filter):
-    """Keeps what clients write out of the servers' own messages: a path may hold a phone number or a code."""
+    """Removes texts of clients from the servers' own messages: a path can hold a phone number or a code."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Let the record pass, shortened where it quotes the request."""
+        """Accept the record. If it quotes the request, shorten it first."""
         message = record.getMessage()
         for opening in ("Invalid request", "Error handling request", "Exception on"):
             if message.startswith(opening):
@@ -83,7 +83,7 @@ class LineLogger:
 
 
 def configuration(level: str) -> dict[str, Any]:
-    """A ``logging.config.dictConfig`` for the process, gunicorn's own messages included."""
+    """A ``logging.config.dictConfig`` for the process, which also covers the messages of gunicorn."""
     shared: list[Any] = [
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
@@ -101,7 +101,7 @@ def configuration(level: str) -> dict[str, Any]:
                 "foreign_pre_chain": shared,
                 "processors": [
                     structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                    # Tracebacks as plain text: the kinds that structlog prefers print the local variables.
+                    # Tracebacks are plain text, because structlog's own formats print the local variables.
                     structlog.processors.format_exc_info,
                     render,
                 ],
@@ -121,16 +121,16 @@ def configuration(level: str) -> dict[str, Any]:
 
 
 def _loggers(level: str) -> dict[str, Any]:
-    """What gunicorn's, Flask's and the libraries' own loggers may print."""
+    """The levels of the loggers of gunicorn, Flask and the libraries."""
     return {
         "gunicorn.error": {
-            # At DEBUG it would print every path.
+            # At DEBUG, it would print every path.
             "level": max(logging.INFO, logging.getLevelName(level)),
             "handlers": [],
             "filters": ["discretion"],
             "propagate": True,
         },
-        # Flask's own, of what an after-request function raises; api/errors.py logs that too.
+        # Flask logs here the error of an after-request function. api/problems.py logs it too.
         "otp_gateway.app": {"filters": ["discretion"], "propagate": True},
         "gunicorn.access": {"level": "CRITICAL", "handlers": [], "propagate": False},
         **{name: {"level": "CRITICAL", "propagate": True} for name in QUIET},
@@ -138,7 +138,7 @@ def _loggers(level: str) -> dict[str, Any]:
 
 
 def configure(level: str) -> None:
-    """Set this process's logging up."""
+    """Set up the logging of this process."""
     logging.config.dictConfig(configuration(level))
     structlog.configure(
         processors=[
@@ -155,6 +155,6 @@ def configure(level: str) -> None:
 
 
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:
-    """A logger; values go in as keyword arguments, never into the event's text."""
+    """A logger. Pass values as keyword arguments, and never put them into the text of the event."""
     logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(name)
     return logger

@@ -1,4 +1,4 @@
-"""Messages: what a sender delivers, a provider's answer, and the codes of test numbers."""
+"""The message that a sender delivers, the receipt of the provider, and the codes of test numbers."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from otp_gateway.model import Channel, Language, PhoneNumber
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Message:
-    """A code on its way to a phone.
+    """A code that is sent to a phone.
 
-    ``reference`` identifies the send at the provider (62 bits): a repeat with it delivers nothing twice.
-    ``language`` chooses the text. ``android``: an app with SMS Retriever waits for the message.
+    ``reference`` identifies the send at the provider (62 bits): a repeat with the same reference is delivered
+    only once. ``language`` chooses the text. ``android``: an app with SMS Retriever waits for the message.
     """
 
     phone: PhoneNumber

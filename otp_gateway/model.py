@@ -56,7 +56,7 @@ class Policy:
 
     A phone has two lanes, each with its own code, tries, windows and failure budget. A *device*, which is a
     client with a good device token of the phone, uses the device lane. All other clients use the common lane.
-    ``device_lifetime``: for how long a device token is valid; 0: no device lane.
+    ``device_lifetime``: how long a device token is valid; 0: there is no device lane.
     """
 
     length: int
@@ -72,12 +72,12 @@ class Policy:
 
     @property
     def device_failures(self) -> int:
-        """The failures of a phone that are reserved for devices; 0 if there is no device lane."""
+        """The part of a phone's failure budget that is reserved for devices; 0 if there is no device lane."""
         return min(MOST_DEVICE_FAILURES, self.max_failures_per_phone // 5) if self.device_lifetime else 0
 
     @property
     def common_failures(self) -> int:
-        """The other failures of a phone: so both lanes together have the phone's budget."""
+        """The rest of the failure budget: both lanes together have the budget of the phone."""
         return self.max_failures_per_phone - self.device_failures
 
     @property
@@ -88,7 +88,7 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class GateRules:
-    """The settings of the send gate. ``credit``: of all new networks together, and of all others together."""
+    """The settings of the send gate. ``credit``: the credit of each of the two pools of networks."""
 
     mode: GateMode = "off"
     credit: int = 60
@@ -99,8 +99,9 @@ class GateRules:
 class Clock:
     """Redis's clock as one request read it.
 
-    Workers share no clock, so time is Redis's reading plus what this worker's monotonic clock has counted
-    since. The sum is never ahead of Redis, for the reply took time to come.
+    Workers share no clock. So the time is the time in a reply of Redis, plus the time that has passed since
+    then on this worker's monotonic clock. The sum is never ahead of Redis, because the reply needed time to
+    arrive.
     """
 
     redis_ms: int
@@ -108,22 +109,22 @@ class Clock:
 
     @classmethod
     def read(cls, redis_ms: int) -> Clock:
-        """A clock that shows ``redis_ms`` (milliseconds since 1970) at this moment."""
+        """Make a clock that now shows ``redis_ms`` (milliseconds since 1970)."""
         return cls(redis_ms, time.monotonic())
 
     def now_ms(self) -> int:
-        """Redis's time now, in milliseconds; late by at most the reply's latency."""
+        """Redis's time now, in milliseconds. It is behind Redis by at most the latency of the reply."""
         return self.redis_ms + int((time.monotonic() - self.read_at) * 1000)
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who makes the request, as far as the core may know.
+    """The client that makes the request, as far as the core may know it.
 
-    ``client``: an opaque id of the client's network. ``idempotency_key``: the client's own key, by which a
-    repeated request gets the outcome of the first one. ``device_made_at``: when the client's device token was
-    made, in ms of Redis's clock, if it is a good token of the phone. Only Redis knows whether it is
-    forgotten.
+    ``client``: an opaque id of the client's network. ``idempotency_key``: the client's own key. With the same
+    key, a repeated request gets the outcome of the first request. ``device_made_at``: when the client's
+    device token was made, in ms of Redis's clock, if it is a good token of the phone. Only Redis knows
+    whether the operator has made the gateway forget it.
     """
 
     client: str
@@ -136,9 +137,9 @@ class Caller:
 class SendRequest:
     """The fields of a request for a code, after parsing.
 
-    ``challenge``: the solution of a challenge as the client has sent it, not checked yet. ``device_token``:
-    the same for the device token, or for several of them (``abuse/devices.py``). ``language`` is the one that
-    the body names, ``accepted_language`` that of the header.
+    ``challenge``: the solution of a challenge as the client has sent it; it is not checked yet.
+    ``device_token``: the device token as the client has sent it, or several of them (``abuse/devices.py``).
+    ``language`` is from the body, ``accepted_language`` is from the header.
     """
 
     phone: PhoneNumber
@@ -152,10 +153,10 @@ class SendRequest:
 
 @dataclass(frozen=True, slots=True)
 class Solution:
-    """A right solution of a challenge; whether it was used before is not known yet.
+    """A right solution of a challenge. It is not known yet whether it was used before.
 
-    ``id`` is the challenge's own: it is the same in whatever form a client sends the solution. ``step``: the
-    difficulty of the challenge.
+    ``id`` is the id of the challenge. So it does not depend on the form in which the client sends the
+    solution. ``step``: the difficulty of the challenge.
     """
 
     id: str
@@ -165,7 +166,7 @@ class Solution:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class ProposedCode:
-    """A code proposed for a phone: the nonce it derives from, and the keyed digest of the code."""
+    """A code that is proposed for a phone: the nonce from which it is derived, and its keyed digest."""
 
     nonce: str
     digest: str
@@ -198,10 +199,10 @@ class Issued:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A code is on its way. Milliseconds from now: the code's lifetime, and until a send fits again.
+    """A code was sent. Both times are in milliseconds from now.
 
-    ``backend``: the one that has sent the message, empty for a repeated request.
-    ``gate``: as in ``Issued``.
+    ``expires_in`` and ``resend_in``: as in ``Issued``. ``backend``: the backend that has sent the message; it
+    is empty for a repeated request. ``gate``: as in ``Issued``.
     """
 
     expires_in: int
@@ -227,7 +228,8 @@ class Login:
     """A right code has opened the session.
 
     ``at_ms``: the login's time in ms of Redis's clock. ``device``: whether the code was in the device lane.
-    ``earned``: what the login gives to the send gate; None for a repeated reply, and without a gate.
+    ``earned``: the credit that the login gives to the send gate; None for a repeated reply, and without a
+    gate.
     """
 
     session: Session

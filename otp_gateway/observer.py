@@ -1,4 +1,4 @@
-"""What the core tells of its dealings with Redis and the SMS provider: a port, for metrics to listen at."""
+"""The interface that reports calls of Redis and of the SMS provider to the metrics."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from otp_gateway.errors import SendFailed
 
 
 class Observer(Protocol):
-    """Hears of every exchange as it ends. Methods are called from many threads, and must not raise."""
+    """Gets a call when an exchange ends. Many threads call the methods. A method must not raise an error."""
 
     def redis_call(self, script: str, seconds: float) -> None:
-        """A script's call has ended, well or not, repeats included."""
+        """The call of a script has ended, with or without success. The time includes repeated attempts."""
         ...
 
     def redis_error(self, reason: str) -> None:
@@ -19,11 +19,11 @@ class Observer(Protocol):
         ...
 
     def provider_call(self, call: str, seconds: float) -> None:
-        """One HTTP exchange with the provider (``sms/send``, …) has ended, well or not."""
+        """One HTTP exchange with the provider (``sms/send``, …) has ended, with or without success."""
         ...
 
     def provider_error(self, call: str, error: SendFailed) -> None:
-        """An exchange brought no confirmation."""
+        """The provider did not confirm the message in an exchange."""
         ...
 
     def sms_attempt(self, backend: str, outcome: str) -> None:
@@ -36,7 +36,7 @@ class Observer(Protocol):
 
 
 class Unobserved:
-    """Nobody listens."""
+    """Ignores all calls: there are no metrics."""
 
     def redis_call(self, script: str, seconds: float) -> None:
         pass

@@ -1,4 +1,4 @@
-"""From the text that a user typed to one canonical mobile number."""
+"""Reads the text that a user has typed as one canonical mobile number."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from otp_gateway.model import PhoneNumber
 ALL_REGIONS = "*"
 MOBILE = (PhoneNumberType.MOBILE, PhoneNumberType.FIXED_LINE_OR_MOBILE)
 IRAN = 98
-# Kavenegar and the Iranian numbering plan: ten national digits from 9. The metadata of phonenumbers
-# learns of a new range years after it is in use, so it does not decide here.
+# By Kavenegar and the Iranian numbering plan, a mobile number has ten national digits and begins with 9. The
+# metadata of phonenumbers gets a new range years after its first use. So the metadata does not decide here.
 IRANIAN_MOBILE = re.compile(r"9[0-9]{9}")
-# The formats in which most Iranian numbers arrive. phonenumbers, too, reads the last ten digits of each as
-# the national number; a test compares both.
+# The formats of most Iranian numbers. phonenumbers also reads the last ten digits of each format as the
+# national number. A test compares both.
 PLAIN_IRANIAN = re.compile(r"(?:\+98|0098|0)(9[0-9]{9})")
 PREFIX_DIGITS = 3
 PREFIX = re.compile(r"\+[1-9][0-9]{3,5}")
 # The longest text that a request body can hold.
 MAX_CHARACTERS = 8192
-# The characters of a number that are written differently, or not at all.
+# Characters of a number that are replaced or removed.
 PLAIN = str.maketrans(DIGITS | dict.fromkeys(DASHES, "-") | dict.fromkeys(IGNORED, ""))
 OUTER = "".join(WHITE_SPACE)
 WITHOUT_SPACES = str.maketrans(dict.fromkeys(SPACES, ""))
@@ -34,10 +34,13 @@ FORMAT = re.compile(r"\+?[0-9().-]+")
 
 
 class PhoneParser:
-    """Canonicalises phone numbers, so that one person is one key however the number is written."""
+    """Turns phone numbers into their canonical form. So all formats of one number have the same key."""
 
     def __init__(self, regions: Sequence[str]) -> None:
-        """``regions``: ISO 3166 codes allowed; the first is the default of national numbers, ``*`` is all."""
+        """``regions``: allowed ISO 3166 codes; ``*`` is all.
+
+        The first is the default for national numbers.
+        """
         self._default = next(iter(regions), ALL_REGIONS)
         self._all = ALL_REGIONS in regions
         self._allowed = frozenset(regions)
@@ -53,19 +56,19 @@ class PhoneParser:
     def parse(self, raw: str) -> PhoneNumber:
         """The number in E.164.
 
-        Raises ``InvalidPhoneNumber`` where the text cannot be one mobile number, ``UnsupportedDestination``
-        for a mobile number of a region that is not allowed.
+        Raises ``InvalidPhoneNumber`` if the text cannot be one mobile number, and ``UnsupportedDestination``
+        if the region of the mobile number is not allowed.
         """
         plain = PLAIN_IRANIAN.fullmatch(raw) if self._iranian else None
         if plain:
-            # Without the metadata library: it takes most of the time of a verify's parsing.
+            # The metadata library is not used here: it would take most of the time of parsing.
             return PhoneNumber(f"+{IRAN}{plain[1]}")
         text = _clean(raw)
         if text.startswith("00"):
-            # ITU-T E.164's recommended international prefix, whatever the default region dials.
+            # ITU-T E.164 recommends 00 as the international prefix. It is accepted in every region.
             text = f"+{text[2:]}"
         if text.startswith("+0"):
-            # No country code begins with 0; phonenumbers would go on and look for one behind it.
+            # No country code begins with 0. phonenumbers would look for a country code after the 0.
             raise InvalidPhoneNumber
         region = None if self._default == ALL_REGIONS else self._default
         try:
@@ -80,7 +83,7 @@ class PhoneParser:
 
 
 def prefix_of(phone: PhoneNumber) -> str:
-    """Country code and three digits (``+98912``): the unit in which sends are counted and paused.
+    """The country code and three digits (``+98912``). Sends are counted and paused by this prefix.
 
     A parsed number is of an allowed region, so the allowed regions bound the number of prefixes.
     """
@@ -104,15 +107,16 @@ def is_prefix(text: str) -> bool:
 
 
 def _clean(raw: str) -> str:
-    """Digits with at most a leading plus. A text with any character that no phone number has is refused."""
+    """The digits, with a leading plus if there is one. A text with other characters than those is refused."""
     if len(raw) > MAX_CHARACTERS:
         raise InvalidPhoneNumber
-    # Character by character: for a run of combining marks, the time of normalize() grows with the square of
-    # the run's length. The result is the same, because the characters of a number do not combine.
+    # Each character is normalised by itself. For a run of combining marks, the time of normalize() grows with
+    # the square of the run's length. The result is the same, because the characters of a number do not
+    # combine.
     folded = "".join(unicodedata.normalize("NFKC", c) for c in raw)
     if len(folded) > MAX_CHARACTERS:
         raise InvalidPhoneNumber
-    # Ignored characters first: they may be outside of white space that has to be trimmed.
+    # Ignored characters are removed first, because they can be around the white space that has to be trimmed.
     text = folded.translate(PLAIN).strip(OUTER).translate(WITHOUT_SPACES)
     if not FORMAT.fullmatch(text):
         raise InvalidPhoneNumber

@@ -1,4 +1,4 @@
-"""Collects what has happened, and writes it in the background. No request waits for it."""
+"""Collects events, and writes them in the background. No request waits for this."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from otp_gateway.events import Batch, Event, SendEvent
 from otp_gateway.log import get_logger
 
 FLUSH_SECONDS = 2.0
-# Events that one worker keeps for one writer while Redis is unavailable. The oldest ones are dropped first.
+# The most events that one worker keeps for one writer if Redis is unavailable. The oldest are dropped first.
 MAX_EVENTS = 10_000
 COST = "cost"
 logger = get_logger("otp_gateway.recorder")
@@ -24,7 +24,7 @@ class Writer(Protocol):
     """Writes batches to Redis."""
 
     def write(self, batch: Batch) -> None:
-        """Write the batch; a batch whose id was written before changes nothing.
+        """Write the batch. If a batch with this id was written before, this has no effect.
 
         Raises ``StoreUnavailable``; then the recorder calls it again with the same batch.
         """
@@ -62,14 +62,14 @@ class Recorder:
             self._start()
 
     def flush(self) -> None:
-        """Write what is there; what Redis does not take is kept for the next time."""
+        """Write the events. If Redis does not accept them, they are kept for the next time."""
         with self._flushing:
             for queue in self._queues:
                 queue.flush(self._lock)
 
     def _start(self) -> None:
         if self._thread is None:
-            # By the first event, so in the worker: threads do not survive a fork.
+            # The first event starts the thread. So it runs in the worker: threads do not survive a fork.
             self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
             self._thread.start()
 
@@ -84,7 +84,7 @@ class Recorder:
 
 
 class _Queue:
-    """What one writer has not written yet."""
+    """The events that one writer has not written yet."""
 
     def __init__(self, writer: Writer) -> None:
         self.writer = writer
@@ -102,7 +102,7 @@ class _Queue:
             except StoreUnavailable:
                 return
             except BaseException:
-                # A batch that the writer cannot write must not stop those behind it.
+                # A batch that the writer cannot write must not stop the batches after it.
                 self._unsure = None
                 raise
             self._unsure = None

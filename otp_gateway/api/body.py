@@ -49,8 +49,7 @@ def read() -> bytes:
     except Exception:  # noqa: BLE001  # each server has its own errors for broken framing, with its bytes in them
         raise InvalidRequest("The body could not be read") from None
     # A chunked body is cut at MAX_CONTENT_LENGTH without an error. This limit is one byte more than MAX_BODY.
-    # So a
-# body that was cut is longer than MAX_BODY.
+    # So a body that was cut is longer than MAX_BODY.
     if len(data) > MAX_BODY:
         raise RequestEntityTooLarge
     if request.content_length not in (None, len(data)):

@@ -37,8 +37,7 @@ def install(app: Flask, origins: Sequence[str]) -> None:
     @app.after_request
     def vary(response: Response) -> Response:
         # Flask-Cors omits this header if there is a single origin. Then a cache could give a page the reply
-        # that was made
-# for another page.
+        # that was made for another page.
         response.vary.add("Origin")
         return response
 

@@ -48,7 +48,7 @@ def explain(error: SendFailed) -> str:
 
 def _credit(account: Account, minimum: int) -> Finding:
     if account.credit is None:
-        return warning("credit", "Kavenegar does not tell the credit: look at its panel")
+        return warning("credit", "Kavenegar does not report the credit: look at its panel")
     if account.credit < minimum:
         return fault("credit", f"{account.credit:,} Rial, below KAVENEGAR_MIN_CREDIT={minimum:,}: top it up")
     return ok("credit", f"{account.credit:,} Rial, at least {minimum:,}")

@@ -96,7 +96,7 @@ def explain(error: StoreUnavailable) -> str:
 def _unknown(name: str, label: str) -> Finding:
     if label == "permission":
         return warning(name, "not checked: allow the user INFO and TIME, or look yourself")
-    return warning(name, f"Redis does not tell ({label}): look yourself")
+    return warning(name, f"Redis does not show this ({label}): look at it yourself")
 
 
 class _Node:

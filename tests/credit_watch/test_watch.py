@@ -167,7 +167,7 @@ def test_a_provider_that_does_not_tell_is_warned_of_once_by_its_code(
     for _ in range(3):
         workers.minute()
     [warning] = warnings(capsys)
-    assert warning["event"] == "the SMS provider does not tell its credit"
+    assert warning["event"] == "the SMS provider does not report its credit"
     assert (warning["reason"], warning["fault"]) == (reason, whose)
     assert asked(emulator) == 3
     emulator.fault = None
