@@ -76,7 +76,7 @@ class Codes:
                 number = int.from_bytes(block[start : start + 8])
                 if number < ceiling:
                     return f"{number % space:0{self._length}d}"
-        raise AssertionError("unreachable: each of 1,024 draws is accepted with odds above 0.999")
+        raise AssertionError("unreachable: each of 1,024 draws is accepted with a probability above 0.999")
 
     def digest(self, phone: PhoneNumber, code: str) -> str:
         """The keyed digest of a code for this phone, as Redis compares it."""

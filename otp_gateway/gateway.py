@@ -129,15 +129,11 @@ class Gateway:
         sender: Sender | None = None,
         observer: Observer = UNOBSERVED,
     ) -> Self:
-        """Make the parts.
-
-        None of them connects yet. ``redis`` and ``sender`` replace those of the settings.
-        """
+        """Make the parts; no part connects yet. ``redis`` and ``sender`` replace those of the settings."""
         all_codes = [Codes(secret, settings.otp_length) for secret in settings.secrets]
         codes, redis = all_codes[0], redis or _connect(settings)
         backends = backends_for(settings, observer, sender)
-        # The metrics count the calls of requests. They do not count the calls of the probe and of the
-        # recorder.
+        # The metrics count the calls of requests, but not the calls of the probe and of the recorder.
         scripts, unobserved = Scripts(redis, observer), Scripts(redis)
         tokens, reports = Tokens.from_settings(settings), KavenegarReports.from_settings(settings, observer)
         write_probe, records = WriteProbe(redis, unobserved), Records.build(settings, redis, unobserved)
