@@ -1,4 +1,4 @@
-"""otp-gateway: phone login by one-time code, for anybody to run."""
+"""otp-gateway: phone login by one-time code, which you run yourself."""
 
 from otp_gateway.app import create_app
 

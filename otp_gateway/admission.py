@@ -9,7 +9,7 @@ from otp_gateway.model import Clock, Window
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """One window of the address's limit as a request left it. ``reset`` is in milliseconds."""
+    """The state of one window of an address after a request. ``reset`` is in milliseconds."""
 
     window: Window
     remaining: int
@@ -18,7 +18,10 @@ class Quota:
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """The rate limiter's decision. ``retry_after``: milliseconds until the next request fits, 0 for now."""
+    """The rate limiter's decision.
+
+    ``retry_after``: milliseconds until the next request is allowed; 0 means now.
+    """
 
     admitted: bool
     clock: Clock

@@ -1,4 +1,4 @@
-"""The Flask application: wires the gateway's parts to HTTP."""
+"""The Flask application: connects the gateway's parts with HTTP."""
 
 from __future__ import annotations
 
@@ -40,19 +40,19 @@ from otp_gateway.store.memory import read_memory
 
 
 class Application(Flask):
-    """Flask without a search for asynchronous functions: it asks fifteen times a request."""
+    """Flask without its checks for asynchronous functions, which it makes fifteen times for each request."""
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
-        """The function itself; none of the app's is asynchronous."""
+        """Return the function itself, because the app has no asynchronous function."""
         return func
 
 
 def create_app(
     settings: Settings | None = None, *, redis: RedisClient | None = None, sender: Sender | None = None
 ) -> Flask:
-    """The WSGI application; settings come from the environment unless they are given.
+    """Make the WSGI application. If no settings are given, they are read from the environment.
 
-    ``redis`` and ``sender`` replace what the settings name. Raises ``SettingsError``.
+    ``redis`` and ``sender`` replace those of the settings. Raises ``SettingsError``.
     """
     settings = settings or Settings.load()
     log.configure(settings.log_level)
@@ -63,7 +63,7 @@ def create_app(
 
     app = Application(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY + 1
-    # After-request functions run last to first: the log line is written when the headers are complete.
+    # After-request functions run in reverse order. So the log line is written when the headers are complete.
     request_log.install(app)
     metrics.install(app)
     outcomes.install(app, gateway.records.recorder)
@@ -85,7 +85,8 @@ def create_app(
     traffic = TrafficGauges(gateway.records.usage, gateway.write_probe)
     endpoint.install(app, metrics, (_gauges(gateway), traffic), settings.metrics_token)
     if gateway.reports:
-        # Started by gunicorn's hook, in each worker: a command needs no watch, and threads survive no fork.
+        # gunicorn's hook starts it in each worker. A command does not need it, and threads do not survive a
+        # fork.
         app.extensions["credit_watch"] = CreditWatch(
             gateway.provider_account, settings.kavenegar_min_credit, report
         )

@@ -39,7 +39,7 @@ def configuration() -> dict[str, Any]:
         sys.exit(str(error))
 
     def on_starting(server: Any) -> None:
-        """Log the warnings in the master: once, and not once for each worker. Choose the metrics' folder."""
+        """Log the warnings in the master, so that they are logged once. Choose the folder of the metrics."""
         for warning in settings.warnings():
             server.log.warning(warning)
         # With gunicorn's --user, the workers are another user than this process.
@@ -47,14 +47,14 @@ def configuration() -> dict[str, Any]:
         server.log.info("Odds of a guess into one phone within 24 h: at most %s", settings.guess_probability)
 
     return {
-        # Without an application on gunicorn's command line.
+        # The application, if gunicorn's command line names none.
         "wsgi_app": "otp_gateway.server:application()",
         "bind": f"0.0.0.0:{settings.port}",
         **limits.configuration(settings.trusted_proxies),
-        # The embedded store is in one process.
+        # The embedded store exists only in one process.
         "workers": 1 if settings.embedded else settings.web_concurrency,
         "threads": settings.threads,
-        # A stopping worker finishes the sends that are under way.
+        # A stopping worker finishes the sends that are in progress.
         "graceful_timeout": math.ceil(settings.sms_timeout) + 10,
         "timeout": 60,
         "logconfig_dict": log.configuration(settings.log_level),
@@ -77,7 +77,7 @@ def configuration() -> dict[str, Any]:
 
 
 def when_ready(server: Any) -> None:
-    """Make the folder of the workers' metrics, now that the port is ours: the start has succeeded."""
+    """Make the folder of the workers' metrics. The port is open now, so the start has succeeded."""
     server.metrics_folder.remove_unused()
     try:
         server.metrics_folder.prepare()

@@ -1,4 +1,4 @@
-"""The whole program: send a code, verify a code, keep and end a session."""
+"""The whole program: sends a code, verifies a code, refreshes a session, revokes a session."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class OtpService:
         self._gate = gate
 
     def request(self, send: SendRequest, caller: Caller) -> Sent:
-        """Send the phone a code: the active one again while it is young, a new one otherwise.
+        """Send a code to the phone: the active code again if it is young, otherwise a new one.
 
         Raises ``TooManyAttempts``, ``TooManyOtpRequests``, ``InvalidChallenge``, ``ChallengeRequired``,
         ``SendingPaused``, ``SmsNotConfigured``, ``SmsBusy`` (nothing is charged), ``SmsFailed`` (Redis is
@@ -217,17 +217,17 @@ class OtpService:
         return replace(pair, device_token=self._devices.create(phone, login.session.id, login.at_ms))
 
     def refresh(self, refresh_token: str, caller: Caller) -> TokenPair:
-        """Exchange a refresh token for a new pair; the presented one is spent.
+        """Exchange a refresh token for a new pair. The presented token then counts as used.
 
-        Spent less than 10 s ago, it yields the same new pair again; earlier, it ends its session. Raises
-        ``InvalidToken`` and ``StoreUnavailable``.
+        If the token was used less than 10 s ago, it gets the same pair again. If it was used earlier, its
+        session ends. Raises ``InvalidToken`` and ``StoreUnavailable``.
         """
         claims = self._tokens.read_refresh(refresh_token, caller.clock.now_ms() / 1000)
         session = self._sessions.rotate(claims.phone, claims.session_id, claims.refresh_id, caller)
         return self._tokens.issue(claims.phone, session)
 
     def revoke(self, refresh_token: str, caller: Caller) -> None:
-        """End the token's session; a token that has none is fine. Raises ``StoreUnavailable``."""
+        """End the token's session. A token without a session is accepted too. Raises ``StoreUnavailable``."""
         try:
             claims = self._tokens.read_refresh(refresh_token, caller.clock.now_ms() / 1000)
         except InvalidToken:
@@ -235,10 +235,10 @@ class OtpService:
         self._sessions.revoke(claims.phone, claims.session_id, caller)
 
     def user(self, access_token: str) -> User:
-        """Whom an access token speaks of, by signature and claims alone. Raises ``InvalidToken``."""
+        """The user of an access token. Only signature and claims are checked. Raises ``InvalidToken``."""
         return self._tokens.read_access(access_token, time.time())
 
     def readiness(self) -> dict[str, GatewayError | None]:
-        """The parts that a login needs, and what is wrong with each."""
+        """The parts that a login needs, each with its error, or None if it is ready."""
         sms = None if self._backends.configured else SmsNotConfigured()
         return {"redis": self._probe.fault(), "sms": sms}

@@ -1,4 +1,4 @@
-"""The keys of tokens: one signs, several are believed (RFC 7515, RFC 7517, RFC 7638)."""
+"""The keys of tokens: one key signs, several keys are trusted (RFC 7515, RFC 7517, RFC 7638)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ASYMMETRIC = ("EdDSA", "ES256", "RS256")
 MIN_RSA_BITS = 2048
 # Members that identify a public key: RFC 7638, section 3.2, and RFC 8037, section 2.
 THUMBPRINT_MEMBERS = {"OKP": ("crv", "kty", "x"), "EC": ("crv", "kty", "x", "y"), "RSA": ("e", "kty", "n")}
-# Longer than any token of ours; what is longer is not worth decoding.
+# Our tokens are shorter than this. A longer text is not decoded.
 MAX_TOKEN = 8192
 
 PublicKey = ed25519.Ed25519PublicKey | ec.EllipticCurvePublicKey | rsa.RSAPublicKey
@@ -40,12 +40,12 @@ class Key:
 
     @classmethod
     def public(cls, material: PublicKey) -> Self:
-        """The key with the one algorithm that suits it. Raises ``ValueError``."""
+        """Make a public key with its only algorithm. Raises ``ValueError``."""
         algorithm = algorithm_of(material)
         return cls(algorithm, material, _thumbprint(_jwk(algorithm, material)))
 
     def jwk(self) -> dict[str, Any] | None:
-        """The key as backends read it; a shared secret is for nobody."""
+        """The key in the form for backends. A shared secret has no such form: it is never published."""
         if isinstance(self.material, str):
             return None
         return _jwk(self.algorithm, self.material) | {
@@ -56,7 +56,7 @@ class Key:
 
 
 class _SameSignature(ECAlgorithm):
-    """ES256 whose signature follows from the claims (RFC 6979): a repeated request gets equal tokens."""
+    """ES256 with signatures derived from the claims (RFC 6979): a repeated request gets equal tokens."""
 
     def sign(self, msg: bytes, key: Any) -> bytes:
         digest = ec.ECDSA(self.hash_alg(), deterministic_signing=True)
@@ -69,10 +69,10 @@ _jws.register_algorithm("ES256", _SameSignature(ECAlgorithm.SHA256))
 
 
 class KeyRing:
-    """Signs with one key, and believes that and some former ones, each only with its own algorithm."""
+    """Signs with one key. It trusts this key and some former keys, each only with its own algorithm."""
 
     def __init__(self, signing: str | PrivateKey, former: Iterable[str | PublicKey] = ()) -> None:
-        """Strings are shared secrets (HS256)."""
+        """A key that is a string is a shared secret (HS256)."""
         self._signing = signing
         own = signing if isinstance(signing, str) else signing.public_key()
         keys = [Key(SYMMETRIC, key) if isinstance(key, str) else Key.public(key) for key in (own, *former)]
@@ -87,12 +87,12 @@ class KeyRing:
         return _jws.encode(payload, self._signing, key.algorithm, headers=headers)
 
     def read(self, token: str, token_type: str, *, issuer: str, audience: str) -> dict[str, Any]:
-        """The claims of a token of this type, its signature, issuer and audience checked, its times not.
+        """The claims of a token of this type. Signature, issuer and audience are checked; its times are not.
 
         Raises ``InvalidToken``.
         """
         try:
-            # PyJWT passes over padding, which RFC 7515 forbids: a token has one spelling.
+            # PyJWT ignores padding, but RFC 7515 forbids it: a token has only one form.
             if len(token) > MAX_TOKEN or "=" in token:
                 raise InvalidToken
             header = jwt.get_unverified_header(token)
@@ -109,7 +109,7 @@ class KeyRing:
         raise InvalidToken
 
     def jwks(self) -> dict[str, list[dict[str, Any]]]:
-        """The public keys, as a JWK set; empty where secrets are shared."""
+        """The public keys, as a JWK set. It is empty if the key is a shared secret."""
         return {"keys": [jwk for jwk in (key.jwk() for key in self._keys) if jwk]}
 
 
@@ -121,7 +121,7 @@ def _claims(token: str, key: Key, issuer: str, audience: str) -> dict[str, Any] 
             algorithms=[key.algorithm],
             issuer=issuer,
             audience=audience,
-            # Times are checked by the caller, against Redis's clock where there is one.
+            # The caller checks the times, by Redis's clock if it has read this clock.
             options={"verify_exp": False, "verify_iat": False, "verify_nbf": False, "strict_aud": True},
         )
     except jwt.InvalidSignatureError:
@@ -141,7 +141,7 @@ def load_private(pem: str) -> PrivateKey:
 
 
 def load_public(pems: str) -> list[PublicKey]:
-    """The public keys of one or more PEM texts, one behind the other. Raises ``ValueError``."""
+    """The public keys of one or more PEM texts in one text. Raises ``ValueError``."""
     end = "-----END PUBLIC KEY-----"
     keys: list[PublicKey] = []
     *parts, rest = pems.split(end)
@@ -159,7 +159,7 @@ def load_public(pems: str) -> list[PublicKey]:
 
 
 def algorithm_of(key: PublicKey) -> str:
-    """The one algorithm that a key is used with. Raises ``ValueError`` for a curve or size not supported."""
+    """The algorithm of a key. Raises ``ValueError`` if its curve or size is not supported."""
     if isinstance(key, ed25519.Ed25519PublicKey):
         return "EdDSA"
     if isinstance(key, ec.EllipticCurvePublicKey):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoDelivery:
-    """What a backend does instead of delivering messages. Each text continues ``SMS_BACKEND=name``.
+    """Texts about a backend that delivers no messages. Each text continues ``SMS_BACKEND=name``.
 
     ``at_start``: the warning when a production gateway starts. ``in_check``: the fault in the checklist.
     """

@@ -1,4 +1,4 @@
-"""A provider by its HTTP interface: the templates of SMS_HTTP_URL, _HEADERS and _BODY.
+"""The templates of a provider's HTTP interface: SMS_HTTP_URL, _HEADERS and _BODY.
 
 A placeholder such as ``{phone}`` is replaced by its value, escaped for its place. All other braces stay.
 """
@@ -17,11 +17,11 @@ PHONES = frozenset({"phone", "phone_local"})
 TEXTS = frozenset({"code", "message"})
 PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
-# The HTTP library writes these itself.
+# The HTTP library writes these headers itself.
 FRAMING = frozenset({"content-length", "transfer-encoding", "connection", "host"})
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
-# Values that show at the start whether each place escapes what a message can hold.
+# Values that show, when the gateway starts, whether each place escapes the characters of a message.
 SAMPLE = {
     "phone": "+989120000000",
     "phone_local": "09120000000",
@@ -55,7 +55,7 @@ class SentRule:
         """The member's value in a reply, as text; None if the reply does not have it."""
         for name in self.member:
             members = reply if isinstance(reply, dict) else {}
-            # Documents and replies of some providers differ in upper and lower case.
+            # The documentation of some providers has other upper-case letters than their replies.
             found = [key for key in members if key.lower() == name.lower()]
             if not found:
                 return None

@@ -1,4 +1,4 @@
-"""Log lines for a terminal: short ones, for a person who develops."""
+"""Short log lines for the terminal of a developer."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 
 GREEN, YELLOW, RED, PLAIN = "\x1b[32m", "\x1b[33m", "\x1b[31m", "\x1b[0m"
 LEVELS = {"warning": YELLOW, "error": RED, "critical": RED}
-# What every line has.
+# The fields of every line.
 STANDARD = ("event", "level", "logger", "timestamp", "exception")
 
 
 def request_line(values: Mapping[str, Any]) -> str:
-    """The line of a request; its id and the rest are in the JSON lines of production."""
+    """The line of a request. Its id and all other fields are only in the JSON lines of production."""
     status = values["status"]
     colour = GREEN if status < 400 else YELLOW if status < 500 else RED
     reasons = [
@@ -32,7 +32,7 @@ def request_line(values: Mapping[str, Any]) -> str:
 
 
 def render(_: Any, __: str, event: MutableMapping[str, Any]) -> str:
-    """Any other line, for structlog."""
+    """The text of any other line, for structlog."""
     level = event["level"]
     parts = [
         _now(),

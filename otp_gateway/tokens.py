@@ -1,4 +1,4 @@
-"""Access and refresh tokens: JWTs (RFC 7519) with types and claims after RFC 9068."""
+"""Access and refresh tokens: JWTs (RFC 7519). Their types and claims follow RFC 9068."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from otp_gateway.signing import KeyRing
 
 ACCESS_TYPE = "at+jwt"
 REFRESH_TYPE = "rt+jwt"
-# Seconds by which a token may seem to come from the future: the reader's clock is not Redis's.
+# A token may have been made so many seconds after now, because the reader's clock is not Redis's clock.
 CLOCK_SKEW = 60
 
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """Who a token speaks of. ``id`` is as private as the phone."""
+    """The user of a token. ``id`` is as private as the phone."""
 
     id: str
     phone: PhoneNumber
@@ -27,9 +27,10 @@ class User:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class TokenPair:
-    """What a login yields. Lifetimes in seconds.
+    """The tokens of a session. Lifetimes are in seconds.
 
-    ``device_token``: only after a verify, if there are such. ``test``: the phone is a test number.
+    ``device_token``: only after a verify, if the gateway makes such tokens. ``test``: the phone is a test
+    number.
     """
 
     access_token: str
@@ -43,7 +44,7 @@ class TokenPair:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class RefreshClaims:
-    """What a refresh token says: whose session, and which of its tokens this is."""
+    """The claims of a refresh token: the phone and the session to which it belongs, and its own id."""
 
     phone: PhoneNumber
     session_id: str
@@ -62,7 +63,7 @@ class Tokens:
         access_ttl: int,
         refresh_ttl: int,
     ) -> None:
-        """Lifetimes in seconds."""
+        """Lifetimes are in seconds."""
         self._keys = keys
         self._issuer = issuer
         self._namespace = uuid.uuid5(uuid.NAMESPACE_URL, issuer)
@@ -73,7 +74,7 @@ class Tokens:
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
-        """Tokens as the operator has set them."""
+        """Make it with the operator's settings."""
         return cls(
             KeyRing(
                 settings.signing_key,
@@ -86,17 +87,18 @@ class Tokens:
         )
 
     def jwks(self) -> dict[str, list[dict[str, Any]]]:
-        """The keys by which backends check our tokens, as a JWK set."""
+        """The keys with which backends check our tokens, as a JWK set."""
         return self._keys.jwks()
 
     def subject(self, phone: PhoneNumber) -> str:
-        """The user's id: a UUID (RFC 9562, version 5) of issuer and phone, whatever the secrets are."""
+        """The user's id: a UUID (RFC 9562, version 5) of issuer and phone. It does not depend on secrets."""
         return str(uuid.uuid5(self._namespace, phone.e164))
 
     def issue(self, phone: PhoneNumber, session: Session) -> TokenPair:
-        """The pair of the session's present token ids; the same session gives the same claims."""
+        """Make the tokens with the session's present token ids. Equal sessions give equal claims."""
         user = User(self.subject(phone), phone)
-        # However often it is refreshed, a session ends JWT_REFRESH_TTL after its login, access and all.
+        # A refresh does not make a session longer. It ends JWT_REFRESH_TTL after its login, with its access
+        # tokens.
         ends = session.authenticated_at + self._refresh_ttl
         access_ends = min(session.issued_at + self._access_ttl, ends)
         shared: dict[str, Any] = {
@@ -115,7 +117,7 @@ class Tokens:
             "exp": access_ends,
             "jti": session.access_id,
             "phone_number_verified": True,
-            # RFC 8176 names "sms" and "tel" for the two ways.
+            # RFC 8176 has the names "sms" and "tel" for the two channels.
             "amr": ["otp", "tel" if session.channel == "call" else "sms"],
             "token_use": "access",
         }
@@ -141,16 +143,16 @@ class Tokens:
         return User(claims["sub"], PhoneNumber(claims["phone_number"]))
 
     def read_refresh(self, token: str, now: float) -> RefreshClaims:
-        """What a refresh token says. ``now`` is in seconds since 1970. Raises ``InvalidToken``."""
+        """The claims of a refresh token. ``now`` is in seconds since 1970. Raises ``InvalidToken``."""
         claims = self._refresh_claims(token)
         _check_times(claims, now)
-        # The life may have been set shorter since the token was made.
+        # The operator may have set a shorter lifetime after the token was made.
         if now >= claims["auth_time"] + self._refresh_ttl:
             raise InvalidToken
         return RefreshClaims(PhoneNumber(claims["phone_number"]), claims["sid"], claims["jti"])
 
     def of_one_session(self, access_token: str, refresh_token: str) -> bool:
-        """Whether both are ours and of one session, expired or not."""
+        """Whether both tokens are ours and of the same session. They may have expired."""
         try:
             access, refresh = self._access_claims(access_token), self._refresh_claims(refresh_token)
         except InvalidToken:
@@ -169,7 +171,7 @@ class Tokens:
 
 
 def _complete(claims: dict[str, Any], use: str) -> dict[str, Any]:
-    """The claims, where none is missing and each is of its type."""
+    """The claims. Raises an error if one is missing or has a wrong type."""
     texts = ("sub", "sid", "jti", "phone_number")
     times = ("iat", "exp", "auth_time")
     if (

@@ -27,13 +27,13 @@ def install(app: Flask, build: Callable[[], Gateway]) -> None:
 
 
 def is_wanted() -> bool:
-    """Whether ``flask`` is looking for a command of ours, and not for an application to serve."""
+    """Whether ``flask`` looks for one of our commands, and not for an application to serve."""
     context = click.get_current_context(silent=True)
     return context is not None and isinstance(context.command, click.Group)
 
 
 def application() -> Flask:
-    """The commands alone: they work, each as far as it can, also with settings that the gateway refuses."""
+    """Only the commands, without the gateway. So they can run if the settings are invalid."""
     log.configure("ERROR")
     app = Flask("otp_gateway")
     install(app, _from_environment)

@@ -1,4 +1,4 @@
-"""``flask otp activity``: who did what."""
+"""``flask otp activity``: lists the actions of operators."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def operator() -> str:
     try:
         name = getpass.getuser()
     except (KeyError, OSError):
-        # A container may run under a user id without a name.
+        # A container can run under a user id that has no name.
         name = "?"
     return f"cli:{name}"
 
@@ -33,7 +33,7 @@ def install(otp: AppGroup, build: Callable[[], Gateway]) -> None:
     @otp.command("activity", with_appcontext=False)
     @click.option("--last", type=click.IntRange(1, KEPT), default=50, show_default=True)
     def activity(last: int) -> None:
-        """List what operators have done in the last 30 days, newest first."""
+        """List the actions of operators in the last 30 days, newest first."""
         gateway = open_gateway(build)
         demand_shared_store(gateway)
         try:

@@ -32,7 +32,7 @@ def install(otp: AppGroup, build: Callable[[], Gateway]) -> None:
     def check(context: click.Context, url: str | None, *, as_json: bool) -> None:
         """Check settings, SMS provider, Redis, and with --url the way from outside.
 
-        Sends no SMS and changes nothing. Ends with status 0 unless there is a fault, then with 1.
+        Sends no SMS and changes nothing. The exit status is 1 if there is a fault, and 0 otherwise.
         """
         site = _site(url)
         found = []
@@ -44,7 +44,7 @@ def install(otp: AppGroup, build: Callable[[], Gateway]) -> None:
         if as_json:
             worst = next(status for status in TOTALS if counts[status])
             click.echo(
-                # ASCII, with escapes: it can be written in every locale.
+                # The output is ASCII with escapes, so that it can be written in every locale.
                 json.dumps({"status": worst, "checks": [asdict(f) for f in found]}, indent=2)
             )
         else:
@@ -56,7 +56,7 @@ def _site(url: str | None) -> Site | None:
     try:
         return None if url is None else Site(url)
     except ValueError:
-        # The address may hold a password, so it is not repeated.
+        # The URL can hold a password, so the message does not repeat it.
         raise click.BadParameter(
             "give an address such as https://login.example.com", param_hint="--url"
         ) from None

@@ -1,4 +1,4 @@
-"""How a command opens the gateway, and what it says if that fails."""
+"""Opens the gateway for a command, and ends the command with a message if this fails."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def open_for_phone(build: Callable[[], Gateway], number: tuple[str, ...]) -> tup
     """The gateway and the phone. A number that it does not accept ends the command."""
     gateway = open_gateway(build)
     try:
-        # The number itself is in no message: terminals are recorded, too.
+        # The message does not contain the number, because terminals are recorded too.
         return gateway, gateway.phones.parse(" ".join(number))
     except InvalidPhoneNumber:
         raise click.ClickException("This is no mobile number: write it with + and country code.") from None
@@ -34,12 +34,12 @@ def open_for_phone(build: Callable[[], Gateway], number: tuple[str, ...]) -> tup
 
 
 def redis_fault(error: StoreUnavailable) -> click.ClickException:
-    """The end of a command that Redis did not answer."""
+    """The error that ends a command if Redis did not answer."""
     return click.ClickException(f"Redis: {explain(error)}.")
 
 
 def demand_shared_store(gateway: Gateway) -> None:
-    """End a command that can do nothing without a Redis of its own process."""
+    """End a command that needs a Redis in its own process."""
     if gateway.settings.embedded:
         raise click.ClickException(
             "REDIS_URL is not set: the embedded store lives in the gateway's own process."

@@ -20,7 +20,7 @@ def install(otp: AppGroup, build: Callable[[], Gateway]) -> None:
 
     @otp.command("hash-password", with_appcontext=False)
     def hash_password() -> None:
-        """Make ADMIN_PASSWORD_HASH: asks for the password, or reads it from standard input."""
+        """Make ADMIN_PASSWORD_HASH from a password, which is typed or comes from standard input."""
         if sys.stdin.isatty():
             password = click.prompt("Password", hide_input=True, confirmation_prompt=True)
         else:

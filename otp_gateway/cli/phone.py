@@ -24,7 +24,7 @@ from otp_gateway.support.times import Times
 from otp_gateway.support.verdict import verdict
 from otp_gateway.support.words import words_of
 
-# A number's blanks make several words of it in a shell.
+# In a shell, a number with blanks arrives as several words.
 number = click.argument("number", nargs=-1, required=True)
 WORDS = words_of("en")
 
@@ -42,9 +42,9 @@ def _install_send(otp: AppGroup, build: Callable[[], Gateway]) -> None:
     @number
     @click.option("--channel", type=click.Choice(["sms", "call"]), default="sms", show_default=True)
     def send(number: tuple[str, ...], channel: Channel) -> None:
-        """Send a real message to NUMBER, with a code that signs nobody in.
+        """Send a real message to NUMBER. Its code is not valid for a login.
 
-        It goes past the limits, and does not change the phone's own code.
+        No limit applies to it, and it does not change the phone's own code.
         """
         gateway, phone = open_for_phone(build, number)
         if channel not in gateway.settings.channels:
@@ -60,9 +60,9 @@ def _install_send(otp: AppGroup, build: Callable[[], Gateway]) -> None:
             sent = "Nothing was sent" if error.definite else "It may have been sent"
             raise click.ClickException(f"{sent}. {explain(error)}") from None
         handed = f"Handed over to {receipt.backend} for {phone.masked}"
-        click.echo(f"{handed}, with the code {code}, which signs nobody in.")
+        click.echo(f"{handed}, with the code {code}, which is not valid for a login.")
         if not gateway.settings.embedded:
-            # A message is proved without Redis, too.
+            # The message can be sent without Redis.
             with suppress(StoreUnavailable):
                 _note(gateway, "send", phone)
 
@@ -71,7 +71,7 @@ def _install_status(otp: AppGroup, build: Callable[[], Gateway]) -> None:
     @otp.command("status", with_appcontext=False)
     @number
     def status(number: tuple[str, ...]) -> None:
-        """Say what happens to NUMBER's user now, and whether its codes were sent."""
+        """Show what happens to the user of NUMBER now, and whether the codes were sent."""
         gateway, phone = open_for_phone(build, number)
         demand_shared_store(gateway)
         try:
@@ -87,7 +87,7 @@ def _install_unlock(otp: AppGroup, build: Callable[[], Gateway]) -> None:
     @otp.command("unlock", with_appcontext=False)
     @number
     def unlock(number: tuple[str, ...]) -> None:
-        """Give NUMBER its tries back, and clear its failed ones of the last 24 h."""
+        """Give NUMBER its tries back, and clear its failed verifies of the last 24 h."""
         gateway, phone = open_for_phone(build, number)
         demand_shared_store(gateway)
         try:
@@ -177,7 +177,7 @@ def _sends(gateway: Gateway, state: PhoneState) -> list[str]:
     words: dict[str, str] = {}
     sends = sends_of(state, gateway.settings.sms_timeout)
     asked = [send.id for send in sends if send.called]
-    # A lookup has no localid to ask by.
+    # A lookup has no localid by which the provider could be queried.
     if gateway.reports and not gateway.settings.kavenegar_template and asked:
         with suppress(SendFailed):
             words = gateway.reports.deliveries_of(asked, gateway.codes)

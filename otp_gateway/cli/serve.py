@@ -12,15 +12,18 @@ from typing import NoReturn
 import click
 from flask.cli import AppGroup
 
-# A file and not "python:…": gunicorn reads a file again at a reload.
+# This is a file and not "python:…", because gunicorn reads a file again at a reload.
 CONFIGURATION = Path(__file__).resolve().parents[1] / "gunicorn.conf.py"
 
 
 def start(options: tuple[str, ...], environ: Mapping[str, str]) -> NoReturn:
-    """Replace this process by gunicorn. ``options`` are gunicorn's; they override our configuration."""
-    # gunicorn reads WEB_CONCURRENCY itself, and an empty one is no number.
+    """Replace this process by gunicorn.
+
+    ``options`` are gunicorn's options, and override our configuration.
+    """
+    # gunicorn reads WEB_CONCURRENCY itself, and fails if it is empty.
     environ = {name: value for name, value in environ.items() if value or name != "WEB_CONCURRENCY"}
-    # Ours first: an operator's own --config, here or among the options, overrides it.
+    # Our configuration comes first. So a --config of the operator, here or in the options, overrides it.
     ours = shlex.join(["--config", str(CONFIGURATION)])
     environ["GUNICORN_CMD_ARGS"] = f"{ours} {environ.get('GUNICORN_CMD_ARGS', '')}".rstrip()
     os.execve(sys.executable, [sys.executable, "-m", "gunicorn", *options], environ)  # noqa: S606  # no shell

@@ -1,4 +1,4 @@
-"""Text that standard output can write."""
+"""Makes texts that standard output can write."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ import sys
 
 
 def writable(text: str) -> str:
-    """The text with what standard output's encoding lacks escaped: a locale must not end a command."""
+    """Escape the characters that the encoding of standard output does not have."""
     encoding = sys.stdout.encoding or "utf-8"
     return text.encode(encoding, "backslashreplace").decode(encoding)

@@ -13,7 +13,7 @@ class GatewayError(Exception):
     code: ClassVar[str]
     meaning: ClassVar[str]
     detail: str
-    # The send gate's decision about the request, for the log; None before it has decided.
+    # The decision of the send gate about the request, for the log. None: it has not decided.
     gate: str | None = None
 
     def __init__(self, detail: str | None = None) -> None:
@@ -23,12 +23,12 @@ class GatewayError(Exception):
 
     @property
     def data(self) -> dict[str, Any]:
-        """Further members of the problem document, which the client may see, by name."""
+        """Further members of the problem document by name. The client may see them."""
         return {}
 
 
 class Refused(GatewayError):
-    """A limit is reached. ``retry_after`` is in milliseconds; waiting that long is enough.
+    """A limit is reached. ``retry_after`` is in milliseconds; it is enough to wait for so long.
 
     ``limit`` names the limit for logs and metrics. The client does not see it.
     """

@@ -75,7 +75,7 @@ class TooManyAttempts(Refused):
     """No attempt is left for the code, or a budget of failures is used up.
 
     ``limit``: ``tries``, ``client_failures``, ``phone_failures``, or ``device_failures`` in the device lane.
-    If several are reached, the widest.
+    If several are reached, it is the widest one.
     """
 
     code = "too_many_attempts"

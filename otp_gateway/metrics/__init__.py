@@ -1,1 +1,1 @@
-"""What Prometheus reads of this gateway."""
+"""The metrics of this gateway, for Prometheus."""

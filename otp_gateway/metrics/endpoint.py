@@ -1,4 +1,4 @@
-"""``/metrics``: for the bearer of the token; without one, for this machine alone."""
+"""``/metrics``: for clients with the token. If there is no token, only for clients on this machine."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ def install(app: Flask, metrics: Metrics, gauges: Sequence[Collector], token: st
 
 
 def _encoder(accept: str) -> tuple[Callable[[Collector], bytes], str]:
-    """The format that the scraper accepts, or the oldest."""
+    """The encoder of a format that the scraper accepts, or of the oldest format."""
     try:
         return choose_encoder(accept)
     except TypeError:
-        # The library compares versions as they come: words with numbers too.
+        # The library compares versions without a check, also a word with a number.
         return choose_encoder("")
 
 
@@ -61,7 +61,7 @@ def _is_local() -> bool:
 
 
 class _All(Collector):
-    """Counted and known values as one."""
+    """The values of all metrics and all gauges."""
 
     def __init__(self, *parts: Collector) -> None:
         self._parts = parts

@@ -17,16 +17,17 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-# Not the prefix of release 0.1.0: its folders have no lock, so they look unused while they are in use.
+# Release 0.1.0 had another prefix. Its folders have no lock, so they would look unused although they are in
+# use.
 PREFIX = "otp-gateway-metrics-"
 # All names of files that the workers make; see multiprocess.py.
 FILE = re.compile(r"(counter|gauge_[a-z]+|histogram|unshared)_[0-9]+(\.db)?")
-# How often a start makes a folder that another start takes for an unused one before it is locked.
+# How often a start tries to make a folder. Another start can remove the folder before it is locked.
 ATTEMPTS = 3
 
 
 def temporary_directory() -> str:
-    """The directory for temporary files, also if its file system is full: Python then finds none."""
+    """The directory for temporary files. Python's own function finds none if the file system is full."""
     try:
         return tempfile.gettempdir()
     except FileNotFoundError:
@@ -140,7 +141,7 @@ def _open(path: Path, owner: int) -> int:
 
 
 def _is_at(descriptor: int, path: Path) -> bool:
-    """Whether the path still leads to the open file or folder, and not to another one or none."""
+    """Whether the path still leads to the open file or folder."""
     try:
         found = path.lstat()
     except OSError:

@@ -1,4 +1,4 @@
-"""What is not counted but known: the build, the settings' odds, and Redis's last word on the credit."""
+"""Values that are read and not counted: the build, the guess probability, the credit, the memory of Redis."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from otp_gateway.version import __version__
 
 
 class Gauges(Collector):
-    """Gauges that are read as they are asked for."""
+    """Gauges that are read when Prometheus scrapes."""
 
     def __init__(
         self,
@@ -30,10 +30,10 @@ class Gauges(Collector):
         memory: Callable[[], Memory | None],
         budget: Callable[[], list[BudgetUse]],
     ) -> None:
-        """``account``: the last known account; ``memory``: Redis's, None if Redis does not show it.
-        ``budget``: the sends in each window of ``OTP_SEND_BUDGET``.
+        """Each function raises ``StoreUnavailable``.
 
-        All three raise ``StoreUnavailable``.
+        ``account``: the account as it was last read. ``memory``: the memory of Redis; None if Redis does
+        not show it. ``budget``: the sends in each window of ``OTP_SEND_BUDGET``.
         """
         self._settings = settings
         self._account = account
@@ -42,7 +42,7 @@ class Gauges(Collector):
         self._budget = budget
 
     def collect(self) -> Iterable[Metric]:
-        """The gauges, as of now."""
+        """The present gauges."""
         build = GaugeMetricFamily(f"{PREFIX}_build_info", "What runs", labels=["version", "python"])
         build.add_metric([__version__, platform.python_version()], 1)
         yield build
@@ -81,7 +81,7 @@ class Gauges(Collector):
         try:
             memory = self._memory()
         except StoreUnavailable:
-            # One primary of a cluster may not answer while the others do: that is no reason for redis_up 0.
+            # If only one primary of a cluster does not answer, redis_up stays 1.
             return
         if memory is not None:
             yield _gauge(
@@ -95,7 +95,7 @@ class Gauges(Collector):
         try:
             windows = self._budget()
         except StoreUnavailable:
-            # The same.
+            # As above: redis_up does not depend on this.
             return
         sends = _by_window("send_budget_sends", "Sends in a window of OTP_SEND_BUDGET, in seconds")
         limits = _by_window("send_budget_limit", "Sends that OTP_SEND_BUDGET allows in this window")

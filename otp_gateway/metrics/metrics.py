@@ -1,4 +1,4 @@
-"""What is counted and timed: requests, their outcomes, Redis and the provider. No label names anybody."""
+"""Counts and times of requests, of their outcomes, of Redis and of the provider. No label names a person."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LIMITS = (
 
 
 class Metrics:
-    """The metrics of one application; also what the core's ``Observer`` tells."""
+    """The metrics of one application. It is also the core's ``Observer``."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
@@ -64,7 +64,8 @@ class Metrics:
         self._sms_attempts = self._counter(
             "sms_attempts", "Messages that a backend has tried to send, by outcome", "backend", "outcome"
         )
-        # What stands at 0 from the start, an alert sees rise.
+        # These are 0 from the start. An alert cannot see the first increase of a counter that did not exist
+        # before.
         for each in outcomes.ALL:
             self._outcomes[each].labels(each.success)
         for limit in LIMITS:
@@ -78,11 +79,11 @@ class Metrics:
         app.teardown_request(self._leave)
 
     def set_threads(self, number: int) -> None:
-        """How many threads this process answers requests with."""
+        """Set the number of threads with which this process answers requests."""
         self._threads.set(number)
 
     def registry(self) -> CollectorRegistry:
-        """All values of all workers, as of now."""
+        """The present values of all workers."""
         return multiprocess.registry() or self._registry
 
     def redis_call(self, script: str, seconds: float) -> None:

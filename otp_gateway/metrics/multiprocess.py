@@ -32,7 +32,7 @@ _process = _Process()
 
 
 def free_slot(taken: Iterable[int]) -> int:
-    """The lowest number that no living worker has."""
+    """The lowest number that no running worker has."""
     used = set(taken)
     return next(slot for slot in range(len(used) + 1) if slot not in used)
 
@@ -40,28 +40,30 @@ def free_slot(taken: Iterable[int]) -> int:
 def join(folder: Folder, slot: int) -> None:
     """Keep this process's values in files of ``folder``; call it before the metrics are made.
 
-    ``slot`` is a number that no other living process has there. A later process of the same slot continues
-    the counts of the former process: so counters never fall, and the number of files does not grow.
+    ``slot`` is a number that no other running process has there. A later process of the same slot continues
+    the counts of the former process. So counters never fall, and the number of files does not grow.
     """
     _process.is_worker = True
     _process.folder = folder
     if folder.path is None:
-        # The variable may be another program's.
+        # Another program may have set the variable.
         os.environ.pop(DIRECTORY, None)
         values.ValueClass = values.MutexValue
         return
     os.environ[DIRECTORY] = str(folder.path)
     _process.files = SharedFiles(folder, slot)
-    # MultiProcessValue makes its files by this name. The library's own are sparse: see shared_file.py.
+    # MultiProcessValue makes its files with the class of this name. The files of the library's own class are
+    # sparse: see shared_file.py.
     values.MmapedDict = _process.files  # type: ignore[assignment,attr-defined]  # see above
     values.ValueClass = values.MultiProcessValue(lambda: slot)  # type: ignore[no-untyped-call]  # as shipped
 
 
 def leave(folder: Folder, slot: int) -> None:
-    """The slot's process has ended: the requests that it had in progress are no longer in progress."""
+    """Note that the slot's process has ended. Its requests are no longer in progress."""
     if folder.path is None:
         return
-    # A cleanup can remove the same files, or the file system is read-only now. It must not end the master.
+    # A cleanup can remove the same files, or the file system can be read-only now. This must not end the
+    # master.
     with suppress(OSError):
         mark_process_dead(slot, str(folder.path))  # type: ignore[no-untyped-call]  # as shipped
     with suppress(OSError):
@@ -103,7 +105,7 @@ class _Files(Collector):
 
 
 def _has_begun(file: Path) -> bool:
-    """Whether there are values to read: a starting worker makes its file before it gives the file a size."""
+    """Whether there are values to read. A worker makes its file before it gives the file a size."""
     try:
         return file.stat().st_size > 0
     except FileNotFoundError:

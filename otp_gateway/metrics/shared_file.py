@@ -20,13 +20,13 @@ from prometheus_client.mmap_dict import MmapedDict
 from otp_gateway.log import get_logger
 from otp_gateway.metrics.folder import Folder
 
-# The files grow by whole pages: a small tmpfs has few.
+# The files grow by single pages, because a small tmpfs has few pages.
 PAGE = mmap.PAGESIZE
 # The file begins with the number of bytes in use.
 HEADER = struct.Struct("i")
 # An entry is a length, the key with at most 8 bytes of padding, and two numbers.
 ENTRY_WITHOUT_KEY = 4 + 8 + 16
-# Seconds between two looks at the files: whether they are still there, and whether there is space now.
+# Seconds between two checks of the files: whether they still exist, and whether there is space now.
 PAUSE = 5.0
 
 
@@ -61,7 +61,7 @@ class SharedFiles:
         return self._error is not None
 
     def look(self) -> None:
-        """From time to time: make again what a cleanup has removed, and write what is only in memory."""
+        """From time to time, make removed files again, and write the values that are only in memory."""
         now = self._clock()
         if now < self._next_look:
             return

@@ -18,14 +18,14 @@ REST = "rest"
 
 
 class TrafficGauges(Collector):
-    """The members with the most sends in the last hour, day and week, and all others together."""
+    """The members with the most sends in the last hour, day and week, and the sums of all others."""
 
     def __init__(self, usage: UsageStore, probe: WriteProbe) -> None:
         self._usage = usage
         self._probe = probe
 
     def collect(self) -> Iterable[Metric]:
-        """The gauges, as of now; none if Redis is unavailable."""
+        """The present gauges. It is empty if Redis is unavailable."""
         if self._probe.fault() is not None:
             # Then a scrape must not wait for Redis a second time.
             return

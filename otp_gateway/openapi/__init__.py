@@ -1,1 +1,1 @@
-"""The OpenAPI document: what the API offers, in words. No code here runs in a request."""
+"""The OpenAPI document, which describes the API. No code here runs in a request, except for the document."""

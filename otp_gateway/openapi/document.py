@@ -54,8 +54,8 @@ def install(app: Flask, settings: Settings, transport: TransportDescription) -> 
 
     @functools.cache
     def text() -> str:
-        # Made once, at the first request: it takes half of the time in which an application is built.
-        # The order of the operations and their members is kept.
+        # The document is made once, at the first request. It would take half of the time in which an
+        # application is built. The order of the operations and their members is kept.
         return json.dumps(describe(settings, transport), ensure_ascii=False, separators=(",", ":"))
 
     @app.get(PATH)
@@ -68,7 +68,7 @@ def install(app: Flask, settings: Settings, transport: TransportDescription) -> 
 
 
 def describe(settings: Settings, transport: TransportDescription) -> dict[str, Any]:
-    """The document. ``transport``: how tokens travel."""
+    """Make the document. ``transport``: the transport of tokens."""
     cross_origin, metrics_token = bool(settings.cors_origins), bool(settings.metrics_token)
     listed = [
         *operations.operations(settings, transport),
@@ -112,7 +112,7 @@ def describe(settings: Settings, transport: TransportDescription) -> dict[str, A
 
 
 def _kinds(listed: Iterable[Operation]) -> list[problems.Kind]:
-    """The kinds of problem that an operation, or no operation, may answer; in the order of their statuses."""
+    """The kinds of problem that the API can answer, in the order of their statuses."""
     codes = {code for operation in listed for code in operation.codes}
     codes |= {problems.NOT_FOUND, problems.METHOD_NOT_ALLOWED}
     return sorted((problems.KINDS[code] for code in codes), key=lambda kind: (kind.status, kind.code))

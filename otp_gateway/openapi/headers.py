@@ -1,4 +1,4 @@
-"""The headers of requests and replies, in words: what the OpenAPI document says of them."""
+"""The headers of requests and replies, as the OpenAPI document describes them."""
 
 from __future__ import annotations
 
@@ -114,12 +114,12 @@ PARAMETERS: dict[str, tuple[str, str, dict[str, Any]]] = {
 
 
 def components() -> dict[str, Any]:
-    """Every header of a reply, as it is among the components."""
+    """Every header of a reply, for the components of the document."""
     return {component: _header(component) | {"required": True} for component in HEADERS}
 
 
 def parameters() -> dict[str, Any]:
-    """Every header of a request, as it is among the components."""
+    """Every header of a request, for the components of the document."""
     return {
         component: {"name": name, "in": "header", "description": about, "schema": schema}
         for component, (name, about, schema) in PARAMETERS.items()
@@ -127,7 +127,7 @@ def parameters() -> dict[str, Any]:
 
 
 def of(names: tuple[str, ...], perhaps: tuple[str, ...] = ()) -> dict[str, Any]:
-    """A reply's headers: those that it always has, and those that it has sometimes."""
+    """The headers of a reply: some that it always has, and some that it has sometimes."""
     sure = {HEADERS[name][0]: {"$ref": f"#/components/headers/{name}"} for name in names}
     return sure | {HEADERS[name][0]: _header(name) for name in perhaps}
 

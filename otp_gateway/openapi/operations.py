@@ -17,7 +17,7 @@ from otp_gateway.settings import Settings
 
 
 def operations(settings: Settings, transport: TransportDescription) -> list[Operation]:
-    """All of them, as the gateway is configured."""
+    """All these operations, as the gateway is configured."""
     return [
         _send_otp(settings.channels),
         _verify_otp(settings.otp_length, transport),

@@ -9,7 +9,7 @@ from otp_gateway.openapi.operation import JSON, Operation, json_content
 
 
 def operations(*, metrics_token: bool, document_path: str) -> list[Operation]:
-    """All of them. ``metrics_token``: a scraper needs a token, and may be on another machine."""
+    """All these operations. ``metrics_token``: a scraper needs a token, and may be on another machine."""
     return [_get_health(), _get_readiness(), _get_metrics(token=metrics_token), _get_openapi(document_path)]
 
 

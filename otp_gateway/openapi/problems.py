@@ -25,7 +25,7 @@ CHALLENGE: dict[str, Any] = {
     },
     "signature": "900eb70b7eb05f03c9e5b16c169d766bcb3d9c47f3cf7a5b327ebd2c0f034e96",
 }
-# Members besides the standard ones, by code: an example of each.
+# Members that are added to the standard ones, by code: an example of each.
 MEMBERS: dict[str, dict[str, Any]] = {
     errors.InvalidRequest.code: {"errors": {"phone_number": ["Missing data for required field."]}},
     errors.InvalidCode.code: {"attempts_remaining": 2},
@@ -34,7 +34,7 @@ MEMBERS: dict[str, dict[str, Any]] = {
 }
 # The members that every problem of a kind has with the same value.
 FIXED = ("type", "status", "code")
-# Errors that the web framework finds, or that routes raise as such.
+# Errors that the web framework finds, or that routes raise as errors of the framework.
 FRAMEWORK_MEANINGS = {
     HTTPStatus.FORBIDDEN: "The client may not read this: it is for monitoring on the same machine.",
     HTTPStatus.NOT_FOUND: "No route has this path.",
@@ -48,7 +48,7 @@ FRAMEWORK_MEANINGS = {
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One code: its status, what it means, and an example's words and members."""
+    """One code: its status, its meaning, and the text and the members of an example."""
 
     code: str
     status: HTTPStatus
@@ -108,19 +108,19 @@ NOT_FOUND = code_of(HTTPStatus.NOT_FOUND)
 METHOD_NOT_ALLOWED = code_of(HTTPStatus.METHOD_NOT_ALLOWED)
 PRECONDITION_FAILED = code_of(HTTPStatus.PRECONDITION_FAILED)
 INTERNAL_ERROR = code_of(HTTPStatus.INTERNAL_SERVER_ERROR)
-# Of a body: too large, no JSON, or not what the schema says.
+# Errors about a body: it is too large, it is no JSON, or it does not match the schema.
 BODY = (
     errors.InvalidRequest.code,
     code_of(HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
     code_of(HTTPStatus.UNSUPPORTED_MEDIA_TYPE),
 )
-# Of the limit of an address, which Redis counts.
+# Errors about the limit of an IP address, which Redis counts.
 LIMITER = (errors.RateLimited.code, errors.StoreUnavailable.code)
-# Of every request about a phone.
+# Errors of every request about a phone.
 PHONE = (errors.InvalidPhoneNumber.code, errors.UnsupportedDestination.code, errors.TooManyAttempts.code)
-# Of a request with an Idempotency-Key.
+# Errors of a request with an Idempotency-Key.
 KEY_REUSED = errors.IdempotencyKeyReused.code
-# Of a send.
+# Errors of a send.
 SEND = (
     errors.RequestInProgress.code,
     errors.TooManyOtpRequests.code,

@@ -27,9 +27,9 @@ __all__ = ["Settings", "SettingsError", "read_variables"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings(Variables):
-    """Every setting, typed. Times in seconds. Secrets stay out of the repr.
+    """Every setting, with its type. Times are in seconds. The repr shows no secret.
 
-    Field names are the variables' names in lower case; ``settings/variables/`` declares them. ``misspelt``:
+    A field has the name of its variable in lower case. ``settings/variables/`` declares them. ``misspelt``:
     names that begin like ours, each with the name that was probably meant.
     """
 
@@ -37,7 +37,7 @@ class Settings(Variables):
 
     @classmethod
     def load(cls, environ: Mapping[str, str] = os.environ, dotenv: Path | None = Path(".env")) -> Settings:
-        """Read and check every variable; what stands in ``environ`` outranks the ``.env`` file.
+        """Read and check every variable. A variable in ``environ`` has priority over the ``.env`` file.
 
         Raises ``SettingsError`` with all faults at once.
         """
@@ -52,17 +52,17 @@ class Settings(Variables):
 
     @property
     def signing_key(self) -> str | PrivateKey:
-        """What signs tokens: the shared secret, or the private key."""
+        """The key that signs tokens: the shared secret, or the private key."""
         return self.jwt_private_key or self.secret_key
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """The present secret, and the former ones."""
+        """The present secret, and then the former secrets."""
         return (self.secret_key, *self.secret_key_fallbacks)
 
     @property
     def operators(self) -> tuple[Operator, ...]:
-        """Everyone who may sign in to the panel; none if the panel is off."""
+        """The operators who may sign in to the panel. It is empty if the panel is off."""
         nameless = (Operator("", self.admin_password_hash),) if self.admin_password_hash else ()
         return nameless + self.admin_users
 
@@ -78,24 +78,27 @@ class Settings(Variables):
 
     @property
     def threads(self) -> int:
-        """Threads of a worker: many, because a send holds one while the SMS provider is slow."""
+        """The threads of a worker.
+
+        There are many, because a send uses one until a slow SMS provider answers.
+        """
         return 32
 
     @property
     def channels(self) -> tuple[Channel, ...]:
-        """How a code may travel; a call needs a lookup template."""
+        """The channels of a code. A call needs a lookup template."""
         needed = (SMS_BACKENDS[name].calls_with for name in self.sms_backend)
         calls = any(variable and getattr(self, variable.lower()) for variable in needed)
         return ("sms", "call") if calls else ("sms",)
 
     @property
     def guess_probability(self) -> Decimal:
-        """The odds that somebody guesses into one phone within any 24 h."""
+        """The probability that an attacker signs in with one phone by guessing within any 24 h."""
         return rules.guess_probability(self.otp_max_failures_per_phone, self.otp_length)
 
     @property
     def fixed_codes(self) -> FixedCodes:
-        """The test numbers, until they end."""
+        """The test numbers with their codes, and the time at which they expire."""
         last = self.otp_test_numbers_until
         return FixedCodes(self.otp_test_numbers, ends_ms(last) if last else 0)
 
@@ -109,7 +112,7 @@ class Settings(Variables):
         )
 
     def warnings(self) -> list[str]:
-        """What an operator should know at every start."""
+        """The warnings that are logged at every start."""
         return rules.warnings(self)
 
     @property
@@ -122,7 +125,7 @@ class Settings(Variables):
 
     @property
     def policy(self) -> Policy:
-        """What the core needs to know of all this."""
+        """The settings that the core needs."""
         return Policy(
             length=self.otp_length,
             lifetime=self.otp_expiry_time,

@@ -5,5 +5,5 @@ import sys
 from otp_gateway.settings.example import env_example
 
 if __name__ == "__main__":
-    # The text holds Persian, whatever encoding the terminal has.
+    # The text has Persian letters, so it is written in UTF-8 even if the terminal has another encoding.
     sys.stdout.buffer.write(env_example().encode())

@@ -1,4 +1,4 @@
-"""How many processor cores this process may use: its affinity, and the quota of its control group."""
+"""The number of processor cores that this process may use, by its affinity and its control group's quota."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ MOST_WORKERS = 12
 
 
 def workers() -> int:
-    """Two for each core, at least one, and at most twelve."""
+    """The number of workers: two for each core, at least one, and at most twelve."""
     return max(1, min(MOST_WORKERS, int(2 * cores())))
 
 
 def cores(root: Path = CGROUPS, own: Path = OWN_GROUPS) -> float:
-    """The cores; a quota may be a part of one. A container's own quota is often the host's limit for it."""
+    """The number of cores. A quota can be a part of a core. The limit of a container is often a quota."""
     return min([float(len(os.sched_getaffinity(0))), *_quotas(root, own)])
 
 
@@ -35,13 +35,13 @@ def _quotas(root: Path, own: Path) -> list[float]:
 
 
 def _groups(root: Path, path: str) -> list[Path]:
-    """The group and those above it. Inside a container, its own group is the root."""
+    """The group and all groups above it. Inside a container, its own group is the root."""
     group = root / path.lstrip("/")
     return [each for each in (group, *group.parents) if each == root or root in each.parents]
 
 
 def _quota(words: list[str]) -> float | None:
-    """``max 100000`` and ``-1 100000`` are no quota."""
+    """The quota in cores. None: ``max 100000`` and ``-1 100000`` mean that there is no quota."""
     try:
         quota, period = map(int, words)
     except ValueError:

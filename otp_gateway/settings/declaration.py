@@ -1,4 +1,4 @@
-"""How a setting is declared: one dataclass field that carries its parser, default and help."""
+"""Declares a setting: one dataclass field with its parser, its default and its help."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Variable(Generic[T]):
 
     @property
     def allowed(self) -> str:
-        """The accepted values in words; empty if the help has to name them."""
+        """The accepted values in words. It is empty if the help names them."""
         return self.parse.allowed if isinstance(self.parse, Parser) else ""
 
 
@@ -52,9 +52,9 @@ def variable(
 ) -> T:
     """Declare a field of ``Settings``; the variable has the field's name in upper case.
 
-    ``default`` is the text that an unset variable stands for, or a function that computes the value.
-    ``heading`` begins a group in the example file. A ``secret`` stays out of the repr. With ``keep_empty``,
-    a variable that is set but empty is not the same as an unset one.
+    ``default``: the text that is used if the variable is unset, or a function that computes the value.
+    ``heading`` begins a group in the example file. ``secret``: the repr does not show the value.
+    ``keep_empty``: a variable that is set but empty is not the same as an unset one.
     """
     metadata = {
         "parse": parse,
@@ -63,7 +63,7 @@ def variable(
         "heading": heading,
         "keep_empty": keep_empty,
     }
-    # A field that claims to be its value, as dataclasses.field does: so mypy compares parser and type.
+    # The return type is the type of the value, as in dataclasses.field. So mypy compares parser and type.
     return cast("T", field(repr=not secret, metadata=metadata))
 
 

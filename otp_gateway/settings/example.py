@@ -38,7 +38,7 @@ def _lines(variable: Variable[Any]) -> Iterator[str]:
 
 def _comment(text: str) -> Iterator[str]:
     for paragraph in text.splitlines():
-        # A command has to stay in one piece.
+        # A command must not be divided into lines.
         yield from textwrap.wrap(
             paragraph,
             WIDTH,
@@ -50,5 +50,5 @@ def _comment(text: str) -> Iterator[str]:
 
 
 def _quoted(text: str) -> str:
-    """The text as python-dotenv and a shell read it."""
+    """Quote the text for python-dotenv and for a shell."""
     return f'"{text}"' if re.search(r"\s", text) else text

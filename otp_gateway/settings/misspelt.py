@@ -5,9 +5,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Iterator
 
-# Only this gateway uses names that begin so: any other name of this kind is a mistake.
+# Only this gateway uses names that begin like this. Any other such name is a mistake.
 OURS = ("KAVENEGAR_", "OTP_")
-# Other programs use such names too: only a name that is nearly one of ours is a mistake.
+# Other programs also use names that begin like this. Only a name that is nearly one of ours is a mistake.
 SHARED_CUTOFF = 0.85
 ANY_CUTOFF = 0.5
 

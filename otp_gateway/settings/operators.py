@@ -24,7 +24,7 @@ class Operator:
 
 
 def operators(text: str) -> tuple[Operator, ...]:
-    """``name:hash``, comma-separated; no hash contains a comma."""
+    """``name:hash``, comma-separated. A hash contains no comma."""
     found = []
     for part in filter(None, (part.strip() for part in text.split(","))):
         name, colon, hash_ = part.partition(":")
@@ -55,5 +55,5 @@ def usual_time_zone(first_region: str) -> tzinfo:
     try:
         return ZoneInfo(TEHRAN)
     except ZoneInfoNotFoundError:
-        # An image without the database. Iran has had no summer time since 2022.
+        # A container image can lack the database. Iran has had no summer time since 2022.
         return timezone(timedelta(hours=3, minutes=30), TEHRAN)

@@ -1,4 +1,7 @@
-"""Parsers: each returns the value of one variable's text, or raises a ``ValidationError`` with advice."""
+"""Parsers.
+
+Each turns the text of one variable into its value, or raises a ``ValidationError`` with advice.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ from otp_gateway.signing import PrivateKey, PublicKey, load_private, load_public
 from otp_gateway.sms_backends import SMS_BACKENDS
 
 MIN_SECRET = 32
-# As werkzeug writes them, and nothing that it would fail to read at the first login.
+# The hashes that werkzeug writes. Other hashes would fail at the first login.
 PASSWORD_HASH = re.compile(
     r"scrypt:[0-9]+:[0-9]+:[0-9]+\$[^$]+\$[0-9a-f]{128}"
     r"|pbkdf2:sha(256|384|512):[1-9][0-9]*\$[^$]+\$[0-9a-f]{64,128}"
@@ -26,12 +29,14 @@ PASSWORD_HASH = re.compile(
 MAX_REASON = 60
 NEW_SECRET = """make one with: python -c "import secrets; print(secrets.token_urlsafe(48))" """.strip()
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
-# The longest window and the most events in one: beyond, Redis refuses a key's end or grows without use.
+# The longest window, and the most events in a window. With more, Redis refuses the TTL, or uses memory for
+# nothing.
 MAX_WINDOW = 366 * 86_400
 MAX_EVENTS = 1_000_000
 # Some platforms keep the quotes of a variable (docker --env-file); a shell and the .env file remove them.
 QUOTES = ('"', "'")
-# A line end is written as a backslash and n (also after a backslash and r), a backslash as two backslashes.
+# A line end is written as a backslash and n (a backslash and r may be before it). Two backslashes are a
+# backslash.
 ESCAPE = re.compile(r"\\(?:r\\n|n|\\)")
 MORE_APP_HASH = re.compile(r"[A-Za-z0-9+/]{11}")
 MORE_BRACES = re.compile(r"\{\s*\{code\}|\{code\}\s*\}")
@@ -59,7 +64,10 @@ boolean = Parser(fields.Boolean().deserialize, "true or false")
 
 
 def choice(*values: S, any_case: bool = False) -> Callable[[str], S]:
-    """One of the texts; with ``any_case``, they are in upper case and a user may write them in lower case."""
+    """One of the texts.
+
+    ``any_case``: the texts are in upper case, and a user may write them in lower case.
+    """
     known = {str(value): value for value in values}
 
     def parse(text: str) -> S:
@@ -94,12 +102,12 @@ def windows(text: str) -> tuple[Window, ...]:
         items = limits.parse_many(text)
     except ValueError:
         raise ValidationError(f"{text!r} is not a list of limits such as '3/2minute;10/hour'") from None
-    # Asked of the text, for `limits` makes 1 of a zero in "3/0minute".
+    # The text is checked, because `limits` reads the zero in "3/0minute" as 1.
     if any(int(number) == 0 for number in re.findall(r"[0-9]+", text)):
         raise ValidationError(f"{text!r} holds a zero: nobody could ever log in")
     if any(item.amount > MAX_EVENTS or item.get_expiry() > MAX_WINDOW for item in items):
         raise ValidationError(f"{text!r} is more than {MAX_EVENTS} times, or longer than a year")
-    # Of two windows of one length the narrower counts.
+    # If two windows have the same length, the one with the smaller limit counts.
     narrowest: dict[int, int] = {}
     for item in items:
         seconds = item.get_expiry()
@@ -108,7 +116,7 @@ def windows(text: str) -> tuple[Window, ...]:
 
 
 def budget(text: str) -> tuple[Window, ...]:
-    """Windows, or none."""
+    """Windows. The text may be empty."""
     return windows(text) if text else ()
 
 
@@ -122,7 +130,7 @@ def regions(text: str) -> tuple[str, ...]:
 
 
 def message(text: str) -> str:
-    """The text of an SMS with a place for the code, with line ends and backslashes for their escapes."""
+    """The text of an SMS with a place for the code. Escapes become line ends and backslashes."""
     whole = text.strip()
     if len(whole) > 1 and whole[0] == whole[-1] and whole[0] in QUOTES:
         raise ValidationError(f"is in quotes, and each SMS would show them: set it without the {whole[0]}")
@@ -182,13 +190,13 @@ def former_secrets(text: str) -> tuple[str, ...]:
 
 
 def _pem(text: str) -> str:
-    """The PEM itself: given as such (line ends may be written as backslash and n), or as a file's path."""
+    """The PEM text. The variable has the text (with backslash and n for line ends) or the path of a file."""
     if "-----BEGIN" in text:
         return text.replace("\\n", "\n")
     try:
         return Path(text).read_text(encoding="ascii")
     except (OSError, ValueError):
-        # The text may be a mangled key, so it is not repeated.
+        # The text can be a damaged key, so the error does not repeat it.
         raise ValidationError("is neither a PEM text nor the path of a readable PEM file") from None
 
 
@@ -216,6 +224,6 @@ def public_keys(text: str) -> tuple[PublicKey, ...]:
 
 
 def _reason(error: ValueError) -> str:
-    # Our own words are short; OpenSSL's are not for people.
+    # Our own texts are short. The texts of OpenSSL are not for people.
     text = str(error)
     return text if len(text) < MAX_REASON else "not readable"

@@ -1,7 +1,7 @@
 """Variables that the Procfile sets for the web process.
 
-A platform runs commands outside of the web process, without these variables (``heroku run``). A command must
-report about the web process all the same.
+A platform runs commands outside of the web process (``heroku run``), so they do not have these variables. But
+a command must report about the web process.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ DEFAULT = re.compile(r"\b([A-Z_]+)=\$\{\1:-([^}]*)\}")
 
 
 def with_procfile(environ: Mapping[str, str], procfile: Path = Path("Procfile")) -> dict[str, str]:
-    """The environment of the web process: on a platform, this one and the Procfile's defaults."""
+    """The environment of the web process. On a platform, the defaults of the Procfile are added."""
     found = dict(environ)
     if environ.get(PLATFORM):
         with suppress(OSError, UnicodeDecodeError):

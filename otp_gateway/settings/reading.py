@@ -16,7 +16,10 @@ Faults = Mapping[str, list[str]]
 
 
 class SettingsError(Exception):
-    """One or more variables are wrong. ``faults`` maps each variable's name to what to do about it."""
+    """One or more variables are wrong.
+
+    ``faults``: for the name of each such variable, the fault and advice.
+    """
 
     def __init__(self, faults: Faults) -> None:
         self.faults = dict(faults)
@@ -28,7 +31,7 @@ class SettingsError(Exception):
 
 
 def read_variables(environ: Mapping[str, str], dotenv: Path | None) -> dict[str, str]:
-    """The environment over the ``.env`` file; a variable that is set but empty counts as unset."""
+    """The environment, with priority over the ``.env`` file. A variable that is empty counts as unset."""
     try:
         file = dotenv_values(dotenv) if dotenv is not None and dotenv.is_file() else {}
     except (OSError, UnicodeDecodeError):
@@ -40,7 +43,7 @@ def read_variables(environ: Mapping[str, str], dotenv: Path | None) -> dict[str,
 
 
 def read_values(variables: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, list[str]]]:
-    """Every setting by the name of its field, and the faults by variable; a faulty setting is None."""
+    """Every setting by the name of its field, and the faults by variable. An invalid setting is None."""
     values: dict[str, Any] = {}
     faults: dict[str, list[str]] = {}
     for field, variable in declared(Variables).items():

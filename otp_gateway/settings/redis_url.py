@@ -1,4 +1,4 @@
-"""How ``REDIS_URL`` is read. A fault names the wrong part and never repeats it: it may be a password."""
+"""The parser of ``REDIS_URL``. A fault names the wrong part, but never repeats it: it can be a password."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from marshmallow import ValidationError
 
 TLS_FILES = frozenset({"ssl_ca_certs", "ssl_certfile", "ssl_keyfile"})
 LOGIN = frozenset({"db", "username", "password"})
-# The schemes, and what may follow the question mark. No time-outs, no retries, no decoding: those are the
-# store's own.
+# The schemes, and the options that may follow the question mark. Timeouts, retries and decoding are not among
+# them: the store decides about them.
 OPTIONS = {
     "redis": LOGIN,
     "rediss": LOGIN | TLS_FILES | {"ssl_cert_reqs", "ssl_check_hostname"},
@@ -90,7 +90,7 @@ def _check_options(parts: SplitResult) -> None:
     options = {name: values[-1] for name, values in found.items()}
     allowed = OPTIONS[parts.scheme]
     if not options.keys() <= allowed:
-        # A part of a password could look like an option's name.
+        # A part of a password can look like the name of an option.
         raise ValidationError(f"an option is none of {', '.join(sorted(allowed))}; {ENCODE}")
     if not options.get("db", "0").isdecimal():
         raise ValidationError("the option db is no number")

@@ -16,17 +16,17 @@ from otp_gateway.sms_http import HttpTemplate
 if TYPE_CHECKING:
     from otp_gateway.settings import Settings
 
-# The longest message that Kavenegar takes.
+# The longest message that Kavenegar accepts.
 MAX_MESSAGE = 900
 
 
 def guess_probability(failures: int, length: int) -> Decimal:
-    """2 x failures / 10^length: the budget's window is fixed, so any 24 h may touch two of them."""
+    """2 x failures / 10^length. A budget's period has fixed limits, so any 24 h can touch two periods."""
     return Decimal(2 * failures) / Decimal(10) ** length
 
 
 def warnings(settings: Settings) -> list[str]:
-    """What an operator should know at every start."""
+    """The warnings that are logged at every start."""
     found = []
     if settings.embedded:
         found.append("REDIS_URL is not set: all state lives in this one process and ends with it")
@@ -50,12 +50,12 @@ def warnings(settings: Settings) -> list[str]:
 
 
 def misspelt_text(name: str, meant: str | None) -> str:
-    """What to say of a variable that the gateway does not read."""
+    """The warning about a variable that the gateway does not read."""
     return f"{name} is no variable of the gateway" + (f": did you mean {meant}?" if meant else "")
 
 
 def contradictions(values: Mapping[str, Any], variables: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """What is wrong between variables that are each right; a faulty one (None) is passed over."""
+    """The faults between variables that are valid by themselves. An invalid variable (None) is skipped."""
     if "REDIS_URL" in variables and "SECRET_KEY" not in variables:
         yield "SECRET_KEY", f"required when REDIS_URL is set; {NEW_SECRET}"
     yield from _tls_faults(values, variables)

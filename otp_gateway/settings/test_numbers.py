@@ -43,7 +43,7 @@ def ends_ms(day: date) -> int:
 
 
 def faults(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """What is wrong between the two variables and OTP_LENGTH."""
+    """The contradictions between the two variables and OTP_LENGTH."""
     found, day, length = (values[f"otp_{name}"] for name in ("test_numbers", "test_numbers_until", "length"))
     if not found:
         return

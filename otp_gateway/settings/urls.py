@@ -1,4 +1,4 @@
-"""How URLs and host names are read. An error repeats no URL that may hold a password."""
+"""Parsers of URLs and host names. An error does not repeat a URL that can hold a password."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def domain(text: str) -> str:
 
 
 def _is_host(text: str) -> bool:
-    """``host`` or ``host:port``. Raises ``ValueError`` for a port that is none."""
+    """``host`` or ``host:port``. Raises ``ValueError`` for an invalid port."""
     parts = urlsplit(f"//{text}")
     return bool(parts.hostname) and parts.port != 0
 
@@ -42,7 +42,7 @@ def origins(text: str) -> tuple[str, ...]:
 
 
 def urls(text: str, *, bare: bool = False) -> tuple[str, ...]:
-    """Comma-separated http(s) URLs; ``bare``: origins, with nothing behind host and port."""
+    """Comma-separated http(s) URLs. ``bare``: origins, which end after host and port."""
     found = tuple(part.strip() for part in text.split(",") if part.strip())
     for url in found:
         try:

@@ -1,1 +1,1 @@
-"""Words for support staff, in two languages: for the panel and for the commands."""
+"""Texts for support staff, in two languages, for the panel and the commands."""

@@ -1,4 +1,4 @@
-"""Why a send or a verify failed, in words."""
+"""The reasons of failed sends and verifies, in words."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from otp_gateway.support.words import Words
 
 
 def reason_words(words: Words, reason: str, backend: str = "") -> str:
-    """The words for a reason as records and counts have it: an error code, a limit, a provider's code."""
+    """The words for a reason in records and counts: an error code, a limit, or a code of the provider."""
     if reason.isdigit():
         said = words("reason.provider", code=words.digits(reason))
-        # The table of Kavenegar's codes has advice in English only.
+        # The table of Kavenegar's codes has advice only in English.
         known = backend == KAVENEGAR and words.language == "en"
         return f"{said}: {result_code(int(reason)).advice}" if known else said
     if reason.startswith("entry_"):

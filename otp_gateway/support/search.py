@@ -1,4 +1,4 @@
-"""The search for phones by what a list or a log shows of a number: ``+98912***4567``, ``4567``, ``0912``."""
+"""The search for phones by the visible part of a masked number: ``+98912***4567``, ``4567``, ``0912``."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 from otp_gateway.characters import DASHES, DIGITS, IGNORED, SPACES
 
-# The last digits that a masked number shows, and the first characters.
+# A masked number shows so many digits at its end, and so many characters at its beginning.
 TAIL, HEAD = 4, 6
-# A longer text is a number, which has no place in a URL.
+# A longer text is a full number, which must not be in a URL.
 MOST_DIGITS = 7
 PLAIN = str.maketrans(
     DIGITS | dict.fromkeys(DASHES, "") | dict.fromkeys(IGNORED, "") | dict.fromkeys(SPACES, "")
@@ -24,9 +24,10 @@ def normal(text: str) -> str:
 
 
 def matcher(text: str, country_code: str) -> Callable[[str], bool] | None:
-    """Whether a masked number fits the text; None if the text is neither a part of a number nor masked.
+    """A function that returns whether a masked number fits the text.
 
-    ``country_code``: of numbers that begin with 0, such as ``98``.
+    None: the text is neither a part of a number nor a masked number. ``country_code``: the country code of
+    numbers that begin with 0, such as ``98``.
     """
     text = normal(text)
     if found := MASKED.fullmatch(text):
@@ -41,7 +42,7 @@ def matcher(text: str, country_code: str) -> Callable[[str], bool] | None:
 
 
 def _heads(text: str, country_code: str) -> tuple[str, ...]:
-    """What a masked number of this beginning can begin with, as far as it is shown."""
+    """The visible beginnings of masked numbers that fit this beginning of a number."""
     if text.startswith("+"):
         found = [text]
     elif text.startswith("00"):

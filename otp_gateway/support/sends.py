@@ -1,4 +1,4 @@
-"""The sends of a phone, with what is known of each: from the phone's log and from the records."""
+"""The sends of a phone, each with its known facts: from the phone's log of sends and from the records."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ class ListedSend:
 def sends_of(state: PhoneState, timeout: float) -> list[ListedSend]:
     """The sends, newest first. A send whose worker died has no outcome. ``timeout``: seconds of one send."""
     known = {outcome.id: outcome for outcome in state.outcomes}
-    # What issue.lua has charged and no record names; withdrawn and refused sends are only in the records.
+    # Sends that issue.lua has charged, and that have no record yet. Withdrawn and refused sends are only in
+    # the records.
     found = [
         ListedSend(
             send.at,
@@ -49,5 +50,5 @@ def sends_of(state: PhoneState, timeout: float) -> list[ListedSend]:
 
 
 def _is_older(at: float, state: PhoneState) -> bool:
-    """Whether the list of outcomes is full and begins later: then it says nothing about this send."""
+    """Whether the list of outcomes is full and begins after this send: then it has no entry of it."""
     return len(state.outcomes) >= MOST and at < state.outcomes[-1].at

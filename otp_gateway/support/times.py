@@ -1,4 +1,4 @@
-"""Moments on the operator's clock; in Persian with Jalali dates."""
+"""Writes times in the operator's time zone, in Persian with Jalali dates."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Times:
         return str(self._zone)
 
     def moment(self, seconds: float) -> str:
-        """Date and time to the second; in Persian the Jalali date, with the Gregorian one after it."""
+        """Date and time, to the second. In Persian, it is the Jalali date, and then the Gregorian date."""
         at = self._at(seconds)
         if self._words.language == "en":
             return f"{at:%Y-%m-%d %H:%M:%S}"
@@ -37,7 +37,7 @@ class Times:
         return self._words.digits(f"{self._at(seconds):%H:%M}")
 
     def iso(self, seconds: float) -> str:
-        """For the ``datetime`` attribute of HTML, and for tables that a program reads."""
+        """The time in ISO 8601, for the ``datetime`` attribute of HTML, and for programs."""
         return self._at(seconds).isoformat(timespec="seconds")
 
     def label(self, span: str, seconds: float) -> str:

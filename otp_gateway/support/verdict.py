@@ -1,4 +1,4 @@
-"""What happens to a phone's user now, and for how long: the same sentences in panel and commands."""
+"""Sentences about a phone's user: what happens now, and for how long. Panel and commands use them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Sentence:
 def verdict(state: PhoneState, policy: Policy, words: Words, *, muted: float = 0.0) -> list[Sentence]:
     """The sentences about the phone; the first one matters most. ``muted``: seconds for which it is muted."""
     found = [*_muted(muted, words), *_locked(state, words), *_tries(state, policy, words)]
-    # The phone's lock outlasts its windows.
+    # The lock of the phone lasts longer than its windows.
     if not state.failures.used_up:
         found += _windows(state, words)
     found += _device(state, words)
@@ -86,7 +86,7 @@ def _windows(state: PhoneState, words: Words) -> Iterator[Sentence]:
 
 
 def _device(state: PhoneState, words: Words) -> Iterator[Sentence]:
-    """A device can go on without its token, so its lane stops no user."""
+    """The sentences about the device lane. It stops no user, because a device can go on without its token."""
     lane = state.device
     if lane and lane.failures.used_up and lane.failures.most:
         text = words(

@@ -11,7 +11,7 @@ from typing import Any, Literal
 Language = Literal["en", "fa"]
 LANGUAGES: tuple[Language, ...] = ("en", "fa")
 PERSIAN = str.maketrans("0123456789,%.", "۰۱۲۳۴۵۶۷۸۹٬٪٫")
-# Seconds of the units in which a window's length is said.
+# The units in which the length of a window is written, in seconds.
 UNITS = (("hours", 3600), ("minutes", 60), ("seconds", 1))
 
 
@@ -34,7 +34,7 @@ class Words:
         return self._texts.get(key, otherwise)
 
     def number(self, value: int) -> str:
-        """The number, its digits in groups of three."""
+        """The number, with its digits in groups of three."""
         return self.digits(f"{value:,}")
 
     def digits(self, text: str) -> str:
@@ -42,11 +42,11 @@ class Words:
         return text.translate(PERSIAN) if self.language == "fa" else text
 
     def share(self, share: float) -> str:
-        """A share of one, in per cent."""
+        """A number from 0 to 1 as a percentage."""
         return self.digits(f"{100 * share:.0f}%")
 
     def left(self, seconds: float) -> str:
-        """A time left: 4 min 05 s."""
+        """A remaining time: 4 min 05 s."""
         whole = int(seconds)
         days, hours, minutes = whole // 86_400, whole % 86_400 // 3600, whole % 3600 // 60
         if days:

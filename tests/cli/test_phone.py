@@ -87,7 +87,7 @@ def test_a_test_message_reaches_the_phone_with_a_code_that_signs_nobody_in(
     code = emulator.code_for(PHONE)
     assert (
         result.output
-        == f"Handed over to kavenegar for {MASKED}, with the code {code}, which signs nobody in.\n"
+        == f"Handed over to kavenegar for {MASKED}, with the code {code}, which is not valid for a login.\n"
     )
     assert sms.localid is not None
     assert api.verify(PHONE, code).get_json()["code"] == "invalid_code"

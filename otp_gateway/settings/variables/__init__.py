@@ -12,7 +12,8 @@ from otp_gateway.settings.variables.store import StoreVariables
 from otp_gateway.settings.variables.tokens import TokenVariables
 
 
-# A dataclass collects fields from its last base to its first: the first group of the example is last here.
+# A dataclass collects fields from its last base to its first. So the first group of the example is the last
+# base.
 @dataclass(frozen=True, kw_only=True)
 class Variables(
     OperationVariables,
@@ -22,4 +23,4 @@ class Variables(
     SmsVariables,
     StoreVariables,
 ):
-    """The values of all variables. ``Settings`` adds everything that follows from them."""
+    """The values of all variables. ``Settings`` adds the values that are derived from them."""

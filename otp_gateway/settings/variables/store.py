@@ -24,7 +24,7 @@ class StoreVariables:
 
     secret_key: str = variable(
         secret,
-        # Rules require the variable with a real Redis, whose state is still there after a restart.
+        # With a real Redis, rules.py requires the variable: Redis still has its state after a restart.
         lambda: secrets.token_urlsafe(48),
         heading="Secret and store",
         help=f"Signs the tokens and is the key of the hashes; at least {MIN_SECRET} characters. Required if "
