@@ -75,7 +75,26 @@ class StuckEvent(PhoneEvent):
     """A phone has no try left, or a failure budget of it is used up."""
 
 
-Event = SendEvent | LoginEvent | StuckEvent
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnusedCharge:
+    """On a cluster, a send was charged at the gate, and no message was sent.
+
+    ``call_id``: the id of the call that gives the charge back. ``charge``: as the scripts write it; None if
+    the reply of the gate was lost: then only ``network`` and ``prefix`` are known. ``unsure``: Redis did not
+    answer, so the send ``call_id`` and its charge can be in the log of the phone ``pid``. ``began``: when
+    the call of the gate began (``time.monotonic()`` seconds of this process).
+    """
+
+    call_id: str
+    charge: str | None
+    began: float
+    pid: str = ""
+    network: str = ""
+    prefix: str = ""
+    unsure: bool = False
+
+
+Event = SendEvent | LoginEvent | StuckEvent | UnusedCharge
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,3 +121,8 @@ class Batch:
     def stuck(self) -> list[StuckEvent]:
         """The phones that have run out of tries, oldest first."""
         return [event for event in self.events if isinstance(event, StuckEvent)]
+
+    @property
+    def unused(self) -> list[UnusedCharge]:
+        """The charges of sends that were not made, oldest first."""
+        return [event for event in self.events if isinstance(event, UnusedCharge)]

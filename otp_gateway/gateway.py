@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -12,6 +12,7 @@ from otp_gateway.abuse.gate import Home, SendGate, warn_of_budget
 from otp_gateway.codes import Codes
 from otp_gateway.errors import StoreUnavailable
 from otp_gateway.event_reporter import EventReporter
+from otp_gateway.events import UnusedCharge
 from otp_gateway.log import get_logger
 from otp_gateway.model import PhoneNumber, Policy
 from otp_gateway.observer import UNOBSERVED, Observer
@@ -31,7 +32,7 @@ from otp_gateway.store.client import RedisClient
 from otp_gateway.store.codes import CodeStore
 from otp_gateway.store.gate import GateStore
 from otp_gateway.store.gate_figures import GateFigures
-from otp_gateway.store.gate_writer import CreditWriter
+from otp_gateway.store.gate_writer import CreditWriter, UnusedChargeWriter
 from otp_gateway.store.logins import LoginStore
 from otp_gateway.store.operator_actions import OperatorActions
 from otp_gateway.store.outcomes import OutcomeStore
@@ -62,10 +63,12 @@ class Records:
     def build(cls, settings: Settings, redis: RedisClient, scripts: Scripts) -> Self:
         """Make the recorder with its writers. Each writer gets every event."""
         recent_phones, usage = RecentPhones(redis), UsageStore(redis, scripts)
-        credit = CreditWriter(_gate(settings, redis, scripts), warn_of_budget)
-        recorder = Recorder((OutcomeStore(scripts), recent_phones, usage, credit))
-        gate = GateFigures(redis, usage, settings.gate)
-        return cls(recorder=recorder, recent_phones=recent_phones, usage=usage, gate=gate)
+        gate = _gate(settings, redis, scripts, lambda _: None)
+        credit = CreditWriter(gate, warn_of_budget)
+        unused = UnusedChargeWriter(gate, redis, settings.policy.lifetime)
+        recorder = Recorder((OutcomeStore(scripts), recent_phones, usage, credit, unused))
+        figures = GateFigures(redis, usage, settings.gate)
+        return cls(recorder=recorder, recent_phones=recent_phones, usage=usage, gate=figures)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,7 +143,7 @@ class Gateway:
         slots, challenges = SendSlots(settings.threads), Challenges(codes)
         policy, devices = settings.policy, Devices.of_policy(codes, settings.policy)
         service = OtpService(
-            stores=_stores(settings, redis, scripts, all_codes),
+            stores=_stores(settings, redis, scripts, all_codes, records.recorder),
             probe=write_probe,
             backends=backends,
             slots=slots,
@@ -195,14 +198,18 @@ def _connect(settings: Settings) -> RedisClient:
     return connect(settings.redis_url, tls, threads=settings.threads)
 
 
-def _gate(settings: Settings, redis: RedisClient, scripts: Scripts) -> GateStore:
-    apart = is_cluster(redis)
-    return GateStore(scripts, settings.gate, Home(settings.otp_regions).is_foreign, apart=apart)
+def _gate(
+    settings: Settings, redis: RedisClient, scripts: Scripts, report: Callable[[UnusedCharge], None]
+) -> GateStore:
+    is_foreign, apart = Home(settings.otp_regions).is_foreign, is_cluster(redis)
+    return GateStore(scripts, settings.gate, is_foreign, apart=apart, report=report)
 
 
-def _stores(settings: Settings, redis: RedisClient, scripts: Scripts, codes: Sequence[Codes]) -> Stores:
+def _stores(
+    settings: Settings, redis: RedisClient, scripts: Scripts, codes: Sequence[Codes], recorder: Recorder
+) -> Stores:
     """``codes``: one for the present secret, and one for each former secret."""
-    policy, gate = settings.policy, _gate(settings, redis, scripts)
+    policy, gate = settings.policy, _gate(settings, redis, scripts, recorder.add)
     return Stores(
         codes=CodeStore(scripts, codes[0], policy, gate, settings.sms_timeout),
         logins=LoginStore(scripts, codes[0], policy, gate, settings.fixed_codes),

@@ -17,10 +17,10 @@ from otp_gateway.model import (
     Sent,
     Solution,
 )
-from otp_gateway.store.gate import GateStore
+from otp_gateway.store.gate import GateStore, Ticket
 from otp_gateway.store.issue_reply import read_issue_reply
 from otp_gateway.store.keys import DEVICE_LANE, PhoneKeys
-from otp_gateway.store.scripts import CALL_TIMEOUT, LATE, Scripts, deadline, flat, wait_until
+from otp_gateway.store.scripts import CALL_TIMEOUT, LATE, Reply, Scripts, deadline, flat, wait_until
 
 # Milliseconds for which the answer of a verify is kept for a repeated attempt: several times the timeout.
 REPLAY_MS = 10_000
@@ -88,9 +88,12 @@ class CodeStore:
         key, call_ids = caller.idempotency_key, ids_of_call(self._codes, "send", send.phone, caller)
         send_id, solution_id = random_id(), solution.id if solution else ""
         fingerprint = self._codes.fingerprint(key, *_body(send))
-        ticket = None if only_earlier else self._gate.decide(send_id, send, caller, solved=bool(solution))
-        reply = self._scripts.run(
-            "issue",
+        pid = self._codes.pid(send.phone)
+        ticket = None
+        if not only_earlier:
+            ticket = self._gate.decide(send_id, pid, send, caller, solved=bool(solution))
+        reply = self._issue(
+            ticket,
             self._issue_keys(send.phone, caller, call_ids, solution_id),
             [
                 0 if only_earlier else deadline(caller.clock),
@@ -105,15 +108,23 @@ class CodeStore:
                 ticket.record if ticket else "",
                 *flat((*self._policy.windows, *DEVICE_WINDOWS)),
             ],
-            CALL_TIMEOUT,
         )
-        if ticket:
-            self._gate.give_back_unused(ticket, reply)
         made = read_issue_reply(reply, solution)
         if isinstance(made, Sent):
             return made
         made = replace(made, send_id=send_id, call_id=call_ids[made.device])
         return replace(made, fingerprint=fingerprint, solution_id=solution_id)
+
+    def _issue(self, ticket: Ticket | None, names: list[str], args: list[str | int]) -> Reply:
+        try:
+            reply = self._scripts.run("issue", names, args, CALL_TIMEOUT)
+        except StoreUnavailable:
+            if ticket:
+                self._gate.give_back_unused(ticket, None)
+            raise
+        if ticket:
+            self._gate.give_back_unused(ticket, reply)
+        return reply
 
     def _issue_keys(
         self, phone: PhoneNumber, caller: Caller, call_ids: CallIds, solution_id: str
@@ -184,7 +195,7 @@ class CodeStore:
         if reply[0] != "withdrawn":
             raise StoreUnavailable(LATE)
         # On a cluster, the gate's credit is in another slot.
-        self._gate.cancel(f"{issued.send_id}:withdrawn", reply[1].decode())
+        self._gate.withdrawn(issued.send_id, reply[1].decode())
 
     def _keys(self, phone: PhoneNumber) -> PhoneKeys:
         return PhoneKeys(self._codes.pid(phone))

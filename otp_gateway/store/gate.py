@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 from otp_gateway.credit import Decision, Earned
 from otp_gateway.errors import StoreUnavailable
+from otp_gateway.events import UnusedCharge
 from otp_gateway.model import Caller, GateRules, PhoneNumber, SendRequest
 from otp_gateway.phones import prefix_of
 from otp_gateway.store import keys
+from otp_gateway.store.charge import Charge
 from otp_gateway.store.scripts import CALL_TIMEOUT, LATE, Reply, Scripts, deadline
 
 # How long Redis remembers that it has given credit back.
 REMEMBERED_MS = 3_600_000
-# The first letter of a charge.
-DECISIONS: dict[str, Decision] = {
-    "f": "free",
-    "d": "free",
-    "s": "solved",
-    "c": "challenge",
-    "p": "paused",
-}
+# Stands for the pool of a charge that only Redis knows, because the reply of gate.lua was lost.
+UNKNOWN = "?"
 
 
 class GateRefusal(Exception):
@@ -43,59 +38,17 @@ class GateRefusal(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Charge:
-    """The credit that one send has taken, as credit.lua writes it: ``letters.pool.network.prefix.time``."""
-
-    letters: str
-    pool: str
-    network: str
-    prefix: str
-    at: str
-
-    @classmethod
-    def read(cls, text: str) -> Charge | None:
-        """Read a charge. None: the send has taken no credit."""
-        return cls(*text.split(".")) if text.count(".") == 4 else None  # its five parts
-
-    def arguments(self, credits_: int, *, counts: bool = False, whole: bool = False) -> list[str | int]:
-        """The arguments of give_back.lua. ``whole``: no message was sent, so give back the whole charge."""
-        solved = self.at if whole and "s" in self.letters else ""
-        paid = self.at if whole and "m" in self.letters else ""
-        return [self.pool, credits_, int(bool(self.prefix)), solved, paid, int(counts)]
-
-    def names(self, login: str = "") -> list[str]:
-        """The keys of give_back.lua."""
-        return [
-            keys.gate_network(self.network),
-            keys.gate_prefix(self.prefix),
-            keys.gate_network(login or self.network),
-        ]
-
-
-@dataclass(frozen=True, slots=True)
 class Ticket:
     """A decision that the gate has made before issue.lua, on a cluster.
 
     ``record``: the decision as gate.lua writes it, for issue.lua. ``charge``: the charge of the send, or an
-    empty text.
+    empty text. ``unused``: the same charge as an event, for a send that is not made.
     """
 
     call_id: str
     record: str
     charge: str
-
-
-def decision_of(charge: str) -> Decision | None:
-    """The decision about a send that has this charge."""
-    return DECISIONS.get(charge[:1])
-
-
-def read_earned(earned: Sequence[Any], network: str) -> Earned | None:
-    """Read the last values of verify.lua's reply. A repeated reply does not have them."""
-    if not any(earned):
-        return None
-    charge, first, counts = earned
-    return Earned(charge.decode(), network, bool(first), bool(counts))
+    unused: UnusedCharge
 
 
 class GateStore:
@@ -108,9 +61,14 @@ class GateStore:
         is_foreign: Callable[[PhoneNumber], bool],
         *,
         apart: bool = False,
+        report: Callable[[UnusedCharge], None] = lambda _: None,
     ) -> None:
-        """``apart``: the keys of the gate and the keys of a phone are in different slots of a cluster."""
+        """``apart``: the keys of the gate and the keys of a phone are in different slots of a cluster.
+
+        ``report``: called with each charge that is given back in the background.
+        """
         self.apart = apart
+        self._report = report
         self._scripts = scripts
         self._rules = rules
         self._is_foreign = is_foreign
@@ -147,42 +105,76 @@ class GateStore:
         """The arguments with which a script gives credit back: the credit of the pools, and the budget."""
         return [self._rules.credit, self._budget]
 
-    def decide(self, call_id: str, send: SendRequest, caller: Caller, *, solved: bool) -> Ticket | None:
+    def decide(
+        self, call_id: str, pid: str, send: SendRequest, caller: Caller, *, solved: bool
+    ) -> Ticket | None:
         """On a cluster, decide about a send, and charge it. Otherwise, issue.lua does this itself."""
         if not self.apart:
             return None
-        phone, client = send.phone, caller.client
+        unused = UnusedCharge(
+            call_id=call_id,
+            charge=None,
+            began=time.monotonic(),
+            pid=pid,
+            network=caller.client,
+            prefix=prefix_of(send.phone),
+        )
+        try:
+            record = self._decide(call_id, send, caller, solved=solved)
+        except StoreUnavailable:
+            self._report(unused)
+            raise
+        taken = record.split(" ")[4]
+        charge = "" if taken == "-" else taken
+        return Ticket(call_id, record, charge, replace(unused, charge=charge))
+
+    def _decide(self, call_id: str, send: SendRequest, caller: Caller, *, solved: bool) -> str:
         # Only issue.lua can decide about a device.
         device = caller.device_made_at is not None
         mode, credit, *others = self.arguments(send)
         reply = self._scripts.run(
             "gate",
-            [keys.gate_call(call_id), *self._names(phone, client)],
-            [deadline(caller.clock), mode, client, credit, *others, int(solved), int(device)],
+            [keys.gate_call(call_id), *self._names(send.phone, caller.client)],
+            [deadline(caller.clock), mode, caller.client, credit, *others, int(solved), int(device)],
             CALL_TIMEOUT,
         )
         if reply[0] != "decided":
             raise StoreUnavailable(LATE)
-        record = reply[1].decode()
-        charge = record.split(" ")[4]
-        return Ticket(call_id, record, "" if charge == "-" else charge)
+        return str(reply[1].decode())
 
-    def give_back_unused(self, ticket: Ticket, reply: Reply) -> None:
-        """Give back what the send has not used, by the reply of issue.lua. Credit can get lost here."""
+    def give_back_unused(self, ticket: Ticket, reply: Reply | None) -> None:
+        """Give back what the send has not used, by the reply of issue.lua. None: Redis has not replied."""
+        if reply is None:
+            # issue.lua can have run. The recorder reads the phone's log before it gives the charge back.
+            self._report(replace(ticket.unused, unsure=True))
+            return
         kept = reply[5].decode() if reply[0] == "issued" else ""
-        with suppress(StoreUnavailable):
-            if not kept:
-                self.cancel(ticket.call_id, ticket.charge)
-            elif kept != ticket.charge:
-                # A device takes no credit, but it counts in the budget.
-                self.cancel(ticket.call_id, ticket.charge.replace("m", "", 1))
+        if not kept:
+            self.cancel(ticket.unused)
+        elif kept != ticket.charge:
+            # A device takes no credit, but it counts in the budget.
+            self.cancel(replace(ticket.unused, charge=ticket.charge.replace("m", "", 1)))
 
-    def cancel(self, call_id: str, charge: str) -> None:
-        """Give back the whole charge of a send that did not go out."""
-        found = Charge.read(charge)
+    def withdrawn(self, send_id: str, charge: str) -> None:
+        """On a cluster, give back the charge of a send that definitely failed."""
+        self.cancel(UnusedCharge(call_id=f"{send_id}:withdrawn", charge=charge, began=time.monotonic()))
+
+    def cancel(self, unused: UnusedCharge) -> None:
+        """Give back the whole charge of a send that did not go out: now, or else in the background."""
+        try:
+            self.cancel_now(unused)
+        except StoreUnavailable:
+            self._report(unused)
+
+    def cancel_now(self, unused: UnusedCharge) -> None:
+        """Give back the whole charge of a send that did not go out. A repeated call has no effect."""
+        if unused.charge is None:
+            found: Charge | None = Charge("", UNKNOWN, unused.network, unused.prefix, "")
+        else:
+            found = Charge.read(unused.charge)
         if found:
             credits_ = int("f" in found.letters)
-            self._give_back(call_id, [found.names()], [found.arguments(credits_, whole=True)])
+            self._give_back(unused.call_id, [found.names()], [found.arguments(credits_, whole=True)])
 
     def give_back(self, call_id: str, earned: Sequence[Earned], messages: int = 0) -> int:
         """Give back what the sends before logins have taken; percent of the budget that is reached, or 0.

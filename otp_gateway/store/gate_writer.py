@@ -1,12 +1,15 @@
-"""Writes to the send gate in the background: the credit of logins, and further messages of sends."""
+"""Writes to the send gate in the background: credit of logins, further messages, charges of unmade sends."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 
-from otp_gateway.events import Batch
+from otp_gateway.events import Batch, UnusedCharge
+from otp_gateway.store.client import RedisClient
 from otp_gateway.store.gate import GateStore
+from otp_gateway.store.keys import PhoneKeys
+from otp_gateway.store.scripts import available
 
 # Logins of one call.
 AT_ONCE = 50
@@ -44,3 +47,31 @@ class CreditWriter:
                 self._warn(reached)
         for start in range(0, len(earned), AT_ONCE):
             self._gate.give_back(f"{batch.id}:{start}", earned[start : start + AT_ONCE])
+
+
+class UnusedChargeWriter:
+    """On a cluster, gives the charges of sends back that got no answer from Redis. A writer of the recorder.
+
+    It runs after the deadline of issue.lua, so a send that is not in the phone's log by then is never made. A
+    send in the log keeps its charge, because a login with its code gives this charge back.
+    """
+
+    def __init__(self, gate: GateStore, redis: RedisClient, lifetime: int) -> None:
+        """``lifetime``: seconds for which a code is valid. The log keeps each send for at least as long."""
+        self._gate = gate
+        self._redis = redis
+        self._longest = min(FORGOTTEN_SECONDS, lifetime)
+
+    def write(self, batch: Batch) -> None:
+        """Give back the charges of the batch. Raises ``StoreUnavailable``."""
+        for unused in batch.unused:
+            # Later, the log of the phone proves nothing. It is better to lose credit than to give it twice.
+            is_old = time.monotonic() - unused.began > self._longest
+            if not is_old and not (unused.unsure and self._is_in_log(unused)):
+                self._gate.cancel_now(unused)
+
+    def _is_in_log(self, unused: UnusedCharge) -> bool:
+        phone, mark = PhoneKeys(unused.pid), f":{unused.call_id}:".encode()
+        with available():
+            logs = [self._redis.lrange(lane.sends, 0, -1) for lane in (phone, phone.of_devices)]
+        return any(mark in entry for log in logs for entry in log)

@@ -12,7 +12,8 @@ from otp_gateway.errors import (
     TooManyOtpRequests,
 )
 from otp_gateway.model import Issued, Sent, Solution
-from otp_gateway.store.gate import GateRefusal, decision_of
+from otp_gateway.store.charge import decision_of
+from otp_gateway.store.gate import GateRefusal
 from otp_gateway.store.scripts import LATE, Reply
 
 

@@ -9,8 +9,9 @@ from otp_gateway.credit import Earned
 from otp_gateway.errors import IdempotencyKeyReused, InvalidCode, StoreUnavailable, TooManyAttempts
 from otp_gateway.messages import NO_FIXED_CODES, FixedCodes
 from otp_gateway.model import CHANNELS, Caller, Channel, Login, PhoneNumber, Policy, Session
+from otp_gateway.store.charge import read_earned
 from otp_gateway.store.codes import KEYED_MS, REPLAY_MS, ids_of_call
-from otp_gateway.store.gate import GateStore, read_earned
+from otp_gateway.store.gate import GateStore
 from otp_gateway.store.keys import PhoneKeys
 from otp_gateway.store.scripts import CALL_TIMEOUT, LATE, Scripts, deadline
 

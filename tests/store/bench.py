@@ -15,6 +15,7 @@ from otp_gateway.abuse.gate import Home
 from otp_gateway.admission import Admission
 from otp_gateway.codes import Codes
 from otp_gateway.errors import InvalidCode
+from otp_gateway.events import UnusedCharge
 from otp_gateway.model import (
     Caller,
     Channel,
@@ -86,7 +87,15 @@ class Bench:
         self.policy = replace(POLICY, **policy)
         self.scripts = RecordedScripts(client)
         apart = isinstance(client, _Cluster)
-        self.gate = GateStore(self.scripts, gate or GateRules(), Home(["IR"]).is_foreign, apart=apart)
+        # The charges that a gateway gives back in the background.
+        self.reported: list[UnusedCharge] = []
+        self.gate = GateStore(
+            self.scripts,
+            gate or GateRules(),
+            Home(["IR"]).is_foreign,
+            apart=apart,
+            report=self.reported.append,
+        )
         self.store = CodeStore(self.scripts, self.codes, self.policy, self.gate)
         self.logins = LoginStore(self.scripts, self.codes, self.policy, self.gate)
         self.sessions = SessionStore(self.scripts, [self.codes])

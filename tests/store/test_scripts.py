@@ -216,9 +216,9 @@ def test_redis_6_2_runs_every_script_with_as_many_arguments_as_documented(oldest
     OutcomeStore(bench.scripts).write(batch)
     UsageStore(bench.redis, bench.scripts).write(batch)
     gate = GateStore(bench.scripts, GateRules("on"), lambda _: False, apart=True)
-    ticket = gate.decide("a call", SendRequest(PHONE), bench.caller(), solved=False)
+    ticket = gate.decide("a call", "pid", SendRequest(PHONE), bench.caller(), solved=False)
     assert ticket
-    gate.cancel("another call", ticket.charge)
+    gate.cancel_now(ticket.unused)
     assert {name for name, _, _ in bench.scripts.calls} == SCRIPTS.keys()
     for name, keys, args in bench.scripts.calls:
         # The keys of these two follow a pattern.

@@ -1,6 +1,6 @@
 -- gate.lua: decide about a send before issue.lua runs. Only for clusters: gate and phone are in different slots.
 --
--- KEYS   1  gate:{send}:call:<send id>   string, TTL 2 s: this reply, for a repeated attempt; or 'given'
+-- KEYS   1  gate:{send}:call:<send id>   string, TTL 10 s: this reply, for a repeated attempt; or 'given'
 --        2  gate:{send}:shared           hash, TTL a week
 --        3  gate:{send}:network:<id>     hash, TTL a day; a week after a login
 --        4  gate:{send}:prefix:<p>       string, TTL a day
@@ -51,5 +51,5 @@ local record = string.format(
   '%s %s %d %d %s %d',
   gate.decision, gate.reason, gate.refused and 1 or 0, gate.step, charge == '' and '-' or charge, percent
 )
-redis.call('SET', KEYS[1], record, 'PX', 2000)
+redis.call('SET', KEYS[1], record, 'PX', 10000)
 return { 'decided', record }

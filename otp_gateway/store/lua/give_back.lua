@@ -9,7 +9,7 @@
 --        2  budget: 'limit/ms' of each window, separated by blanks
 --        3  how long this call is remembered, ms
 --        4  further messages: a send has paid for one, and a second backend may have sent another one
---        5… per send: pool; credits; 1 if the prefix gets credits too; time of a solved challenge, or empty;
+--        5… per send: pool, or '?' if only the record of gate.lua in KEYS 1 has the charge; credits; 1 if the prefix gets credits too; time of a solved challenge, or empty;
 --           time at which the budget has counted the send, or empty; 1 if the login counts for its network
 -- REPLY  {'given', percent of the budget that the further messages have reached, or 0}   with 0 if an earlier attempt
 --        of this call has done it
@@ -17,7 +17,8 @@
 local now = now_ms()
 local SHARED, SENDS = 2, 4
 local ITEMS = 5
-if redis.call('GET', KEYS[1]) == 'given' then
+local made = redis.call('GET', KEYS[1])
+if made == 'given' then
   return { 'given', 0 }
 end
 redis.call('SET', KEYS[1], 'given', 'PX', ARGV[3])
@@ -28,6 +29,15 @@ for network = SENDS, #KEYS, 3 do
   local prefix, login = network + 1, network + 2
   local pool, credits, foreign = ARGV[item], tonumber(ARGV[item + 1]), ARGV[item + 2] == '1'
   local solved, paid, counts = ARGV[item + 3], tonumber(ARGV[item + 4]), ARGV[item + 5] == '1'
+  if pool == '?' then
+    -- Without a record, gate.lua has not run, and from now on it does nothing.
+    local charge = made and select(5, string.match(made, DECIDED)) or ''
+    local letters, of_pool, _, prefix_name, at = string.match(charge, CHARGE)
+    letters = letters or ''
+    pool, foreign, credits = of_pool, prefix_name ~= '', string.find(letters, 'f') and 1 or 0
+    solved = string.find(letters, 's') and at or ''
+    paid = string.find(letters, 'm') and tonumber(at)
+  end
   if credits > 0 then
     local back = { pool = pool, credits = credits, foreign = foreign, credit = credit }
     add_credit(SHARED, network, prefix, back, now)
