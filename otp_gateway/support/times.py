@@ -8,7 +8,7 @@ import jdatetime
 
 from otp_gateway.support.words import Language, words_of
 
-FORMATS = {"hour": "%H:%M", "day": "%H:00", "week": "%m-%d", "month": "%m-%d"}
+FORMATS = {"hour": "%H:%M", "day": "%H:%M", "week": "%m-%d", "month": "%m-%d"}
 JALALI_FORMATS = {**FORMATS, "week": "%m/%d", "month": "%m/%d"}
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from otp_gateway.model import Policy
+from otp_gateway.store.lane_state import LaneState
 from otp_gateway.store.phone_state import PhoneState
 from otp_gateway.support.reasons import reason_words
 from otp_gateway.support.words import Words
@@ -33,13 +34,13 @@ def verdict(state: PhoneState, policy: Policy, words: Words, *, muted: float = 0
     # The lock of the phone lasts longer than its windows.
     if not state.failures.used_up:
         found += _windows(state, words)
-    found += _device(state, words)
+    found += _device(state, policy, words)
     found += _last_send(state, words)
-    if state.nonce and state.tries < policy.max_attempts:
+    if _has_code(state, policy):
         left = policy.max_attempts - state.tries
         text = words("verdict.active", left=words.left(state.code_left), tries=left)
         found.append(Sentence(text, stops=False))
-    elif state.state == "verified":
+    elif state.state == "verified" and not _has_code(state.device, policy):
         found.append(Sentence(words("verdict.verified"), stops=False))
     if not any(sentence.stops for sentence in found):
         found.insert(0, Sentence(words("verdict.free"), stops=False))
@@ -85,14 +86,24 @@ def _windows(state: PhoneState, words: Words) -> Iterator[Sentence]:
         yield Sentence(text, "clear-sends")
 
 
-def _device(state: PhoneState, words: Words) -> Iterator[Sentence]:
+def _device(state: PhoneState, policy: Policy, words: Words) -> Iterator[Sentence]:
     """The sentences about the device lane. It stops no user, because a device can go on without its token."""
     lane = state.device
-    if lane and lane.failures.used_up and lane.failures.most:
+    if lane is None:
+        return
+    if lane.failures.used_up and lane.failures.most:
         text = words(
             "verdict.device_locked", left=words.left(lane.failures.left), failures=lane.failures.failures
         )
         yield Sentence(text, "forget-devices", stops=False)
+    elif _has_code(lane, policy):
+        left, tries = words.left(lane.code_left), policy.max_attempts - lane.tries
+        yield Sentence(words("verdict.device_active", left=left, tries=tries), stops=False)
+
+
+def _has_code(lane: LaneState | None, policy: Policy) -> bool:
+    """Whether the user can sign in with a code of this lane, as far as its tries decide."""
+    return lane is not None and lane.nonce is not None and lane.tries < policy.max_attempts
 
 
 def _last_send(state: PhoneState, words: Words) -> Iterator[Sentence]:

@@ -369,9 +369,17 @@ def test_the_page_of_a_phone_shows_its_device_lane_if_it_holds_data(
     api: Api, operator: Operator, emulator: KavenegarEmulator
 ) -> None:
     device = device_token(api, emulator)
-    title = "Devices that have signed in before"
-    assert title not in operator.get(f"{TOKENS}{PID}/").text
+    title, signed_in_with = "Devices that have signed in before", "The user has signed in with the last code."
+    page = operator.get(f"{TOKENS}{PID}/").text
+    assert title not in page
+    assert signed_in_with in page
     assert in_device_lane(api, device)
+    page = operator.get(f"{TOKENS}{PID}/").text
+    # The last code is that of the device now.
+    assert re.search(
+        r"A device that has signed in before has an active code for 4 min 5\d s, with 3 tries", page
+    )
+    assert signed_in_with not in page
     guess = {"phone_number": PHONE, "code": wrong(emulator.code_for(PHONE))} | device
     assert api.post(VERIFY, guess).status_code == 400
     page = operator.get(f"{TOKENS}{PID}/").text

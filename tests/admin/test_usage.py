@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
+from zoneinfo import ZoneInfo
 
 import pytest
 import redis
@@ -19,6 +20,7 @@ from otp_gateway.store import connect
 from otp_gateway.store.client import RedisClient
 from otp_gateway.store.scripts import Scripts
 from otp_gateway.store.usage import HOUR, SPANS, STORED, WEEK, Bucket, UsageStore
+from otp_gateway.support.times import Times
 from tests.admin.support import USAGE, eternal, everything, make_panel, signed_in
 from tests.api.support import OTHER, PHONE, SEND, VERIFY, Api, wrong
 from tests.support.kavenegar import KavenegarEmulator
@@ -206,3 +208,10 @@ def test_a_summary_of_nothing_divides_nothing() -> None:
     assert usage.conversion is None
     assert usage.reasons == ()
     assert {bar.height for bar in usage.chart.bars} == {0}
+
+
+@pytest.mark.parametrize(("zone", "label"), [("UTC", "19:00"), ("Asia/Tehran", "22:30")])
+def test_an_hour_of_the_chart_has_the_time_at_which_it_begins(zone: str, label: str) -> None:
+    hour = 494_107 * 3600
+    assert hour % 86_400 == 19 * 3600
+    assert Times(ZoneInfo(zone), "en").label("day", hour) == label
