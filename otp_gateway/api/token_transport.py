@@ -23,6 +23,8 @@ SecurityScheme = Mapping[str, Any]
 SecurityRequirement = Mapping[str, list[str]]
 # The members of a request's body, as its schema loads them.
 Fields = Mapping[str, Any]
+# Made once, because marshmallow copies every field for each new schema.
+_LOGIN, _SESSION = response_schemas.LoginSchema(), response_schemas.SessionSchema()
 BEARER: SecurityScheme = {"type": "http", "scheme": "bearer"}
 ACCESS_BEARER: SecurityScheme = {**BEARER, "bearerFormat": "JWT", "description": "An access token"}
 BOTH_COOKIES: SecurityRequirement = {"access": [], "refresh": []}
@@ -114,7 +116,7 @@ class BodyTransport:
         tokens = {"access_token": pair.access_token, "refresh_token": pair.refresh_token}
         if pair.device_token:
             tokens["device_token"] = pair.device_token
-        return jsonify(self.description.login_schema().dump(_session(pair) | tokens))
+        return jsonify(_LOGIN.dump(_session(pair) | tokens))
 
     def refresh_token(self, fields: Fields) -> str:
         token: str = fields["refresh_token"]
@@ -190,7 +192,7 @@ themselves (`Sec-Fetch-Site`, or `Origin`).
             raise CrossOrigin
 
     def give(self, pair: TokenPair) -> Response:
-        response = jsonify(self.description.session_schema().dump(_session(pair)))
+        response = jsonify(_SESSION.dump(_session(pair)))
         for name, value, path in (
             (ACCESS_COOKIE, pair.access_token, "/"),
             (REFRESH_COOKIE, pair.refresh_token, self._path),
