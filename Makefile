@@ -33,8 +33,8 @@ format: $(VENV)/.dev ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# One version of a package for every Python from 3.11.0 on (fewest), so that the tests on one Python check what the others
-# install. Each file holds everything; -c gives all of them the same versions.
+# "fewest": a package has the same version for each Python from 3.11.0 on. So the tests on one Python check the versions
+# that the others install. Each file is complete; -c gives all files the same versions.
 COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --upgrade --universal --python-version 3.11 --fork-strategy fewest \
 	--generate-hashes --no-emit-index-url --annotation-style line --custom-compile-command "make update"
 

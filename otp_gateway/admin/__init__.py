@@ -1,4 +1,4 @@
-"""The admin panel: the status of a code, and the actions that help."""
+"""The admin panel: the status of codes, and the actions with which operators help users."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def install(app: Flask, gateway: Gateway, *, limiter: RateLimiter, identify: Cal
         SESSION_COOKIE_PATH=PREFIX,
         SESSION_COOKIE_HTTPONLY=True,
         SESSION_COOKIE_SAMESITE="Strict",
-        # Behind a proxy of ours there is TLS in front of it; make run has none.
+        # If there is a proxy, it adds TLS. With `make run`, there is no TLS.
         SESSION_COOKIE_SECURE=gateway.settings.trusted_proxies > 0,
     )
     panel = Blueprint(

@@ -1,4 +1,4 @@
-"""What an operator does to a phone. Every action is a form, and asks first."""
+"""The actions of an operator on a phone. Each action is a form with a page that asks for confirmation."""
 
 from __future__ import annotations
 
@@ -52,14 +52,16 @@ class Actions(Part):
         state = self.known(reference)
         forget = action == "end-sessions" and "forget_devices" in request.form
         if forget:
-            # First, because it matters more: a token is valid for longer than a session.
+            # Devices are forgotten first, because this is more important: a token is valid for longer than a
+            # session.
             self._carry_out(state, "forget-devices")
             self.note("forget-devices", state)
         undo, done = self._carry_out(state, action)
         if done:
             self.note(action, state, undo=undo or "")
         elif forget:
-            # There was no session to end, but this is not what the operator has to read.
+            # There was no session to end. But for the operator, the result of the whole action is more
+            # important.
             action, done = "forget-devices", True
         else:
             log(action, pid=state.pid, phone=state.masked, outcome="nothing")
@@ -73,7 +75,7 @@ class Actions(Part):
         )
 
     def _carry_out(self, state: PhoneState, action: str) -> tuple[str | None, bool]:
-        """The id of the undo, and whether there was something to do."""
+        """Carry the action out. Return the id of the undo, and whether the action had an effect."""
         actions = self.gateway.panel.actions
         match action:
             case "unlock":

@@ -1,4 +1,4 @@
-"""Who did what, in the panel and by commands."""
+"""The page of the activity log: the actions of operators, in the panel and by commands."""
 
 from __future__ import annotations
 
@@ -28,6 +28,6 @@ class Activity(Part):
             start=start,
             following=start + PAGE if more else None,
             done=request.args.get("done"),
-            # A pause that has been replaced is undone by the newer entry.
+            # If a newer pause has replaced this one, only the newer entry can be undone.
             running={(pause.target, pause.until) for pause in self.gateway.panel.pauses.all()},
         )

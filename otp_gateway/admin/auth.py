@@ -20,7 +20,7 @@ COMPARISONS = 2
 
 
 class LoginBusy(Exception):
-    """As many passwords are being compared as a worker may compare at a time."""
+    """The worker already compares as many passwords as it may compare at a time."""
 
 
 class PanelLogin:
@@ -37,22 +37,24 @@ class PanelLogin:
         return any(self._operators)
 
     def locked_for(self, network: str) -> int:
-        """Seconds for which this network may not try; 0: it may."""
+        """For how many seconds this network may not try a password; 0 if it may try now."""
         return self._sessions.locked_for(network)
 
     def log_in(self, name: str, password: str, network: str) -> bool:
-        """Open a session for the right password; a wrong one counts towards the lock.
+        """Open a session for the right password. A wrong password counts towards the lock.
 
-        Raises ``LoginBusy`` at once, without counting anything.
+        Raises ``LoginBusy`` at once; then the password is not counted.
         """
         if not self._comparisons.acquire(blocking=False):
             raise LoginBusy
         try:
-            # Counted before it is compared: a hundred guesses at once are five.
+            # It is counted before it is compared. So of a hundred simultaneous guesses, only five are
+            # compared.
             if not self._sessions.count_try(network):
                 return False
             operator = self._operators.get(name.strip().casefold())
-            # An unknown name takes as long as a known one.
+            # A password is also compared for an unknown name. So the time does not show whether a name
+            # exists.
             compared = operator or next(iter(self._operators.values()))
             if not check_password_hash(compared.password_hash, password) or operator is None:
                 return False
@@ -70,9 +72,9 @@ class PanelLogin:
         return True
 
     def is_in(self, *, extend: bool = True) -> bool:
-        """Whether the request's session is valid; each look extends it, unless it must not.
+        """Whether the request's session is valid. This extends the session, except if ``extend`` is false.
 
-        A session ends with its operator's name and with the password that opened it.
+        A session ends if its operator's name is removed, or if the password that opened it is changed.
         """
         session_id: str = session.get("id", "")
         operator = self._operators.get(operator_name().casefold())
@@ -97,7 +99,7 @@ def _fingerprint(operator: Operator) -> str:
 
 
 def csrf_token() -> str:
-    """The session's token for its forms."""
+    """The CSRF token of the session, which its forms contain."""
     if "csrf" not in session:
         session["csrf"] = secrets.token_urlsafe(24)
     token: str = session["csrf"]
@@ -105,7 +107,7 @@ def csrf_token() -> str:
 
 
 def check_csrf() -> None:
-    """400 unless the form carries the session's token."""
+    """Answer 400 if the form does not contain the session's token."""
     given, expected = request.form.get("csrf", ""), session.get("csrf", "")
     if not expected or not hmac.compare_digest(given.encode(), expected.encode()):
         abort(400, t("mishap.form"))

@@ -1,4 +1,4 @@
-"""Usage as figures and as bars, drawn on the server: readable without colour and without a script."""
+"""Usage as figures and as bars. The server draws the bars, which need neither colours nor a script."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """Bars of sends next to bars of logins, with the words of the axes."""
+    """Bars of sends next to bars of logins, with the texts of the axes."""
 
     bars: tuple[Bar, ...]
     labels: tuple[tuple[float, str], ...]
@@ -59,9 +59,10 @@ class Usage:
 
 
 def summarise(buckets: Sequence[Bucket], label: Callable[[int], str]) -> Usage:
-    """The buckets as people read them; ``conversion`` is verified ÷ sent, None before the first send.
+    """The buckets in the form for people.
 
-    ``label``: the name of the bucket that begins then.
+    ``conversion`` is verified ÷ sent, or None before the first send. ``label`` returns the name of the bucket
+    that begins at a time.
     """
     rows = tuple(_row(label(bucket.start), bucket) for bucket in buckets)
     total = Row(

@@ -35,7 +35,7 @@ class Codes(Part):
         return self._page(Filter(wanted, matches), before=before, typed=normal(text))
 
     def search(self) -> BaseResponse:
-        # A full number travels in a form, never in a URL, which browsers and proxies keep.
+        # A full number is sent in a form and never in a URL, because browsers and proxies store URLs.
         typed = request.form.get("phone", "")
         try:
             phone = self.gateway.phones.parse(typed)

@@ -1,4 +1,4 @@
-"""The way in and out of the panel."""
+"""The panel login: login, logout, and the guard of all other pages."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Entrance(Part):
         ]
 
     def guard(self) -> BaseResponse | None:
-        """Let no request without a session past the login page, and no form without its token."""
+        """Allow only the login page without a session. Refuse a form without its token."""
         if request.endpoint in OPEN:
             return None
         # A page that reloads itself must not keep a forgotten session open.
@@ -46,7 +46,8 @@ class Entrance(Part):
             return redirect(url_for("admin.login", next=request.path))
         if request.method == "POST":
             check_csrf()
-        # This worker's own events are on the page at once; those of other workers within two seconds.
+        # The page then shows the events of this worker at once. It shows the events of other workers within
+        # two seconds.
         self.gateway.records.recorder.flush()
         return None
 

@@ -1,4 +1,4 @@
-"""The language of a request to the panel: as the operator has chosen, else as the browser asks."""
+"""The language of a request to the panel: the operator's choice, or else the browser's language."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ KNOWN: dict[str, Language] = {language: language for language in LANGUAGES}
 
 
 def choose() -> None:
-    """Keep the language that the URL names; a before-request function."""
+    """A before-request function that stores the language which the URL names."""
     chosen = request.args.get("lang", "")
     if chosen in KNOWN and session.get("language") != chosen:
         session["language"] = chosen
@@ -23,7 +23,7 @@ def language() -> Language:
 
 
 def other_language() -> Language:
-    """The one to which the operator can change."""
+    """The language to which the operator can change."""
     return "en" if language() == "fa" else "fa"
 
 

@@ -1,4 +1,4 @@
-"""What every page of the panel uses: the parts of the gateway, and the note of an action."""
+"""Used by every page of the panel: the parts of the gateway, and the note of an action."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Part:
         raise NotImplementedError
 
     def known(self, reference: str) -> PhoneState:
-        """The state of the phone with these keyed hashes; 404 for anything else."""
+        """The state of the phone with these keyed hashes. 404 if the reference is invalid."""
         pids = read_pids(reference)
         if not pids:
             abort(404, t("mishap.nothing"))
@@ -67,7 +67,7 @@ class Part:
 
 
 def log(action: str, **values: Any) -> None:
-    """A line of the log about something that an operator has done."""
+    """Write a log line about an action of an operator."""
     current = context.current()
     known = {name: value for name, value in values.items() if value}
     if operator_name():

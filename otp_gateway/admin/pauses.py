@@ -1,4 +1,4 @@
-"""Pauses of prefixes and networks, and mutes of phones: each with an expiry, and each can be ended."""
+"""Pauses of prefixes and networks, and mutes of phones. Each has an expiry, and an operator can end it."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class PausePages(Part):
 
 
 def _kind(kind: str, target: str) -> Kind:
-    """The kind, if the target can be one of this kind; 404 otherwise."""
+    """The kind of the pause. 404 if the target cannot be of this kind."""
     fits = is_prefix(target) if kind == "prefix" else NETWORK.fullmatch(target) is not None
     if not fits:
         abort(404, t("mishap.nothing"))
@@ -80,6 +80,6 @@ def _kind(kind: str, target: str) -> Kind:
 
 
 def _seconds() -> int:
-    """How long the pause lasts, from the form."""
+    """The duration of the pause, as the form has it."""
     text = request.form.get("hours", "")
     return HOUR * next((hours for hours in HOURS if str(hours) == text), USUAL)

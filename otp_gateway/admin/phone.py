@@ -1,4 +1,4 @@
-"""The page of one phone: what happens to its user, its sends, and what helps."""
+"""The page of one phone: the state of its user, its sends, and the actions that help."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from otp_gateway.support.sends import sends_of
 from otp_gateway.support.verdict import verdict
 
 PHONE = f"{TOKENS}<reference>/"
-# How many sends the provider is asked about.
+# The most sends whose delivery is read from the provider.
 ASKED = 3
 
 
@@ -72,7 +72,7 @@ class Phone(Part):
         return self._page(state, delivered=answers)
 
     def _code(self, pid: str, nonce: str | None) -> str | None:
-        """The active code; None if its length is not the present one, because no user can enter it then."""
+        """The active code. None: it has another length than OTP_LENGTH, so no user can enter it."""
         if nonce is None or nonce[0] != f"{self.gateway.settings.otp_length:x}":
             return None
         return self.gateway.codes.derive_for(pid, nonce)

@@ -1,4 +1,4 @@
-"""How the panel's pages are made: templates, headers, words."""
+"""Makes the pages of the panel: templates, headers, texts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from otp_gateway.support.times import Times
 
 PREFIX = "/admin"
 TOKENS = "/accounts/otptoken/"
-# The panel needs no script, and its forms post to itself.
+# The panel needs no script, and its forms are sent only to itself.
 POLICY_CHANGES: dict[str, str | None] = {"script-src": None, "connect-src": None, "form-action": "'self'"}
 # A path without a double slash, a backslash, or a dot segment.
 PLAIN = re.compile(r"(?:/(?!\.)[A-Za-z0-9_.+-]+)+/?")
@@ -36,7 +36,7 @@ def page(template: str, *, status: int = 200, **values: Any) -> Response:
 
 
 def names(zone: tzinfo) -> dict[str, Any]:
-    """What every template can use."""
+    """The names that every template can use."""
     text = words()
     return {
         "t": text,
@@ -61,7 +61,7 @@ def here(**changes: str | None) -> str:
 
 
 def refused_login(wait: int, following: str, *, named: bool) -> Response:
-    """The login page again; ``wait``: seconds until a right password would do, 0 for now."""
+    """The login page again. ``wait``: seconds until a password is accepted again; 0 means now."""
     status = 429 if wait else 403
     response = page(
         "login.html", status=status, minutes=-(-wait // 60), failed=True, next=following, named=named
@@ -79,7 +79,7 @@ def busy_login(following: str, *, named: bool) -> Response:
 
 
 def mishap(error: HTTPException) -> Response:
-    """A form that has expired, a phone that cannot be: in words, with a way back."""
+    """A page that explains an error, such as an expired form or an invalid number, with a link back."""
     text = words().known(f"mishap.{error.code}", error.description or "") if _is_default(error) else None
     return page("mishap.html", status=error.code or 500, words=text or error.description)
 
@@ -96,7 +96,7 @@ def protect(response: Response) -> Response:
 
 
 def inside(path: str | None) -> str:
-    """The path if it is one of the panel's, else the list."""
+    """The path if it is a path of the panel, otherwise the path of the list."""
     if path and path.startswith(f"{PREFIX}/") and PLAIN.fullmatch(path):
         return path
     return f"{PREFIX}{TOKENS}"

@@ -13,7 +13,7 @@ SPANS = (HOUR, DAY, WEEK)
 
 
 class Traffic(Part):
-    """Who gets messages, and whether they are used."""
+    """The page with the destinations of messages, and with the share of their codes that were used."""
 
     def routes(self) -> list[Route]:
         return [Route("/traffic/", "traffic", self.show)]

@@ -1,4 +1,4 @@
-"""What has happened, by time: one span at a time, and thirty days as CSV."""
+"""Counts of events by time: the page of one span, and thirty days as CSV."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Usage(Part):
         )
 
     def csv(self) -> Response:
-        """Thirty days, one line each: days of UTC, because the counts are by UTC's days."""
+        """Thirty days, with one line for each day. The days are days of UTC, as in the counts."""
         usage = summarise(self.gateway.records.usage.read(MONTH), _day)
         text = io.StringIO()
         writer = csv.writer(text)
