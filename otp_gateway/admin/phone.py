@@ -21,7 +21,7 @@ from otp_gateway.support.verdict import verdict
 
 PHONE = f"{TOKENS}<reference>/"
 # The most sends whose delivery is read from the provider.
-ASKED = 3
+DELIVERIES = 3
 
 
 class Phone(Part):
@@ -37,7 +37,7 @@ class Phone(Part):
         return [
             Route(PHONE, "phone", self.show),
             Route(f"{PHONE}code/", "show_code", self.show_code, "POST"),
-            Route(f"{PHONE}delivery/", "ask_provider", self.ask_provider, "POST"),
+            Route(f"{PHONE}delivery/", "read_deliveries", self.read_deliveries, "POST"),
         ]
 
     def show(self, reference: str) -> BaseResponse:
@@ -60,16 +60,16 @@ class Phone(Part):
             lane_code=self._code(state.pid, lane.nonce) if lane else None,
         )
 
-    def ask_provider(self, reference: str) -> BaseResponse:
+    def read_deliveries(self, reference: str) -> BaseResponse:
         if self._reports is None:
             abort(404, t("mishap.nothing"))
         state = self.known(reference)
-        asked = [send.id for send in self._sends(state) if send.called][:ASKED][::-1]
-        answers = dict.fromkeys(asked, "Unknown: the provider does not answer")
-        if asked:
+        ids = [send.id for send in self._sends(state) if send.called][:DELIVERIES][::-1]
+        delivered = dict.fromkeys(ids, "Unknown: the provider does not answer")
+        if ids:
             with suppress(SendFailed):
-                answers |= self._reports.deliveries_of(asked, self.gateway.codes)
-        return self._page(state, delivered=answers)
+                delivered |= self._reports.deliveries_of(ids, self.gateway.codes)
+        return self._page(state, delivered=delivered)
 
     def _code(self, pid: str, nonce: str | None) -> str | None:
         """The active code. None: it has another length than OTP_LENGTH, so no user can enter it."""
@@ -92,6 +92,6 @@ class Phone(Part):
             policy=policy,
             actions=ACTIONS,
             reveal=self._reveal,
-            askable=self._reports is not None,
+            has_reports=self._reports is not None,
             **values,
         )

@@ -64,7 +64,7 @@ def test_a_phone_is_muted_and_the_verdict_says_so(redis_client: RedisClient) -> 
     assert api.send(PHONE).get_json()["code"] == "sending_paused"
     assert "+98912***6789" in operator.get(TRAFFIC).text
     page = operator.get(operator.submit(f"{path}unmute/").location).text
-    assert "Nothing stands in the way" in page
+    assert "The user may request a code now" in page
     assert api.send(PHONE).status_code == 200
 
 
@@ -91,7 +91,7 @@ def test_the_traffic_page_shows_what_the_gate_would_have_done(redis_client: Redi
     for n in range(4):
         assert api.send(f"+98912000000{n}").status_code == 200
     page = signed_in(api).get(TRAFFIC).text
-    assert "It only observes: no send is refused for lack of credit." in page
+    assert "It only observes: no send is refused because credit is missing." in page
     assert re.search(r"<dt>Challenge</dt><dd>[1-3]</dd>", page)
     assert "Send budget: 4 of 500 in 1 hour" in page
     assert "gate:" not in signed_in(api).get("/admin/usage/").text

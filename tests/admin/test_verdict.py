@@ -13,7 +13,7 @@ from tests.support import kavenegar_faults as faults
 from tests.support.kavenegar import KavenegarEmulator
 
 PAGE = f"{TOKENS}{pid_of()}/"
-FREE = "Nothing stands in the way: the user may ask for a code now."
+FREE = "The user may request a code now: no limit is reached."
 
 
 def headline(operator: Operator, page: str = PAGE) -> str:
@@ -48,7 +48,7 @@ def test_a_full_window_says_when_the_user_may_ask_again_and_clearing_helps() -> 
         assert api.send().status_code == 200
     assert api.send().status_code == 429
     operator = signed_in(api)
-    expected = r"The user may ask again in 1 min 5\d s: 3 of 3 sends in 2 minutes\."
+    expected = r"The user may request a code again in 1 min 5\d s: 3 of 3 sends in 2 minutes\."
     assert re.fullmatch(expected, headline(operator))
     assert offered(operator) == ["clear-sends"]
     reply = operator.act("clear-sends", pid_of())

@@ -203,7 +203,7 @@ def test_a_send_that_fails_says_why_and_whether_something_went_out(
 
 def test_the_status_of_a_phone_that_nobody_has_heard_of_is_idle(app: Flask) -> None:
     lines = otp(app, "status", PHONE).output.splitlines()
-    assert lines[0] == f"{MASKED}: Nothing stands in the way: the user may ask for a code now."
+    assert lines[0] == f"{MASKED}: The user may request a code now: no limit is reached."
     assert facts("\n".join(lines)) == {
         "wrong tries": "0 of 3",
         "failures, 24 h": "0 of 40; networks locked out: 0",
@@ -222,7 +222,7 @@ def test_the_status_follows_a_phone_through_its_story(
 
     api.send()
     code = emulator.code_for(PHONE)
-    assert head() == f"{MASKED}: Nothing stands in the way: the user may ask for a code now."
+    assert head() == f"{MASKED}: The user may request a code now: no limit is reached."
     assert "The user has an active code for 4 min 5" in otp(app, "status", PHONE).output
     for by in (1, 2, 3):
         api.verify(PHONE, wrong(code, by))
@@ -236,13 +236,13 @@ def test_the_status_follows_a_phone_through_its_story(
     assert otp(app, "unlock", PHONE).output == f"{MASKED}: unlocked.\n"
     assert otp(app, "unlock", PHONE).output == f"{MASKED}: nothing to unlock.\n"
     assert api.verify(PHONE, code).status_code == 200
-    assert head() == f"{MASKED}: Nothing stands in the way: the user may ask for a code now."
+    assert head() == f"{MASKED}: The user may request a code now: no limit is reached."
     assert "The user has signed in with the last code." in otp(app, "status", PHONE).output
     assert facts(otp(app, "status", PHONE).output)["live sessions"] == "1"
     set_failures(store, keys_of(PHONE), 50, seconds=3600)
     assert head().startswith(f"{MASKED}: Locked for 59 min 59 s: 50 wrong codes in 24 hours.")
     # Nothing of this was told of another phone, nor done to it.
-    assert otp(app, "status", OTHER).output.splitlines()[0].endswith("may ask for a code now.")
+    assert otp(app, "status", OTHER).output.splitlines()[0].endswith("no limit is reached.")
 
 
 def test_a_network_that_is_locked_out_is_told_and_unlocked(app: Flask, api: Api, store: redis.Redis) -> None:
