@@ -13,14 +13,14 @@ from otp_gateway.settings import SettingsError
 
 __all__ = ["Finding", "Site", "run", "unreadable"]
 
-# Seconds for each part. A part that hangs does not stop the next one.
+# Seconds for each part. If a part does not end, the next one runs all the same.
 PROVIDER_SECONDS = 5.5
 REDIS_SECONDS = 4.0
 OUTSIDE_SECONDS = 5.0
 
 
 def run(gateway: Gateway, site: Site | None) -> Iterator[Finding]:
-    """The findings of every check, as they are made. ``site``: the gateway's public URL, if it is known.
+    """Run all checks, and yield each finding as it is made. ``site``: the public URL, if it is known.
 
     The checks change no data and send no SMS. No message holds a secret.
     """
@@ -35,7 +35,7 @@ def run(gateway: Gateway, site: Site | None) -> Iterator[Finding]:
 
 
 def unreadable(error: SettingsError) -> Iterator[Finding]:
-    """The findings for invalid settings, with which no other check can run."""
+    """The findings about invalid settings. No other check can run with these."""
     for name, texts in sorted(error.faults.items()):
         for text in texts:
             yield fault("settings", f"{name}: {text}")

@@ -45,10 +45,10 @@ def quote(text: object) -> str:
 
 
 def within(seconds: float, name: str, findings: Iterator[Finding]) -> Iterator[Finding]:
-    """The findings as they are made; after ``seconds``, one fault of this name for all that are missing.
+    """The findings as they are made. After ``seconds``, one fault of this name replaces those still missing.
 
-    A thread makes them, and it is abandoned then: name resolution and a server that sends data slowly have no
-    time limit of their own.
+    A thread makes the findings. After ``seconds``, no code waits for this thread any more: name resolution,
+    and a server that sends data slowly, have no time limit of their own.
     """
     made: SimpleQueue[Finding | None] = SimpleQueue()
 

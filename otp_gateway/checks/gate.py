@@ -1,4 +1,4 @@
-"""The send gate: its mode, what it did in the last day, and how much of the send budget is used."""
+"""The send gate: its mode, its decisions in the last day, and the used part of the send budget."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def look(settings: Settings, gate: GateFigures) -> Iterator[Finding]:
     try:
         decisions, budget = gate.decisions(), gate.budget()
     except StoreUnavailable:
-        # The check of Redis reports this.
+        # The check of Redis reports that Redis is unavailable.
         return
     refused, sends = decisions["challenge"] + decisions["paused"], sum(decisions.values())
     would = "would have refused" if mode == "observe" else "refused"

@@ -1,4 +1,4 @@
-"""Kavenegar's key, credit and account. Without a send, the API reports nothing about line and template."""
+"""Kavenegar's key, credit and account. The API reports on line and template only after a send."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ OLDEST_DATE = 1_000_000_000
 
 
 def look(settings: Settings, reports: KavenegarReports) -> Iterator[Finding]:
-    """Key, credit, expiry, line or template; one call to the provider."""
+    """Check key, credit, expiry, and line or template, with one call to the provider."""
     try:
         account = Account.read(reports.account(), now=int(time.time()))
     except SendFailed as error:
@@ -33,7 +33,7 @@ def look(settings: Settings, reports: KavenegarReports) -> Iterator[Finding]:
 
 
 def explain(error: SendFailed) -> str:
-    """The meaning of the provider's refusal, and what to do about it."""
+    """The meaning of the provider's refusal, and advice."""
     if error.reason == "entry":
         state = state_words(error.provider_code, error.label)
         return f"Kavenegar has taken the message, and says of it: {state}"

@@ -9,12 +9,12 @@ from otp_gateway.senders.message import Texts, compose, length, outside_gsm
 from otp_gateway.settings import Settings
 from otp_gateway.sms_backends import SMS_BACKENDS
 
-# Up to this number of different characters, each is named, such as a typographic quote in an English text.
+# If there are at most so many different characters, each is named (such as a typographic quote in English).
 FEW = 3
 
 
 def look(settings: Settings) -> Iterator[Finding]:
-    """The parts of the longest text that can be sent: with a whole code and with all its lines."""
+    """The number of parts of the longest text that can be sent: with a code and with all its lines."""
     stored = [
         f"{variable}={getattr(settings, variable.lower())}"
         for variable in (SMS_BACKENDS[name].stored_text for name in settings.sms_backend)
@@ -30,7 +30,7 @@ def look(settings: Settings) -> Iterator[Finding]:
 
 
 def _parts(settings: Settings, name: str, template: str) -> Finding:
-    """The parts of one text, with the longer of the last lines for the web and for Android."""
+    """The number of parts of one text, with the longer one of the last lines for the web and for Android."""
     code = "0" * settings.otp_length
     text = compose(template, code, settings.otp_web_domain)
     android = compose(template, code, app_hash=settings.otp_app_hash)

@@ -9,13 +9,13 @@ from otp_gateway.errors import StoreUnavailable
 from otp_gateway.settings import Settings
 from otp_gateway.store.usage import DAY, UsageStore
 
-# With fewer sends and logins, one user who tries the site has made most of them.
+# If there are fewer sends and logins, a single user who tries the site can have made most of them.
 FEWEST = 20
 LARGE_SHARE = 0.5
 
 
 def look(settings: Settings, usage: UsageStore) -> Iterator[Finding]:
-    """Compare the network with the most sends with all of them. The recorder has counted both."""
+    """Compare the sends of the largest network with all sends. The recorder has counted both."""
     if settings.embedded:
         return
     try:

@@ -1,4 +1,4 @@
-"""An HTTP session that follows no redirect and takes nothing from the environment."""
+"""An HTTP session that follows no redirect, and that ignores proxies and passwords of the environment."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class PlainSession(requests.Session):
         self.trust_env = False
 
     def get_redirect_target(self, resp: requests.Response) -> None:  # noqa: ARG002  # requests gives it
-        """Return no target. To find one, requests would read the whole body and parse the URL in it.
+        """Return no target. To find one, requests would read the whole body, and parse the URL in the reply.
 
         With no target, requests follows no redirect, so callers do not need ``allow_redirects=False``.
         """

@@ -42,7 +42,7 @@ class _Echo:
 
     @classmethod
     def read(cls, body: bytes) -> _Echo | None:
-        """The report in a reply; None if no gateway has accepted our check token and replied."""
+        """The report in a reply. None: no gateway has accepted our check token and replied."""
         try:
             report = json.loads(body)["arrival"]
             found = cls(
@@ -64,7 +64,7 @@ def _texts(value: object) -> list[object]:
 
 
 def look(settings: Settings, codes: Codes, site: Site | None) -> Iterator[Finding]:
-    """A few requests to the site, which count for no limit. Without a site, only the settings are checked."""
+    """Check the site with a few requests, which no limit counts. Without a site, check only the settings."""
     yield _cookies(settings, site)
     if site is None:
         yield warning("https", GIVE_URL)
@@ -107,7 +107,7 @@ def _no_reply(site: Site, error: OSError) -> str:
 
 
 def _not_this_gateway(site: Site, reply: Reply) -> str:
-    """What to do if the reply does not come from this gateway."""
+    """The finding if the reply does not come from this gateway."""
     if 300 <= reply.status < 400:
         return f"{site.url} sends us on to {_target(reply)}: give that address"
     if reply.status >= 500:
@@ -123,7 +123,7 @@ def _target(reply: Reply) -> str:
         netloc = urlsplit(reply.headers.get("Location", "")).netloc
     except ValueError:
         netloc = ""
-    # A redirect may repeat user and password.
+    # The URL of a redirect can repeat user and password.
     return quote(netloc.rpartition("@")[2]) or "elsewhere"
 
 
@@ -134,14 +134,14 @@ def _https(site: Site, reply: Reply) -> Finding:
         return fault("https", "codes and tokens cross the network in the clear: serve https:// alone")
     if site.on_usual_port and _serves_plainly(site):
         return fault("https", "http:// is served as well: let it redirect to https://")
-    # If the proxy and the gateway both add it, browsers use only the first (RFC 6797, section 8.1).
+    # If both the proxy and the gateway add this header, browsers use only the first (RFC 6797, section 8.1).
     if not HSTS_AGE.search(reply.headers.get("Strict-Transport-Security", "").partition(",")[0]):
         return warning("https", "TLS; set TRUSTED_PROXIES, or let the proxy add Strict-Transport-Security")
     return ok("https", "TLS, with Strict-Transport-Security")
 
 
 def _serves_plainly(site: Site) -> bool:
-    """Whether the port of http:// does more than refuse, or redirect to https://."""
+    """Whether the port of http:// serves pages: it does not refuse, and does not redirect to https://."""
     try:
         reply = site.get_without_tls("/healthz", PLAIN_SECONDS)
     except OSError:
@@ -173,7 +173,7 @@ def _proxies(site: Site, echo: _Echo) -> Finding:
     # If the outermost proxy starts a new list, the made-up hop is missing.
     kept = MADE_UP in hops
     actual = len(hops) - 1 - hops.index(MADE_UP) if kept else len(hops)
-    # A missing hop of ours, or another forwarding header, proves that there is a proxy. It must add a hop.
+    # If our hop is missing, or if there is another forwarding header, there is a proxy. It must add a hop.
     adds_none = not actual and (echo.traces or not kept)
     remedy = f"{ADD_HOP}, and set 1" if adds_none else f"set {actual}"
     here = f"TRUSTED_PROXIES={trusted}"
@@ -196,7 +196,7 @@ def _proxies(site: Site, echo: _Echo) -> Finding:
 
 
 def _is_ours(site: Site, client: str) -> bool:
-    """Whether the client's network can be this machine's: a public one, or one with its own address."""
+    """Whether the client's network can be this machine's: it is public, or has one of its addresses."""
     try:
         network = ipaddress.ip_network(client)
     except ValueError:
@@ -205,7 +205,7 @@ def _is_ours(site: Site, client: str) -> bool:
 
 
 def _exposed(site: Site) -> Finding:
-    """Call /metrics as an unknown client does: without a forwarding header."""
+    """Call /metrics like an unknown client: without a forwarding header."""
     try:
         status = site.get("/metrics", {}, REPLY_SECONDS).status
     except OSError as error:

@@ -19,20 +19,21 @@ from otp_gateway.store.scripts import Scripts, available
 
 OLDEST = (6, 2)
 PINGS = 20
-# Seconds for all pings together. A few of them are enough to find that Redis is too far away.
+# Seconds for all pings together. A few pings are enough to show that the network to Redis is slow.
 PING_SECONDS = 1.0
-# The used share of maxmemory that leaves too little room for a busy day.
+# Above this used share of maxmemory, too little memory is left for a busy day.
 NEARLY_FULL = 0.8
-# A write that changes nothing. A replica, a full disk or a narrow ACL refuses it like any other write.
+# A write that changes no data. A replica, a full disk or a strict ACL refuses it like any other write.
 TRY = "return redis.call('DEL', KEYS[1])"
-# Milliseconds of a round trip. A request makes two of them, and each call has a timeout of some hundred.
+# Milliseconds of a round trip. A request makes two round trips. Each call has a timeout of some hundred ms.
 FAR, TOO_FAR = 10.0, 100.0
-# Seconds between Redis's clock and this machine's. Tokens have Redis's time; local clocks check them.
+# The difference between the clocks of Redis and of this machine, in s. Tokens have the time of Redis, and
+# backends check them with their own clocks.
 DRIFT, TOO_MUCH_DRIFT = 1.0, 5.0
-# Seconds between the clocks of a cluster's nodes. A request reads one node's clock to make a deadline that
-# another node checks.
+# The difference between the clocks of a cluster's nodes, in s. A request makes a deadline by the clock of one
+# node, and another node checks it.
 NODE_DRIFT = 0.5
-# The rights that a Redis user for the gateway needs. INFO and TIME come after the rule that takes INFO away.
+# The rights that a Redis user for the gateway needs. INFO and TIME are after the rule that removes INFO.
 RIGHTS = (
     *(f"~{prefix}*" for prefix in keys.PREFIXES),
     *("+@read", "+@write", "+@scripting", "+@transaction", "+@connection"),
@@ -56,7 +57,7 @@ REMEDY = {
 
 
 def look(settings: Settings, client: RedisClient) -> Iterator[Finding]:
-    """One finding for each property. Nothing is written to Redis."""
+    """Make one finding for each property. This writes no data to Redis."""
     if settings.embedded:
         yield fault(
             "redis", "REDIS_URL is not set: all state ends with the one process; set it in production"
@@ -218,7 +219,7 @@ def _clock(nodes: list[_Node]) -> Finding:
 
 
 def _ahead(node: _Node) -> float:
-    """Seconds that the node's clock is ahead of ours, by the fastest of three readings."""
+    """How many seconds the node's clock is ahead of ours, by the fastest of three readings."""
     readings = []
     for _ in range(3):
         before = time.time()

@@ -1,4 +1,4 @@
-"""Whether a third party can read or change what the gateway and Redis say to each other."""
+"""Whether a third party can read or change the data between the gateway and Redis."""
 
 from __future__ import annotations
 

@@ -10,18 +10,19 @@ from otp_gateway.settings import Settings
 from otp_gateway.settings.parsers import NEW_SECRET
 from otp_gateway.settings.rules import misspelt_text
 
-# A random secret of 32 characters has more different characters than this, even if all are decimal digits.
+# A random secret of 32 characters has more different characters than this, even if it has only decimal
+# digits.
 FEW_CHARACTERS = 5
 # The guess probability of the default settings.
 USUAL_PROBABILITY = Decimal("1e-4")
 SHORT_TOKEN = 16
 LONG_ACCESS = 3600
-# Seconds of a send, beyond which a router with a limit of 30 s may give up before the gateway answers.
+# If a send takes longer (in s), a router with a limit of 30 s can give up before the gateway answers.
 LONG_SEND = 20.0
 
 
 def look(settings: Settings) -> Iterator[Finding]:
-    """Secret, guess probability, destinations, tokens, panel, metrics."""
+    """Check secret, guess probability, destinations, tokens, panel and metrics."""
     yield _secret(settings)
     yield _probability(settings)
     yield _destinations(settings)
@@ -55,7 +56,7 @@ def _secret(settings: Settings) -> Finding:
 
 
 def _repeats(text: str) -> bool:
-    """Whether the text is a shorter text, repeated."""
+    """Whether the text repeats a shorter text."""
     return any(text.startswith(text[period:]) for period in range(1, len(text) // 2 + 1))
 
 

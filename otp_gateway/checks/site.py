@@ -29,7 +29,7 @@ class Reply:
 
 
 class Site:
-    """A public URL, as browsers write it. Its user and password are sent, and never shown."""
+    """A public URL, as browsers write it. Its user and password are sent, but never shown."""
 
     def __init__(self, text: str) -> None:
         """Raises ``ValueError`` if the text is not a URL with http:// or https://."""
@@ -39,7 +39,7 @@ class Site:
             raise ValueError("no address")
         self.port = parts.port or DEFAULT_PORTS[self.scheme]
         self._auth = (unquote(parts.username), unquote(parts.password or "")) if parts.username else None
-        # The form that the header Host has, in ASCII; raises if this cannot be a host name.
+        # The host in ASCII, as in the header Host. This raises an error if it cannot be a host name.
         prepared = requests.models.PreparedRequest()
         prepared.prepare_url(f"http://{_bracketed(parts.hostname)}/", None)
         self.host = urlsplit(str(prepared.url)).hostname or ""
@@ -59,7 +59,7 @@ class Site:
 
     @property
     def on_usual_port(self) -> bool:
-        """Whether browsers leave the port out."""
+        """Whether browsers omit the port."""
         return self.port == DEFAULT_PORTS[self.scheme]
 
     @property
@@ -72,7 +72,7 @@ class Site:
         return self._get(self.scheme, self.port, path, headers, seconds)
 
     def get_without_tls(self, path: str, seconds: float) -> Reply:
-        """The same over http:// and its default port."""
+        """The reply to a GET over http:// and its default port."""
         return self._get("http", DEFAULT_PORTS["http"], path, {}, seconds)
 
     def _get(self, scheme: str, port: int, path: str, headers: Mapping[str, str], seconds: float) -> Reply:
@@ -84,7 +84,7 @@ class Site:
         found = set()
         with suppress(OSError, ValueError):
             for family, _, _, _, address in socket.getaddrinfo(self.host, self.port, type=socket.SOCK_DGRAM):
-                # Connecting a datagram socket sends nothing.
+                # A datagram socket that connects sends no packet.
                 with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
                     probe.connect(address)
                     found.add(ipaddress.ip_address(probe.getsockname()[0].partition("%")[0]))
@@ -101,7 +101,7 @@ def is_loopback(host: str) -> bool:
 
 def _get(url: str, headers: Mapping[str, str], seconds: float, auth: tuple[str, str] | None) -> Reply:
     deadline = time.monotonic() + seconds
-    # A proxy of the environment would add a hop, which would count as a proxy of the gateway.
+    # The environment's proxy is not used: it would add a hop, which would look like a proxy of the gateway.
     with PlainSession() as session:
         session.verify = os.environ.get("REQUESTS_CA_BUNDLE") or True
         with session.get(url, headers=headers, auth=auth, timeout=seconds, stream=True) as response:

@@ -46,7 +46,7 @@ def _unset(settings: Settings, name: str) -> list[str]:
 
 
 def explain(error: SendFailed) -> str:
-    """What the backend's failure means, and what to do about it."""
+    """The meaning of the backend's failure, and advice."""
     if error.backend in ("", KAVENEGAR):
         return kavenegar.explain(error)
     if error.provider_code is not None:

@@ -1,4 +1,4 @@
-"""gunicorn's threaded worker, for clients that mean harm.
+"""gunicorn's threaded worker, extended against hostile clients.
 
 In gunicorn's own worker, a connection without a request occupies a thread for five seconds. A connection with
 half a request occupies one for as long as its client likes. If a client does not close its connection after

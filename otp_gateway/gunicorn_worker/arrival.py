@@ -8,11 +8,11 @@ from gunicorn.http.errors import LimitRequestHeaders, ParseException
 
 from otp_gateway.api.body import MAX_BODY
 
-# A token of 8 KiB and a full set of cookies, four times.
+# Four times the size of a token of 8 KiB and of all our cookies.
 MAX_HEAD = 32 * 1024
 # Flask reads one byte more than MAX_BODY, to see that a body is too large.
 ENOUGH_BODY = MAX_BODY + 1
-# Each byte can be a chunk of its own, which takes six bytes.
+# Each byte of the body can be its own chunk, which has six bytes.
 MAX_CHUNKED = 8 * ENOUGH_BODY
 MAX_CHUNK_LINE = 1024
 MAX_TRAILERS = 8 * 1024
@@ -20,21 +20,21 @@ HEAD_END = b"\r\n\r\n"
 BARE_LINE_END = re.compile(rb"(?<!\r)\n")
 LENGTH = re.compile(rb"\r\nContent-Length:[ \t]*([0-9]{1,18})[ \t]*\r\n", re.IGNORECASE)
 CODING = re.compile(rb"\r\nTransfer-Encoding:", re.IGNORECASE)
-# The parser refuses any other last coding.
+# The parser refuses a body whose last coding is another one.
 CHUNKED = re.compile(rb"\r\nTransfer-Encoding:[^\r\n]*chunked[ \t]*\r\n", re.IGNORECASE)
 EXPECTATION = re.compile(rb"\r\nExpect:[ \t]*100-continue[ \t]*(?=\r\n)", re.IGNORECASE)
 REQUEST_LINE_1_1 = re.compile(rb"[^\r\n]* HTTP/1\.1\r\n")
 
 
 class TooMuchFraming(ParseException):  # type: ignore[misc]  # gunicorn has no types
-    """A small body in so many bytes of chunk lines that no honest client sends it."""
+    """A small body with so many bytes of chunk lines that no honest client sends it."""
 
 
 class Arrival:
     """The bytes of the next request of a connection.
 
-    This class decides only when a request goes to a thread. gunicorn's parser decides what the request is. It
-    refuses a broken one.
+    This class decides only when a request goes to a thread. gunicorn's parser reads the request, and refuses
+    a broken one.
     """
 
     def __init__(self) -> None:
@@ -65,7 +65,10 @@ class Arrival:
         return data
 
     def wants_continue(self) -> bool:
-        """Whether the client waits for "100 Continue". True once: the caller sends it, and not gunicorn."""
+        """Whether the client waits for "100 Continue".
+
+        It is true only once, because the caller then sends it.
+        """
         wanted, self._wants_continue = self._wants_continue, False
         return wanted
 
@@ -87,7 +90,7 @@ class Arrival:
         return False
 
     def _read_head(self) -> bool:
-        """Look for the end of the head. True if it is here, or if the parser will refuse the head at once."""
+        """Look for the end of the head. True: it has arrived, or the parser will refuse the head at once."""
         data, begin = self._data, max(self._searched - len(HEAD_END) + 1, 0)
         end = data.find(HEAD_END, begin)
         stop = end if end >= 0 else len(data)
@@ -109,7 +112,7 @@ class Arrival:
         self._chunked = CHUNKED.search(head) is not None and length is None
         self._chunk = self._body
         if length and int(length[1]) <= ENOUGH_BODY and not CODING.search(head):
-            # A larger body is refused unread. A request with both headers is refused, too.
+            # A larger body is refused without being read. A request with both headers is also refused.
             self._length = int(length[1])
         missing = self._chunked or len(self._data) - self._body < self._length
         if missing and REQUEST_LINE_1_1.match(head) and (found := EXPECTATION.search(head)):
@@ -120,7 +123,7 @@ class Arrival:
             self._wants_continue = True
 
     def _read_chunks(self) -> bool:
-        """Go to the next missing chunk. True if all are here, or if the body will be refused."""
+        """Go to the next missing chunk. True: all chunks have arrived, or the body will be refused."""
         data = self._data
         while (line := data.find(b"\r\n", self._chunk)) >= 0:
             size = _size(bytes(data[self._chunk : line]))
@@ -143,7 +146,7 @@ class Arrival:
 
 
 def _size(line: bytes) -> int:
-    """The size of a chunk. Negative if it is none."""
+    """The size of a chunk. It is negative if the line is not valid."""
     try:
         return int(line.partition(b";")[0], 16)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Connections that wait for something, and no thread with them."""
+"""Connections that wait without a thread."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from otp_gateway.gunicorn_worker.arrival import Arrival
 
 # A reply goes to the kernel at once, even if its client does not read. Only the files of /docs are larger.
 SEND_BUFFER = 256 * 1024
-# For those. Each call may wait for so long.
+# Seconds that each call may wait while it sends such a file.
 SEND_SECONDS = 5
 READ_BYTES = 64 * 1024
 
@@ -42,7 +42,7 @@ class Connection(TConn):  # type: ignore[misc]  # gunicorn has no types
         self.parser.unreader.unread(self.arrival.take())
 
     def receive(self) -> bytes | None:
-        """The bytes that are here. Empty if there will be no more, None if there are none now."""
+        """The bytes that have arrived. Empty: no more will come. None: there are none now."""
         try:
             data: bytes = self.sock.recv(READ_BYTES)
         except BlockingIOError:
@@ -63,27 +63,27 @@ class Stage:
         return len(self._deadlines)
 
     def add(self, connection: Connection) -> None:
-        """The connection waits from now on."""
+        """Add a connection, which waits from now on."""
         connection.stage = self
         self._deadlines[connection] = time.monotonic() + self.seconds
 
     def remove(self, connection: Connection) -> None:
-        """It no longer waits."""
+        """Remove a connection, which no longer waits."""
         connection.stage = None
         del self._deadlines[connection]
 
     def shorten(self, seconds: float) -> None:
-        """Let those that wait, and all that come later, wait for at most ``seconds`` from now."""
+        """Set the limit to ``seconds``, from now on for the connections that wait already."""
         self.seconds = min(self.seconds, seconds)
         latest = time.monotonic() + self.seconds
         self._deadlines = {one: min(deadline, latest) for one, deadline in self._deadlines.items()}
 
     def oldest(self) -> Connection | None:
-        """The one that waits for the longest time."""
+        """The connection that has waited the longest."""
         return next(iter(self._deadlines), None)
 
     def expired(self) -> Iterator[Connection]:
-        """Those whose time is over."""
+        """The connections whose time is over."""
         now = time.monotonic()
         while (connection := self.oldest()) and self._deadlines[connection] <= now:
             yield connection

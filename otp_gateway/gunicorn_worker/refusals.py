@@ -1,4 +1,4 @@
-"""The reply to a request that gunicorn refuses before Flask sees it: a problem document, as Flask's are."""
+"""The reply to a request that gunicorn refuses before Flask sees it: a problem document, as in Flask."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ STATUS: dict[type[Exception], HTTPStatus] = {
     errors.ExpectationFailed: HTTPStatus.EXPECTATION_FAILED,
     errors.LimitRequestHeaders: HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
     errors.UnsupportedTransferCoding: HTTPStatus.NOT_IMPLEMENTED,
-    # Faults of ours, which gunicorn finds.
+    # Faults of the gateway itself, which gunicorn finds.
     errors.ConfigurationProblem: HTTPStatus.INTERNAL_SERVER_ERROR,
     errors.InvalidResponseHeader: HTTPStatus.INTERNAL_SERVER_ERROR,
     errors.InvalidResponseHeaderName: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
 # Python 3.13 changed the phrase of 414. A code must not depend on the version of Python.
 CODES = {HTTPStatus.REQUEST_URI_TOO_LONG: "uri_too_long"}
-# Never a quotation: a path or a header may hold a phone number.
+# A text never quotes the request, because a path or a header can contain a phone number.
 DETAILS = {
     HTTPStatus.BAD_REQUEST: "The request is not valid HTTP",
     HTTPStatus.FORBIDDEN: "This connection is not allowed",
@@ -54,7 +54,10 @@ class Refusal:
 
     @classmethod
     def of(cls, error: Exception, request: Any) -> Refusal:
-        """The reply to ``error``. ``request``: gunicorn's, if its headers have been read; otherwise None."""
+        """The reply to ``error``.
+
+        ``request``: gunicorn's request, if its headers were read; otherwise None.
+        """
         return cls(_status(error), request_log.id_of(_given_id(request)))
 
     @property
@@ -63,7 +66,10 @@ class Refusal:
         return CODES.get(self.status) or problems.code_of(self.status)
 
     def log(self, error: Exception) -> None:
-        """Write the line of this request. The error's own text quotes the client, its kind does not."""
+        """Write the log line of this request, with the kind of the error.
+
+        The error's text quotes the client.
+        """
         if self.status == HTTPStatus.INTERNAL_SERVER_ERROR:
             traceback = None if isinstance(error, errors.ParseException) else error
             logger.error("unhandled exception", exc_info=traceback, request_id=self.request_id)
@@ -78,7 +84,7 @@ class Refusal:
         )
 
     def to_bytes(self, more: Mapping[str, str]) -> bytes:
-        """The reply as it is sent. ``more``: headers that every reply of this gateway has."""
+        """The reply as bytes. ``more``: headers that every reply of this gateway has."""
         members: dict[str, Any] = {"errors": {}} if self.code == InvalidRequest.code else {}
         document = problems.document(self.status, self.code, DETAILS[self.status], **members)
         body = f"{json.dumps(document, ensure_ascii=False)}\n".encode()
@@ -107,6 +113,6 @@ def _status(error: Exception) -> HTTPStatus:
 
 
 def _given_id(request: Any) -> str:
-    """The client's own id."""
+    """The request id that the client has sent."""
     headers = getattr(request, "headers", ())
     return next((value for name, value in headers if name == "X-REQUEST-ID"), "")

@@ -1,4 +1,4 @@
-"""The worker: who waits for what, and for how long."""
+"""The worker: the stages in which connections wait, and the time limit of each stage."""
 
 from __future__ import annotations
 
@@ -21,19 +21,21 @@ from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, ThreadWorker
 from otp_gateway.gunicorn_worker.connections import Connection, Stage
 from otp_gateway.gunicorn_worker.refusals import Refusal
 
-# Without keep-alive, a new connection has this time.
+# Seconds that a new connection has, if there is no keep-alive.
 FIRST_BYTE_SECONDS = 5
-# From the first byte of a request to its last.
+# Seconds from the first byte of a request to its last byte.
 ARRIVAL_SECONDS = 10.0
-# Honest requests arrive in one piece. So many others hold at most 500 x 96 KiB.
+# The most connections with an incomplete request. They use at most 500 x 96 KiB. Honest requests arrive in
+# one piece.
 MAX_ARRIVING = 500
-# For a client to read the last reply and to close its side.
+# Seconds that a client has to read the last reply and to close its side.
 LINGER_SECONDS = 2.0
 MAX_DRAINED = 1024 * 1024
-# Without a body, the parser needs no time at all to find the next request.
+# If there is no body, the parser finds the next request at once.
 DRAIN_SECONDS = 0.05
-# A stopping worker accepts connections for so long. A platform can send SIGTERM to all processes at once. The
-# master has closed its listener by then, so a worker closes the last one, and no connection is left in it.
+# A stopping worker accepts connections for so many seconds. A platform can send SIGTERM to all processes at
+# once. After this time, the master has closed its listener. So a worker closes the last one, and no
+# connection is left in it.
 ACCEPT_SECONDS = 0.25
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -55,11 +57,11 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         self._idle = Stage(max(self.cfg.keepalive, FIRST_BYTE_SECONDS))
         self._arriving = Stage(ARRIVAL_SECONDS)
         self._leaving = Stage(LINGER_SECONDS)
-        # TLS and HTTP/2 in gunicorn need its own reading. Then slow clients occupy threads.
+        # With TLS or HTTP/2, gunicorn itself must read the request. Then slow clients use threads.
         self._plain = not self.cfg.is_ssl and self.cfg.http2_cleartext == "off"
 
     def accept(self, listener: socket.socket) -> None:
-        """Accept a connection. It waits for its first request as for any later one."""
+        """Accept a connection. It waits for its first request in the same way as for a later one."""
         if not self._plain:
             super().accept(listener)
             return
@@ -85,7 +87,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         try:
             keep = fs.result()
             if keep:
-                # What the client has already sent of the next request.
+                # The part of the next request that the client has already sent.
                 conn.arrival.add(conn.parser.unreader.take_buffered())
                 self._wait(self._idle, conn)
                 self._look(conn)
@@ -113,9 +115,9 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             util.write_nonblock(client, refusal.to_bytes(self.headers))
 
     def handle_quit(self, sig: int, frame: Any) -> None:
-        """Stop at once, as after Ctrl-C: no request is waited for."""
-        # On a terminal, the signal comes from the terminal and from the master. Python reports one that comes
-        # while it is set to be ignored, so a function ignores it.
+        """Stop at once, as after Ctrl-C, without waiting for requests."""
+        # On a terminal, the signal comes from the terminal and from the master. Python prints an error if a
+        # signal comes while it is set to SIG_IGN. So a function ignores it.
         for other in (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
             signal.signal(other, lambda *_: None)
         self.quits = True
@@ -129,7 +131,10 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
                 self._drop(connection)
 
     def _cap_keepalive(self, deadline: float) -> None:
-        """The worker stops: idle connections wait only for a request that may be on its way."""
+        """The worker stops.
+
+        Idle connections then wait only a short time, because a request may already be sent.
+        """
         super()._cap_keepalive(deadline)
         if self._plain:
             self._close_listeners()
@@ -154,7 +159,10 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             listener.close()
 
     def _keepalive_after(self, conn: Any, keepalive: Any) -> bool:
-        """Skip an unread body that is here. Do not wait for one: the client has its reply."""
+        """Skip an unread body that has arrived.
+
+        Do not wait for the rest, because the client has its reply.
+        """
         if not isinstance(conn, Connection):
             return bool(super()._keepalive_after(conn, keepalive))
         if not keepalive:
@@ -175,7 +183,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             self.poller.unregister(connection.sock)
 
     def _readable(self, connection: Connection, _: Any) -> None:
-        """Bytes have come, or the client has closed its side."""
+        """Handle a connection with new bytes, or a connection whose client has closed its side."""
         if connection.stage is None:
             return  # closed by an earlier event of the same round
         data = connection.receive()
@@ -195,7 +203,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             self._drop(connection)
 
     def _look(self, connection: Connection) -> None:
-        """Give a thread what has arrived, if that is a request."""
+        """If a request has arrived completely, give it to a thread."""
         if not connection.arrival:
             return
         try:
@@ -229,7 +237,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             pass
 
     def _close_oldest(self) -> bool:
-        """Close one connection that waits. False if there is none."""
+        """Close the connection that has waited the longest. False if no connection waits."""
         for stage in (self._leaving, self._idle, self._arriving):
             if connection := stage.oldest():
                 self._drop(connection)

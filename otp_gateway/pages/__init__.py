@@ -20,7 +20,7 @@ DEFAULT_LANGUAGE = "en"
 PERSIAN_DIGITS = str.maketrans("0123456789", "۰۱۲۳۴۵۶۷۸۹")
 # The key in the app's configuration: whether the page has a button that refreshes the session.
 OFFERS_REFRESH = "LOGIN_PAGE_OFFERS_REFRESH"
-# With characters that keep a number in its own direction inside of a text of the other direction.
+# Characters that isolate a number: it keeps its own direction in a text of the other direction.
 ISOLATED = "\u2066{}\u2069"
 
 
@@ -42,7 +42,7 @@ def install(app: Flask, settings: Settings) -> None:
             t=texts,
             title=texts["title_brand"].format(brand=brand.name) if brand.name else texts["title"],
             digits=digits,
-            # No line break inside of the number.
+            # The number must not contain a line break.
             example=ISOLATED.format(digits(numbers["example"]).replace(" ", "\u00a0")),
             other_query=urlencode({**request.args.to_dict(), "lang": texts["other"]}),
             brand=brand,

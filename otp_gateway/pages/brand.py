@@ -8,11 +8,12 @@ from otp_gateway.settings import Settings
 from otp_gateway.settings.brand import LOGO_TYPES
 
 LOGO_URL = "/static/{}"
-# The grounds of login.css on which a text in the brand's colour is read: the harder one of each scheme.
+# The background colours of login.css behind texts in the brand's colour. For each scheme, it is the one with
+# less contrast.
 LIGHT_GROUND = "#f2f4f9"
 DARK_GROUND = "#171d2c"
 WHITE, BLACK = "#ffffff", "#000000"
-# WCAG 2.2: the contrast of a text; and enough contrast to see where a button is.
+# WCAG 2.2: the contrast that a text needs, and the contrast that a button needs.
 READABLE = 4.5
 VISIBLE = 1.6
 STYLE = """:root {{
@@ -42,7 +43,7 @@ class File:
 
 
 class Brand:
-    """What the page's template needs, and the files that it links to."""
+    """The values for the template of the page, and the files to which the page links."""
 
     def __init__(self, settings: Settings) -> None:
         self.name = settings.brand_name
@@ -56,7 +57,7 @@ class Brand:
             self.logo_type = LOGO_TYPES[suffix]
             logo = f"brand-logo{suffix}"
             self.files[logo] = File(settings.brand_logo.read_bytes(), self.logo_type)
-        # Our own icon does not go with the name or the colour of another brand.
+        # Our own icon does not fit the name or the colour of another brand.
         self.shows_logo = bool(settings.brand_logo or not (settings.brand_name or settings.brand_color))
         self.logo_url = LOGO_URL.format(logo)
         if settings.brand_color:
@@ -80,10 +81,10 @@ def style(color: str) -> str:
 
 
 def scheme(color: str, ground: str, other: str) -> Scheme:
-    """``other`` is the colour to which the brand's colour is moved if it has too little contrast."""
+    """If the brand's colour has too little contrast, it is mixed with the colour ``other``."""
     accent = _until(color, ground, other, VISIBLE)
     on_accent = WHITE if contrast(accent, WHITE) >= READABLE else BLACK
-    # Away from the text on it, so that the contrast grows.
+    # The button gets lighter if its text is dark, and darker if its text is light. So the contrast grows.
     hover = _mixed(accent, BLACK if on_accent == WHITE else WHITE, 0.15)
     return Scheme(accent, hover, on_accent, _until(color, ground, other, READABLE))
 
@@ -95,7 +96,7 @@ def contrast(one: str, other: str) -> float:
 
 
 def _until(color: str, ground: str, other: str, enough: float) -> str:
-    """The colour, mixed with as little of the other one as the contrast to the ground needs."""
+    """Mix the colour with the smallest part of the other colour that gives the contrast to the background."""
     mixes = (_mixed(color, other, share / 50) for share in range(51))
     return next(mixed for mixed in mixes if contrast(mixed, ground) >= enough)
 

@@ -25,10 +25,10 @@ from otp_gateway.api.token_transport import TransportDescription
 from otp_gateway.openapi.document import PATH, describe
 from otp_gateway.settings import Settings
 
-# The package would serve a page of its own as well, but with a script in it, which our policy forbids.
+# The package can also serve its own page. But this page contains a script, which our policy forbids.
 FOLDER = str(resources.files("flask_swagger_ui").joinpath("dist"))
 FILES = frozenset({"swagger-ui.css", "swagger-ui-bundle.js"})
-# Its icons are in its style sheet.
+# The icons of Swagger UI are in its style sheet.
 CHANGES: dict[str, str | None] = {"img-src": "'self' data:"}
 # The URL in the samples. The page's script replaces it by the page's own origin.
 ORIGIN = "http://127.0.0.1:8000"
@@ -41,7 +41,7 @@ Document = dict[str, Any]
 def install(app: Flask, settings: Settings, transport: TransportDescription) -> None:
     """Serve the page at /docs, about the API as it is configured."""
     docs = Blueprint("docs", __name__, url_prefix="/docs", template_folder="templates")
-    # Made once, at the first request, as the document itself.
+    # The page is made once, at the first request, like the document itself.
     contents = functools.cache(lambda: _contents(settings, describe(settings, transport)))
 
     @docs.get("")
@@ -60,7 +60,8 @@ def install(app: Flask, settings: Settings, transport: TransportDescription) -> 
 
     @docs.after_request
     def protect(response: Response) -> Response:
-        # Requested again each time (the ETag saves the transfer): page and script are of one release.
+        # A browser requests it each time (the ETag saves the transfer). So page and script are from the same
+        # release.
         response.cache_control.no_cache = True
         return security_headers.protect(response, CHANGES)
 
@@ -100,7 +101,7 @@ def _errors(document: Document) -> list[tuple[int, str, str]]:
 
 
 def _sample_reply(document: Document, operation_id: str) -> str:
-    """The successful reply of an operation, made of the examples in its schema."""
+    """The successful reply of an operation, made from the examples in its schema."""
 
     def example(schema: Document) -> Any:
         if "$ref" in schema:
@@ -116,5 +117,5 @@ def _sample_reply(document: Document, operation_id: str) -> str:
 
 
 def formatted(text: str) -> Markup:
-    """A meaning as HTML: its Markdown has only code between backticks."""
+    """A meaning as HTML. The only Markdown in it is code between backticks."""
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704  # escaped

@@ -1,4 +1,4 @@
-"""What the login page knows about phone numbers: so it can report a typing error without a request."""
+"""Rules about phone numbers for the login page, which can so report a typing error without a request."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ MOST_DIGITS = 20
 def rules(regions: Sequence[str]) -> dict[str, Any]:
     """The members that ``PhoneNumbers`` in numbers.js describes, and the example number of the page.
 
-    The page must accept each number that the gateway accepts. So only Iran has exact rules, the same as
-    ``otp_gateway.phones``; elsewhere the page only knows the number of digits.
+    The page must accept each number that the gateway accepts. So only Iran has exact rules, the same as in
+    ``otp_gateway.phones``. For other countries, the page knows only the number of digits.
     """
     default = next(iter(regions), ALL_REGIONS)
-    # An example for a site that accepts every country is one with its country code.
+    # If a site accepts every country, the example has its country code.
     example = _example(IRAN if default == ALL_REGIONS else default)
     form = PhoneNumberFormat.INTERNATIONAL if default == ALL_REGIONS else PhoneNumberFormat.NATIONAL
     known = [IRAN] if ALL_REGIONS in regions else list(regions)
@@ -39,7 +39,7 @@ def rules(regions: Sequence[str]) -> dict[str, Any]:
 
 
 def _example(region: str) -> phonenumbers.PhoneNumber:
-    """A mobile number of the region. Tristan da Cunha has none of its own: then one of its country code."""
+    """A mobile number of the region as an example, or else of its country code (Tristan da Cunha has none)."""
     country_code = phonenumbers.country_code_for_region(region)
     regions = (region, phonenumbers.region_code_for_country_code(country_code))
     found = (phonenumbers.example_number_for_type(name, PhoneNumberType.MOBILE) for name in regions)
@@ -51,7 +51,7 @@ def _fewest_digits(region: str) -> int:
 
 
 def _formats(regions: Sequence[str], *, national: bool) -> dict[str, str]:
-    """How the first region writes its numbers, and how all others are written from abroad."""
+    """The national formats of the first region, and the international formats of all other regions."""
     formats: dict[str, str] = {}
     for region in regions:
         example = _example(region)
@@ -63,7 +63,7 @@ def _formats(regions: Sequence[str], *, national: bool) -> dict[str, str]:
 
 
 def _with_places(text: str, digits: str) -> str:
-    """The text with # in the place of each digit of the national number, which is at its end."""
+    """The text with # for each digit of the national number, which is at the end of the text."""
     left = len(digits)
     places = []
     for character in reversed(text):

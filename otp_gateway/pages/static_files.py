@@ -14,16 +14,17 @@ from flask import Blueprint, Response, abort, request
 
 from otp_gateway.pages.brand import File
 
-# Types that mimetypes does not know on every machine, or takes for something else.
+# Types that mimetypes does not know on every machine, or that it confuses with others.
 TYPES = {
     ".css": "text/css; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
     ".ts": "text/plain; charset=utf-8",
 }
-# A smaller file fits in one packet anyway, and an image is compressed already.
+# A smaller file fits in one packet, and an image is already compressed.
 SMALLEST = 512
-# Of a page, for each request: the time of a higher level is not worth its few bytes.
+# The level for pages, which are compressed in each request. A higher level saves few bytes and takes more
+# time.
 COMPRESSION = 6
 COMPRESSED = ("text/", "image/svg")
 
@@ -44,14 +45,15 @@ def install(pages: Blueprint, more: Mapping[str, File]) -> None:
         if filename in compressed:
             compress(response, compressed[filename])
         response.add_etag()
-        # A browser asks each time whether the file has changed: so page and scripts are of one release.
+        # A browser checks each time whether the file has changed. So page and scripts are from the same
+        # release.
         response.cache_control.no_cache = True
         response.make_conditional(request)
         return response
 
 
 def compress(response: Response, compressed: bytes | None = None) -> None:
-    """Compress the reply if the client accepts this; ``compressed``: the body, if it is known already."""
+    """Compress the reply if the client accepts this. ``compressed``: the compressed body, if it is known."""
     response.vary.add("Accept-Encoding")
     if request.accept_encodings.quality("gzip") > 0:
         response.set_data(compressed or gzip.compress(response.get_data(), COMPRESSION, mtime=0))

@@ -1,4 +1,4 @@
-"""How a code reaches a phone: the sender of each backend."""
+"""The senders, which deliver codes to phones: one for each backend."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from otp_gateway.settings import Settings
 
 __all__ = ["BACKENDS", "Sender", "backends_for"]
 
-# The names are those of otp_gateway.sms_backends.SMS_BACKENDS, which holds the facts about each backend.
+# otp_gateway.sms_backends.SMS_BACKENDS has the same names, with the facts about each backend.
 BACKENDS: dict[str, Callable[[Settings, Observer], Sender]] = {
     "kavenegar": KavenegarSender.from_settings,
     "http": HttpSender.from_settings,
@@ -25,6 +25,6 @@ BACKENDS: dict[str, Callable[[Settings, Observer], Sender]] = {
 def backends_for(
     settings: Settings, observer: Observer = UNOBSERVED, sender: Sender | None = None
 ) -> Failover:
-    """The senders of the backends that ``SMS_BACKEND`` names, in its order; or only the given one."""
+    """The senders of the backends in ``SMS_BACKEND``, in the same order; or only the given sender."""
     senders = {name: BACKENDS[name](settings, observer) for name in settings.sms_backend}
     return Failover({"given": sender} if sender else senders, settings.sms_timeout, observer)

@@ -1,4 +1,4 @@
-"""A circuit breaker: a provider that has timed out several times in a row gets no send for some seconds."""
+"""A circuit breaker: if a provider times out several times in a row, it gets no send for some seconds."""
 
 from __future__ import annotations
 
@@ -15,14 +15,17 @@ PAUSE_SECONDS = 5.0
 
 
 class Breaker:
-    """Closed: every send passes. Open: every send is refused. Then one send is the probe that decides.
+    """If it is closed, every send passes. If it is open, every send is refused. Then one send is the probe.
 
-    The state is the worker's own. Workers share only Redis, and a provider that hangs is no reason for a
-    further round trip.
+    Each worker has its own state. Workers share only Redis, and a shared state would need one more round
+    trip.
     """
 
     def __init__(self, timeout: float, clock: Callable[[], float] = time.monotonic) -> None:
-        """``timeout``: seconds that a send may take. A failure that took half of it was a wait, too."""
+        """``timeout``: seconds that a send may take.
+
+        A failure after half of this time also counts as a timeout.
+        """
         self._timeout = timeout
         self._clock = clock
         self._lock = threading.Lock()
@@ -35,8 +38,8 @@ class Breaker:
     def attempt(self) -> Iterator[Attempt]:
         """Make at most one send in the block, inside ``with attempt.call()``.
 
-        Raises ``SmsFailed`` with the reason ``SKIPPED`` while the breaker is open. A block that does not
-        reach the provider (a refusal by Redis, an error of ours) decides nothing.
+        Raises ``SmsFailed`` with the reason ``SKIPPED`` if the breaker is open. A block that does not call
+        the provider (a refusal by Redis, an error of the gateway) does not change the breaker.
         """
         probe = self._enter()
         try:
@@ -63,22 +66,23 @@ class Breaker:
             self._last_answer = self._clock()
 
     def failed(self, error: SendFailed, began: float, *, probe: bool) -> None:
-        """A call that began then has failed; only a timeout counts."""
+        """A call that began at this time has failed. Only a timeout counts."""
         if not self._timed_out(error, self._clock() - began):
             self.answered()
             return
         with self._lock:
-            # A call that is older than the newest answer shows nothing about the provider of today.
+            # If the call began before the newest answer, it does not show the present state of the provider.
             if began < self._last_answer:
                 return
             self._failures += 1
-            # When it opens, other calls are in progress. Their timeouts must not make the pause longer.
+            # When the breaker opens, other calls are in progress. Their timeouts must not make the pause
+            # longer.
             if probe or self._failures == FAILURES:
                 self._open_until = self._clock() + PAUSE_SECONDS
 
     def _timed_out(self, error: SendFailed, seconds: float) -> bool:
-        # A connection or a name that takes all its time ends as "unreachable", before the whole time is over.
-        # An answer with a code is an answer, however late.
+        # If name resolution or the connection takes too long, the reason is "unreachable", and the call ends
+        # before the timeout. A late answer with a code is still an answer.
         return error.reason == "timeout" or (error.provider_code is None and seconds >= self._timeout / 2)
 
     def now(self) -> float:
@@ -95,7 +99,7 @@ class Attempt:
 
     @contextmanager
     def call(self) -> Iterator[None]:
-        """Call the provider in the block: its outcome, and the time that it takes, count."""
+        """Call the provider in the block. Its outcome and its duration count."""
         began = self._breaker.now()
         try:
             yield

@@ -33,7 +33,7 @@ class ConsoleSender:
         kind = "SMS" if message.channel == "sms" else "Call"
         lines = "".join(f"  | {line}\n" for line in self._texts.of(message).splitlines())
         stream = self._stream or sys.stdout
-        # One write, so that messages of parallel requests do not mix.
+        # There is only one write, so that messages of parallel requests do not mix.
         stream.write(f"\n  {kind} to {message.phone.masked}\n{lines}\n")
         stream.flush()
         return Receipt("console")

@@ -21,8 +21,8 @@ from urllib3.util import parse_url
 from otp_gateway.errors import SendFailed, SmsFailed, SmsUnconfirmed
 
 MAX_BODY = 256 * 1024
-# The share of the time that connecting may take. The rest is for the reply: if connecting took all the time,
-# a lost reply would look like a refused connection.
+# The share of the time in which a connection must be made. The rest is for the reply. Otherwise a lost reply
+# would look like a refused connection.
 CONNECT_SHARE = 0.5
 CONNECTIONS = 64
 
@@ -38,12 +38,12 @@ class HttpRequest:
 
 
 class Exchanger:
-    """Makes HTTP requests over connections that are kept open. Each exchange has one deadline for everything.
+    """Makes HTTP requests over connections that are kept open. Each exchange has one deadline.
 
-    urllib3 limits only single reads. It does not limit name resolution, or a provider that sends data
-    slowly. So each exchange runs in its own thread. At the deadline the exchange is given up: its connection
-    is closed, and a request that was not sent by then is never sent. It follows no redirect, and takes no
-    proxy and no password from the environment.
+    urllib3 limits only single reads. It does not limit name resolution, or a provider that sends data slowly.
+    So each exchange runs in its own thread. At the deadline, the connection is closed, and a request that was
+    not sent yet is never sent. An exchange follows no redirect, and uses no proxy and no password of the
+    environment.
     """
 
     def __init__(self, server: str) -> None:
@@ -105,7 +105,7 @@ class Exchanger:
                         return SmsUnconfirmed("unreadable")
                 return response.status, read
             finally:
-                # A connection whose reply was read to its end is in the pool already, and stays open.
+                # If the reply was read to its end, the connection is in the pool already, and stays open.
                 response.close()
         except Exception as error:  # noqa: BLE001  # a malformed reply can make the library raise any error
             failure = attempt.give_up(timed_out=isinstance(error, HTTPTimeoutError))
@@ -115,7 +115,7 @@ class Exchanger:
 
 
 class _Attempt:
-    """Whether the first byte of a request was sent. A lock makes two threads agree on it."""
+    """Whether the first byte of a request was sent. A lock ensures that two threads have the same answer."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -138,7 +138,7 @@ class _Attempt:
                 self._connection.shutdown(socket.SHUT_RDWR)
 
     def give_up(self, *, timed_out: bool) -> SendFailed:
-        """The error to report. From now on, nothing is sent any more."""
+        """Give the attempt up, and return the error to report. From now on, no byte is sent."""
         with self._lock:
             self._given_up = True
             if not self._sent:
@@ -160,7 +160,7 @@ class _Connection(HTTPConnection):
 
 
 class _TLSConnection(_Connection, HTTPSConnection):
-    """The same over TLS."""
+    """Such a connection over TLS."""
 
 
 class _Pool(HTTPConnectionPool):

@@ -31,8 +31,8 @@ class Backend:
 class Failover:
     """The backends in order of preference. They share the time of one send.
 
-    The next backend sends the same code if the one before it definitely sent nothing and the caller is not at
-    fault, or if the one before it is unsure and time is left.
+    The next backend sends the same code in two cases: the backend before it definitely sent no message, and
+    the caller is not at fault; or it may have sent the message, and time is left.
     """
 
     def __init__(
@@ -56,8 +56,8 @@ class Failover:
     def delivery(self) -> Iterator[Delivery]:
         """Make at most one send in the block, inside which ``send`` of the delivery is called.
 
-        Raises ``SmsNotConfigured``; and ``SmsFailed`` with the reason ``SKIPPED`` if every backend has timed
-        out several times in a row a moment ago.
+        Raises ``SmsNotConfigured``. Raises ``SmsFailed`` with the reason ``SKIPPED`` if every backend has
+        just timed out several times in a row.
         """
         if not self._backends:
             raise SmsNotConfigured
@@ -68,7 +68,7 @@ class Failover:
 
 
 class Delivery:
-    """One send over the backends whose breakers let it pass."""
+    """One send over the backends whose breakers allow it."""
 
     def __init__(self, backends: list[Backend], timeout: float, observer: Observer, stack: ExitStack) -> None:
         self._left = list(backends)
@@ -78,7 +78,10 @@ class Delivery:
         self._now: tuple[Backend, Attempt] | None = None
 
     def enter(self) -> None:
-        """Choose the first of the remaining backends that may be called. Raises ``SmsFailed`` without one."""
+        """Choose the first of the remaining backends that may be called.
+
+        Raises ``SmsFailed`` if there is none.
+        """
         self._now = None
         skipped = SmsFailed("unreachable")
         while self._left:
@@ -93,7 +96,10 @@ class Delivery:
         raise skipped
 
     def send(self, message: Message) -> Receipt:
-        """Deliver the code. Raises ``SmsUnconfirmed`` if a message may have gone out, else ``SmsFailed``."""
+        """Deliver the code.
+
+        Raises ``SmsUnconfirmed`` if a message may have gone out, otherwise ``SmsFailed``.
+        """
         deadline = time.monotonic() + self._timeout
         unsure: SendFailed | None = None
         attempts = 0

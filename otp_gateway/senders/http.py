@@ -1,4 +1,4 @@
-"""Codes through a provider's HTTP interface, as the templates of SMS_HTTP_* describe it."""
+"""Sends codes through a provider's HTTP interface, which the templates of SMS_HTTP_* describe."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from otp_gateway.settings import Settings
 from otp_gateway.sms_http import Filled, HttpTemplate, SentRule
 
 NAME = "http"
-# Statuses that mean a wrong key or URL, and those that mean a busy provider.
+# Statuses that mean a wrong key or a wrong URL, and statuses that mean a busy provider.
 WRONG_SETTINGS = frozenset({401, 403, 404, 405})
 TEMPORARY = frozenset({408, 425, 429})
 
@@ -129,5 +129,5 @@ def _fault(status: int) -> str:
 
 
 def _code(value: str) -> int | None:
-    """The provider's code, if it is a short number: metrics count it."""
+    """The provider's code, if it is a short number. The metrics count it."""
     return int(value) if value.isascii() and value.isdigit() and len(value) <= 3 else None

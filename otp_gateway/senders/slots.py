@@ -1,4 +1,4 @@
-"""How many sends a worker may have in progress, so that a slow provider never holds all of its threads."""
+"""Limits the sends that a worker has in progress, so that a slow provider never uses all of its threads."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from otp_gateway.errors import SmsBusy
 class SendSlots:
     """At most three quarters of a worker's threads may wait for the provider.
 
-    The last sixth of these is reserved for devices: strangers cannot keep users with a device token out.
+    The last sixth of these is reserved for devices. So strangers cannot block users who have a device token.
     """
 
     def __init__(self, threads: int) -> None:
@@ -21,13 +21,13 @@ class SendSlots:
         self.set_threads(threads)
 
     def set_threads(self, threads: int) -> None:
-        """How many threads the worker really has."""
+        """Set the real number of the worker's threads."""
         self._limit = max(1, threads * 3 // 4)
         self._reserved = self._limit // 6
 
     @contextmanager
     def take(self, *, device: bool = False) -> Iterator[bool]:
-        """Hold one slot during the block, which gets whether the slot is one of those reserved for devices.
+        """Hold one slot during the block. The block gets True if the slot is reserved for devices.
 
         Raises ``SmsBusy`` at once if no slot is free. ``device``: the client has a device token. Only Redis
         knows whether this token is forgotten; then the client must not use a reserved slot.

@@ -1,1 +1,1 @@
-"""Codes through Kavenegar. Facts: https://kavenegar.com/rest.html."""
+"""Sends codes through Kavenegar. Facts: https://kavenegar.com/rest.html."""

@@ -39,7 +39,7 @@ class Kavenegar(KavenegarAPI):  # type: ignore[misc]  # the SDK ships no types
 
     @contextmanager
     def until(self, deadline: float) -> Iterator[None]:
-        """Calls of the current thread in the block end by ``deadline`` (``time.monotonic()`` seconds)."""
+        """Set the deadline for calls of the current thread in the block (``time.monotonic()`` seconds)."""
         self._local.deadline = deadline
         try:
             yield
@@ -78,7 +78,7 @@ class Kavenegar(KavenegarAPI):  # type: ignore[misc]  # the SDK ships no types
 
 
 def number(value: Any) -> int | None:
-    """A whole number, given as a number or as text; None for anything else."""
+    """A whole number, which is given as a number or as text. None: the value is something else."""
     try:
         return int(value)
     except (ValueError, TypeError, OverflowError):
@@ -94,7 +94,7 @@ def first_entry(entries: Any) -> dict[str, Any]:
 
 
 def _envelope(body: bytes) -> tuple[int | None, Any]:
-    """Result code and entries, from the body: the HTTP status may be 200 for every result code."""
+    """The result code and the entries in the body. The HTTP status can be 200 for every result code."""
     try:
         envelope = json.loads(body)
         return number(envelope["return"]["status"]), envelope.get("entries")

@@ -20,7 +20,7 @@ OTHER_ADVICE = "see its list of codes"
 class ResultCode:
     """The meaning of a result code.
 
-    ``fault``: whose fault it is. ``definite``: whether the message was definitely not sent. ``advice``: what
+    ``fault``: where the fault is. ``definite``: whether the message was definitely not sent. ``advice``: what
     an operator can do.
     """
 
@@ -101,7 +101,7 @@ DELIVERY_STATES = {
 
 
 def result_code(code: int) -> ResultCode:
-    """The row of a result code, also of a code that the table does not list."""
+    """The meaning of a result code. It also accepts a code that the table does not list."""
     return RESULT_CODES.get(code, SERVER_ERROR if 500 <= code <= 599 else UNLISTED)
 
 

@@ -24,7 +24,7 @@ class KavenegarReports:
 
     @classmethod
     def from_settings(cls, settings: Settings, observer: Observer = UNOBSERVED) -> Self | None:
-        """The reports of the operator's account; None if messages do not go through Kavenegar."""
+        """The reports of the operator's account. None: messages do not go through Kavenegar."""
         key = settings.kavenegar_api_key
         if "kavenegar" not in settings.sms_backend or not key:
             return None
@@ -42,7 +42,7 @@ class KavenegarReports:
         return {send_id: found[reference] for send_id, reference in references.items() if reference in found}
 
     def deliveries(self, references: Sequence[int]) -> dict[int, str]:
-        """The delivery status, in words, of the messages with these localids; one call for all of them."""
+        """The delivery status, in words, of the messages with these localids. It makes one call for all."""
         with self._api.until(time.monotonic() + REPLY_SECONDS):
             entries = self._api.sms_statuslocalmessageid({"localid": ",".join(map(str, references))})
         if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):

@@ -1,4 +1,4 @@
-"""Codes by SMS or call through Kavenegar. Facts: https://kavenegar.com/rest.html."""
+"""Sends codes by SMS or call through Kavenegar. Facts: https://kavenegar.com/rest.html."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MESSAGE_ID = re.compile(r"[0-9]{1,20}")
 
 
 class KavenegarSender:
-    """Sends by ``verify/lookup`` if a template is set, by ``sms/send`` otherwise."""
+    """Sends by ``verify/lookup`` if a template is set, and otherwise by ``sms/send``."""
 
     def __init__(
         self,
@@ -33,7 +33,7 @@ class KavenegarSender:
         sender: str = "",
         template: str | None = None,
     ) -> None:
-        """``sender``: the number that sends, empty for the account's default."""
+        """``sender``: the number that sends. If it is empty, the account's default number sends."""
         self._api = api
         self._texts = texts
         self._sender = sender
@@ -81,7 +81,8 @@ class KavenegarSender:
         except SmsFailed as error:
             if error.reason != "unreachable" or time.monotonic() >= deadline:
                 raise
-            # A lookup cannot be de-duplicated, so it is repeated only if the connection failed.
+            # Kavenegar cannot recognise a repeated lookup. So a lookup is repeated only if the connection
+            # failed.
             with api.until(deadline):
                 return self._confirm(api, "verify/lookup", api.verify_lookup(form), phone)
 
@@ -106,14 +107,15 @@ class KavenegarSender:
                 with api.until(deadline):
                     return self._confirm(api, "sms/send", api.sms_send(form), phone)
             except SmsFailed as second:
-                # A refused repeat does not mean a refused first attempt, except if the record says so.
+                # If Kavenegar refuses the repeat, it may still have accepted the first attempt, unless the
+                # record says that it did not.
                 if error.definite or second.reason == "entry":
                     raise
                 raise error from None
 
     def _confirm(self, api: Kavenegar, call: str, entries: Any, phone: PhoneNumber) -> Receipt:
         with api.watched(call):
-            # Only sms/send knows a localid.
+            # Only sms/send has a localid.
             entry = _confirmed(entries, phone, deduplicated=call == "sms/send")
         return Receipt(NAME, cost=max(0, number(entry.get("cost")) or 0), message_id=_message_id(entry))
 
@@ -132,10 +134,10 @@ def _receptor(phone: PhoneNumber) -> str:
 
 
 def _confirmed(entries: Any, phone: PhoneNumber, *, deduplicated: bool) -> dict[str, Any]:
-    """The entry, if its state says that the message to this phone is sent. Raises otherwise.
+    """The entry, if its state shows that the message to this phone was sent. Otherwise, this raises an error.
 
-    ``deduplicated``: the call has a localid. Then a record of another phone means that our message was not
-    sent.
+    ``deduplicated``: the call has a localid. In this case, a record of another phone means that our message
+    was not sent.
     """
     entry = first_entry(entries)
     if not _names(entry.get("receptor"), phone):
