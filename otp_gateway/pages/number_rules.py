@@ -39,7 +39,7 @@ def rules(regions: Sequence[str]) -> dict[str, Any]:
 
 
 def _example(region: str) -> phonenumbers.PhoneNumber:
-    """A mobile number of the region as an example, or else of its country code (Tristan da Cunha has none)."""
+    """A mobile number of the region, or else of its country code (Tristan da Cunha has no number)."""
     country_code = phonenumbers.country_code_for_region(region)
     regions = (region, phonenumbers.region_code_for_country_code(country_code))
     found = (phonenumbers.example_number_for_type(name, PhoneNumberType.MOBILE) for name in regions)
