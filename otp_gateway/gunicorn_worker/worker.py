@@ -121,7 +121,9 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         for other in (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
             signal.signal(other, lambda *_: None)
         self.quits = True
-        super().handle_quit(sig, frame)
+        # Not gunicorn's thread worker: it shuts the pool down here, and waits forever for a lock of the pool if
+        # the signal interrupts the start of a thread. The hook worker_exit needs no pool.
+        super(ThreadWorker, self).handle_quit(sig, frame)
 
     def murder_pending(self) -> None:
         """Close the connections whose time is over. gunicorn calls this about once a second."""

@@ -7,7 +7,11 @@ import signal
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
+import pytest
+
+from otp_gateway.gunicorn_worker.worker import Worker
 from tests.connections.conftest import Connect, environment, get
 from tests.support import kavenegar_faults as faults
 from tests.support.gateway import Gateway
@@ -95,3 +99,19 @@ def refuses(gateway: Gateway) -> bool:
             return False
     except ConnectionRefusedError:
         return True
+
+
+def test_a_quick_stop_does_not_wait_for_a_thread_that_is_being_started() -> None:
+    worker = Worker.__new__(Worker)
+    worker.cfg = SimpleNamespace(worker_int=lambda _: None)
+    worker.tpool = ThreadPoolExecutor(1)
+    signals = (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
+    before = [signal.getsignal(number) for number in signals]
+    try:
+        # The main thread holds this lock while it starts a thread, and a signal can interrupt it there.
+        with worker.tpool._shutdown_lock, pytest.raises(SystemExit):
+            worker.handle_quit(signal.SIGQUIT, None)
+    finally:
+        for number, handler in zip(signals, before, strict=True):
+            signal.signal(number, handler)
+    assert (worker.quits, worker.alive) == (True, False)
