@@ -43,7 +43,7 @@ DIGITS = {chr(zero + value): str(value) for zero in (0x6F0, 0x660, 0xFF10) for v
 def regex_class(characters: Characters) -> str:
     """A character class in ASCII that regular expressions of JSON Schema (ECMA 262) and Python share.
 
-    Only characters up to U+FFFF: readers do not agree on how to write the others.
+    Only characters up to U+FFFF are possible: the two languages write other characters differently.
     """
     points = sorted(ord(c) for c in characters if c <= "\uffff")
     starts = [point for point in points if point - 1 not in points]

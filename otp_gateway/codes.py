@@ -65,7 +65,7 @@ class Codes:
         return self.derive_for(self.pid(phone), nonce)
 
     def derive_for(self, pid: str, nonce: str) -> str:
-        """The same by the phone's keyed hash, because the panel does not have the number."""
+        """Derive the code by the phone's keyed hash, because the panel does not have the number."""
         space = 10**self._length
         # Rejection sampling: numbers above the last whole multiple of ``space`` would make low codes more
         # probable.

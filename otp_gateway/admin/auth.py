@@ -33,7 +33,7 @@ class PanelLogin:
 
     @property
     def has_names(self) -> bool:
-        """Whether the login asks for a name."""
+        """Whether the login needs a name."""
         return any(self._operators)
 
     def locked_for(self, network: str) -> int:

@@ -135,7 +135,7 @@ class KeySetSchema(ReplySchema):
 
 
 class ChallengeDataSchema(ReplySchema):
-    """What the gateway adds to the parameters."""
+    """The members that the gateway adds to the parameters."""
 
     attempts = fields.Integer(
         required=True,

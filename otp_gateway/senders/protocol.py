@@ -18,7 +18,7 @@ class Sender(Protocol):
     def send(self, message: Message, deadline: float) -> Receipt | None:
         """Deliver the code by ``deadline`` (``time.monotonic()`` seconds).
 
-        The receipt is None if the sender knows nothing about the message. Raises ``SmsFailed`` if the message
+        The receipt is None if the sender has no data about the message. Raises ``SmsFailed`` if the message
         was definitely not sent, ``SmsUnconfirmed`` if it may have been.
         """
         ...

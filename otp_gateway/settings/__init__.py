@@ -73,7 +73,7 @@ class Settings(Variables):
 
     @property
     def embedded(self) -> bool:
-        """Whether the store lives inside this process."""
+        """Whether the store is inside this process."""
         return self.redis_url is None
 
     @property

@@ -55,7 +55,7 @@ class ActivityLog:
             values = {name: value for name, value in asdict(entry).items() if value}
             values = {n: v[:LONGEST_TEXT] if isinstance(v, str) else v for n, v in values.items()}
             text = json.dumps(values | {"at": int(self._redis.time()[0])}, ensure_ascii=False)
-            # In one step, so that the list never lacks an expiry.
+            # This is done in one step, so that the list always has an expiry.
             pipeline: Pipeline = self._redis.pipeline(transaction=True)
             pipeline.lpush(keys.ACTIVITY, text)
             pipeline.ltrim(keys.ACTIVITY, 0, KEPT - 1)

@@ -29,7 +29,7 @@ class AdminSessions:
     def count_try(self, network: str) -> bool:
         """Count one password of this network. Return whether it may be compared."""
         with available():
-            # In one step, so that the count never lacks an expiry.
+            # This is done in one step, so that the count always has an expiry.
             pipeline: Pipeline = self._redis.pipeline(transaction=True)
             pipeline.incr(keys.admin_failures(network))
             pipeline.expire(keys.admin_failures(network), LOCK_SECONDS)

@@ -17,7 +17,7 @@ from otp_gateway.store.scripts import CALL_TIMEOUT, LATE, Reply, Scripts, deadli
 
 # How long Redis remembers that it has given credit back.
 REMEMBERED_MS = 3_600_000
-# Stands for the pool of a charge that only Redis knows, because the reply of gate.lua was lost.
+# Used as the pool of a charge that only Redis knows, because the reply of gate.lua was lost.
 UNKNOWN = "?"
 
 
@@ -177,10 +177,10 @@ class GateStore:
             self._give_back(unused.call_id, [found.names()], [found.arguments(credits_, whole=True)])
 
     def give_back(self, call_id: str, earned: Sequence[Earned], messages: int = 0) -> int:
-        """Give back what the sends before logins have taken; percent of the budget that is reached, or 0.
+        """Give back the charges of sends whose codes logins have used. A repeated call has no effect.
 
-        ``messages``: what sends have cost beyond one message each; the budget counts them now. A repeated
-        call with the same id does nothing.
+        ``messages``: messages that sends have made in addition to the first one; the budget counts them now.
+        Returns the percentage of the budget that is reached now, or 0.
         """
         names, args = [], []
         for login in earned:

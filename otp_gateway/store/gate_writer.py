@@ -1,4 +1,4 @@
-"""Writes to the send gate in the background: credit of logins, further messages, charges of unmade sends."""
+"""Writes to the send gate in the background: credit of logins, further messages, charges of unused sends."""
 
 from __future__ import annotations
 
@@ -11,35 +11,38 @@ from otp_gateway.store.gate import GateStore
 from otp_gateway.store.keys import PhoneKeys
 from otp_gateway.store.scripts import available
 
-# Logins of one call.
+# The most logins in one call.
 AT_ONCE = 50
-# For how long a call may be repeated: less than Redis remembers it.
+# Seconds for which a call may be repeated. Redis remembers it for longer.
 FORGOTTEN_SECONDS = 3_000.0
 
 
 class CreditWriter:
-    """Gives the credit of logins back, and counts in the budget what sends have cost beyond one message.
+    """A writer of the recorder: gives back the credit of logins, and counts further messages of sends.
 
-    A writer of the recorder. A killed worker loses what it has not written: the events of two seconds.
+    The budget counts a send as one message. If several backends have tried it, the further messages are
+    counted here. If a worker is killed, the events of its last two seconds are lost.
     """
 
     def __init__(self, gate: GateStore, warn: Callable[[int], None]) -> None:
         """``warn``: called with the percent of the budget that further messages have reached."""
         self._gate = gate
         self._warn = warn
-        # The last batch that failed, and when it came first.
+        # The last batch that failed, and the time of its first attempt.
         self._failed = ("", 0.0)
 
     def write(self, batch: Batch) -> None:
-        """Write what the logins and the sends of the batch need. Raises ``StoreUnavailable``."""
+        """Give back the credit of the batch's logins, and count its messages. Raises ``StoreUnavailable``."""
         earned = [event.earned for event in batch.logins if event.earned]
-        # A send has paid for one message. A backend that was unsure may have sent another one.
+        # The budget has counted one message of each send. A backend without a clear result may have sent
+        # another one.
         messages = sum(max(0, event.attempts - 1) for event in batch.sends) if self._gate.is_on else 0
         known, since = self._failed
         if known != batch.id:
             self._failed = (batch.id, time.monotonic())
         elif time.monotonic() - since > FORGOTTEN_SECONDS:
-            # Redis no longer knows whether it has run this batch. Credit is lost rather than given twice.
+            # Redis no longer knows whether it has run this batch. It is better to lose credit than to give it
+            # twice.
             return
         if messages:
             reached = self._gate.give_back(f"{batch.id}:messages", [], messages)
@@ -65,7 +68,8 @@ class UnusedChargeWriter:
     def write(self, batch: Batch) -> None:
         """Give back the charges of the batch. Raises ``StoreUnavailable``."""
         for unused in batch.unused:
-            # Later, the log of the phone proves nothing. It is better to lose credit than to give it twice.
+            # At a later time, the log does not show whether the send was made. It is better to lose credit
+            # than to give it twice.
             is_old = time.monotonic() - unused.began > self._longest
             if not is_old and not (unused.unsure and self._is_in_log(unused)):
                 self._gate.cancel_now(unused)

@@ -90,7 +90,7 @@ def _lanes(pid: str) -> tuple[PhoneKeys, PhoneKeys]:
 
 
 def _pairs(pid: str, part: Part, undo_id: str) -> list[str]:
-    """For each lane, the key of the part and the key that keeps it for an undo."""
+    """For each lane: the key of the part, and the key that keeps it for an undo."""
     return [
         name
         for lane in _lanes(pid)

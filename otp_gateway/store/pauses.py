@@ -11,7 +11,7 @@ from otp_gateway.store.keys import PhoneKeys
 from otp_gateway.store.scripts import available
 
 Kind = Literal["prefix", "network", "phone"]
-# Seconds. No pause is longer, so the hash of all pauses expires this long after the last change.
+# The longest pause, in seconds. The hash of all pauses expires so long after its last change.
 LONGEST = 90 * 86_400
 
 

@@ -99,7 +99,7 @@ class RecentPhones:
             return
         with available():
             now = int(self._redis.time()[0])
-            # In one step, so that the set never lacks an expiry.
+            # This is done in one step, so that the set always has an expiry.
             pipeline: Pipeline = self._redis.pipeline(transaction=True)
             # A time is never set back: another worker may have written a later event first.
             pipeline.zadd(name, scores, gt=True)

@@ -9,7 +9,7 @@
 --        5… per key, in the order of KEYS, and window: limit, window in ms
 -- REPLY  {'admitted' | 'refused', Redis's time in ms, then per key and window: requests in the window, ms until the
 --        oldest of them leaves it, ms until a request fits}
---        {'late', Redis's time in ms}   the deadline has come: nothing was done
+--        {'late', Redis's time in ms}   the deadline has passed: no key was changed
 --
 -- A window of at most EXACT requests is exact: each request is a member, and its score is its time. A larger window
 -- is counted in parts: the score of the member '<window>/<part>' is the number of requests in this part. A part counts
@@ -18,7 +18,7 @@
 -- compact form.
 -- A refused request is not counted. So it is enough to wait as long as the reply says. If the request id is a member
 -- already, an attempt whose reply was lost has counted the request. It is not counted again.
--- The first write is one that a Redis without memory refuses. So in this case, the script writes nothing.
+-- The first write is one that a Redis without memory refuses. So in this case, the script writes no key.
 
 local now = now_ms()
 local id, longest, windows = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])

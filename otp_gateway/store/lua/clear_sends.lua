@@ -7,7 +7,7 @@
 --        3… per window: limit, window in ms
 -- REPLY  {'done'}      also when an earlier attempt of this call has done it
 --        {'nothing'}   there is no send
---        {'late'}      the deadline has come: nothing was done
+--        {'late'}      the deadline has passed: no key was changed
 --
 -- The last send stays, because without it, the failures of the last day would no longer count. If a window admits only
 -- one send, the last send gets an earlier time: it has just left this window then.

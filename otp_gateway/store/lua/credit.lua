@@ -65,8 +65,8 @@ local function recent(text, since)
   return times
 end
 
--- The windows of the budget 'limit/ms limit/ms …', each with the messages in it and in its present part, and the parts
--- that have expired.
+-- The windows of the budget 'limit/ms limit/ms …'. Each has the number of its messages, the number of messages in its
+-- present part, and its expired parts.
 local function read_money(key, budget, now)
   local windows, names = {}, {}
   for limit, span in string.gmatch(budget, '(%d+)/(%d+)') do

@@ -4,7 +4,7 @@
 -- ARGV   1  deadline in ms of Redis's time
 --        2  the longest lifetime of a device token, ms
 -- REPLY  {'done'}
---        {'late'}   the deadline has come: nothing was done
+--        {'late'}   the deadline has passed: no key was changed
 
 local now = now_ms()
 if now >= tonumber(ARGV[1]) then

@@ -17,7 +17,7 @@
 --        9  1 if the client can be a device: then the whole budget counts, because issue.lua decides the rest
 -- REPLY  {'decided', record}   decision, reason, 1 if refused, step of difficulty, charge or -, percent of the budget
 --                              reached, separated by blanks
---        {'late'}   the deadline has come, or the charge was given back: nothing was done
+--        {'late'}   the deadline has passed, or the charge was given back: no key was changed
 
 local now = now_ms()
 local FIRST = 2

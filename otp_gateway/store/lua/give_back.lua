@@ -1,6 +1,6 @@
 -- give_back.lua: give back the charges of sends to the gate, count logins, and count further messages of sends.
 --
--- KEYS   1  gate:{send}:call:<id>   string, TTL ARGV 3: 'given', so that a repeated attempt does nothing
+-- KEYS   1  gate:{send}:call:<id>   string, TTL ARGV 3: 'given', so that a repeated attempt has no effect
 --        2  gate:{send}:shared      hash, TTL a week
 --        3  gate:{send}:money       hash, TTL as it was, or as issue.lua sets it
 --        4… per send: gate:{send}:network:<id> (hash, TTL a day; a week after a login), gate:{send}:prefix:<p>
@@ -9,8 +9,9 @@
 --        2  budget: 'limit/ms' of each window, separated by blanks
 --        3  how long this call is remembered, ms
 --        4  further messages: a send has paid for one, and a second backend may have sent another one
---        5… per send: pool, or '?' if only the record of gate.lua in KEYS 1 has the charge; credits; 1 if the prefix gets credits too; time of a solved challenge, or empty;
---           time at which the budget has counted the send, or empty; 1 if the login counts for its network
+--        5… per send: pool, or '?' if only the record of gate.lua in KEYS 1 has the charge; credits; 1 if the prefix
+--           gets credits too; time of a solved challenge, or empty; time at which the budget has counted the send, or
+--           empty; 1 if the login counts for its network
 -- REPLY  {'given', percent of the budget that the further messages have reached, or 0}   with 0 if an earlier attempt
 --        of this call has done it
 
@@ -30,7 +31,7 @@ for network = SENDS, #KEYS, 3 do
   local pool, credits, foreign = ARGV[item], tonumber(ARGV[item + 1]), ARGV[item + 2] == '1'
   local solved, paid, counts = ARGV[item + 3], tonumber(ARGV[item + 4]), ARGV[item + 5] == '1'
   if pool == '?' then
-    -- Without a record, gate.lua has not run, and from now on it does nothing.
+    -- If there is no record, gate.lua has not run. From now on, it writes no key.
     local charge = made and select(5, string.match(made, DECIDED)) or ''
     local letters, of_pool, _, prefix_name, at = string.match(charge, CHARGE)
     letters = letters or ''

@@ -49,24 +49,24 @@
 --       29… per window: limit, window in ms; those of the common lane, then those of the device lane
 -- REPLY  {'issued', ms of lifetime left, ms until the next send fits, 1 in the device lane or 0, nonce, charge, percent
 --        of the budget that this send has reached}
---        {'busy'}   only a device may use the thread, and the client is not one: nothing was done
+--        {'busy'}   only a device may use the thread, and the client is not one: no key was changed
 --        {'locked', ms to wait, limit}   a failure budget is used up; limit: phone_failures, client_failures or
 --                                        device_failures
 --        {'limited', ms to wait, limit}   a window is full; limit: phone, or device in the device lane
---        {'gated', decision, reason, step of difficulty}   the gate refuses the send: nothing was done
---        {'unusable', reason}   the solution was used before, or has expired: nothing was done
+--        {'gated', decision, reason, step of difficulty}   the gate refuses the send: no key was changed
+--        {'unusable', reason}   the solution was used before, or has expired: no key was changed
 --        {'sent', ms of lifetime left, ms until the next send fits}   the outcome of an earlier request with this key
 --        {'unconfirmed'}   the same; the message may have been sent
 --        {'in_progress'}   the same; the provider has not answered yet
---        {'reused'}   the idempotency key was used with another body: nothing was done
---        {'late'}   the deadline has come: nothing was done
+--        {'reused'}   the idempotency key was used with another body: no key was changed
+--        {'late'}   the deadline has passed: no key was changed
 --
 -- The active code is repeated if at least half of its lifetime is left, a try remains, and it has as many digits as
 -- the proposed code. (The first character of a nonce shows the number of digits.) Otherwise, the proposed code
 -- replaces the active code. The field 'replaced' keeps the replaced codes for withdraw.lua, newest first, separated
 -- by blanks: 'nonce:digest:channel:expiry:tries:expiry of the tries'. If there were tries and no active code, the
 -- nonce is '-'. If a login had used the code, the nonce is '-' and the channel is 'used'.
--- The first write is one that a Redis without memory refuses. So in this case, the script writes nothing.
+-- The first write is one that a Redis without memory refuses. So in this case, the script writes no key.
 --
 -- A device passes the gate if the log has at most two sends of its lane since its last login.
 --

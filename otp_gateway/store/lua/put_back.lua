@@ -7,7 +7,7 @@
 -- ARGV   1  deadline in ms of Redis's time
 -- REPLY  {'done'}
 --        {'nothing'}   it is too late, or there are newer hashes
---        {'late'}      the deadline has come: nothing was done
+--        {'late'}      the deadline has passed: no key was changed
 
 local now = now_ms()
 if now >= tonumber(ARGV[1]) then

@@ -5,7 +5,7 @@
 -- ARGV   1  deadline in ms of Redis's time
 --        2  session id
 -- REPLY  {'revoked'}   also if there was no such session
---        {'late'}      the deadline has come: nothing was done
+--        {'late'}      the deadline has passed: no key was changed
 
 local now = now_ms()
 

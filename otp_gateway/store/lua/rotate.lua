@@ -15,9 +15,9 @@
 -- REPLY  {'rotated', issued at in ms, login in ms, channel (0 sms, 1 call, 2 test), refresh token id, access token id}
 --        {'ended'}     the token was used before the grace began: there is a copy of it, so the session is over now
 --        {'unknown'}   there is no such session
---        {'busy', ms to wait}   as many refreshes within the grace as are remembered: nothing was done
---        {'reused'}    the idempotency key was used with another body: nothing was done
---        {'late'}      the deadline has come: nothing was done
+--        {'busy', ms to wait}   as many refreshes within the grace as are remembered: no key was changed
+--        {'reused'}    the idempotency key was used with another body: no key was changed
+--        {'late'}      the deadline has passed: no key was changed
 --
 -- A used token is remembered in the field 's:<id>', with the time of its use and its successors. So a client that did
 -- not receive the reply, a second tab, and a repeated attempt of this call all get the same answer.

@@ -8,7 +8,7 @@
 --        2  how long they can be put back, ms
 -- REPLY  {'done'}      also when an earlier attempt of this call has done it
 --        {'nothing'}   there is no such hash
---        {'late'}      the deadline has come: nothing was done
+--        {'late'}      the deadline has passed: no key was changed
 --
 -- The field 'restore' holds the key's own expiry.
 

@@ -40,10 +40,10 @@
 --                     1 for a call of a device or 0; only in the first reply: charge of the send (credit.lua), 1 if the
 --                     login earns one more credit, 1 if it counts for its network}
 --        {'wrong', tries left}
---        {'locked', ms to wait, limit}   no try left, or a failure budget is used up: nothing was compared;
+--        {'locked', ms to wait, limit}   no try left, or a failure budget is used up: the guess was not compared;
 --                                        limit: tries, client_failures, phone_failures or device_failures
---        {'reused'}               the call was made with another body: nothing was done
---        {'late'}                 the deadline has come: nothing was done
+--        {'reused'}               the call was made with another body: no key was changed
+--        {'late'}                 the deadline has passed: no key was changed
 --
 -- A guess for a phone without an active code is counted and answered exactly like a wrong guess for a phone with an
 -- active code. If the phone had no send within a budget period, no guess can be right. So its counts expire with the

@@ -16,7 +16,7 @@
 --        5  budget: 'limit/ms' of each window, separated by blanks
 -- REPLY  {'withdrawn', charge}   also when an earlier attempt of this call has done it. On a cluster, the caller gives
 --                                the charge back; otherwise, it is empty
---        {'late'}        the deadline has come: nothing was done
+--        {'late'}        the deadline has passed: no key was changed
 --
 -- If another send has the same nonce, the code stays. Otherwise, the code of this send is removed. If it is the active
 -- code, the code that it replaced becomes active again, with its tries and its expiry. If a later code has replaced it,
