@@ -67,8 +67,8 @@ def networks(arrived: Request, trusted_proxies: int) -> tuple[str, ...]:
     if trusted_proxies:
         hops = forwarded_for(arrived)
         if len(hops) >= trusted_proxies:
-            address = _address(hops[-trusted_proxies])
-    address = address or _address(arrived.remote_addr or "")
+            address = address_of(hops[-trusted_proxies])
+    address = address or address_of(arrived.remote_addr or "")
     if address is None:
         return (UNKNOWN,)
     return networks_of(address)
@@ -94,11 +94,12 @@ def forwarding_headers(arrived: Request) -> set[str]:
 
 def _comes_from_a_proxy(arrived: Request) -> bool:
     """Whether the peer has a private address and adds forwarding headers."""
-    peer = _address(arrived.remote_addr or "")
+    peer = address_of(arrived.remote_addr or "")
     return peer is not None and peer.is_private and bool(forwarding_headers(arrived))
 
 
-def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+def address_of(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """The address in this text, which can have a port. An IPv4-mapped address is its IPv4 address."""
     match = HOP.fullmatch(text)
     if not match:
         return None

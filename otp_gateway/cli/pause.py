@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -10,7 +9,7 @@ from datetime import UTC, datetime
 import click
 from flask.cli import AppGroup
 
-from otp_gateway.api.client_address import networks_of
+from otp_gateway.api.client_address import address_of, networks_of
 from otp_gateway.cli import activity
 from otp_gateway.cli.opening import demand_shared_store, open_for_phone, open_gateway, redis_fault
 from otp_gateway.cli.phone import number
@@ -107,11 +106,11 @@ def _target(gateway: Gateway, text: str) -> tuple[Kind, str]:
     prefix = f"+{text.removeprefix('+')}"
     if is_prefix(prefix):
         return "prefix", prefix
-    try:
-        return "network", gateway.codes.client(networks_of(ipaddress.ip_address(text))[0])
-    except ValueError:
-        if CLIENT.fullmatch(text):
-            return "network", text
+    address = address_of(text)
+    if address:
+        return "network", gateway.codes.client(networks_of(address)[0])
+    if CLIENT.fullmatch(text):
+        return "network", text
     raise click.BadParameter("give a prefix such as +98912, an IP address, or the id of a client's network")
 
 
