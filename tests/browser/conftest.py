@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
@@ -69,6 +69,14 @@ def environment(emulator: KavenegarEmulator, **more: str) -> dict[str, str]:
     } | more
 
 
+def stop_all(running: Collection[Gateway]) -> None:
+    """Stop gateways. They end at the same time, because each waits for its connections."""
+    for gateway in running:
+        gateway.terminate()
+    for gateway in running:
+        gateway.stop()
+
+
 @pytest.fixture(scope="package")
 def gateways(
     redis_server: RedisServer, running_emulator: KavenegarEmulator
@@ -90,8 +98,7 @@ def gateways(
         return running[mode]
 
     yield start
-    for gateway in running.values():
-        gateway.stop()
+    stop_all(running.values())
 
 
 @pytest.fixture
@@ -174,8 +181,7 @@ def panels(
         return running[kind]
 
     yield start
-    for gateway in running.values():
-        gateway.stop()
+    stop_all(running.values())
 
 
 @pytest.fixture
@@ -196,6 +202,16 @@ def callers(
 ) -> Callers:
     """People who log in at the open panel's gateway."""
     return Callers(panels("open"), emulator)
+
+
+@pytest.fixture
+def named(
+    panels: Callable[[Panel], Gateway],
+    emulator: KavenegarEmulator,
+    empty_redis: RedisServer,  # noqa: ARG001
+) -> Callers:
+    """Callers of the gateway whose operator has a name."""
+    return Callers(panels("named"), emulator)
 
 
 @pytest.fixture(scope="session")

@@ -104,6 +104,11 @@ class Operator:
         return self.page.get_by_role("heading", level=1)
 
     @property
+    def headline(self) -> Locator:
+        """The first sentence about a phone's user."""
+        return self.page.locator(".headline")
+
+    @property
     def status(self) -> int:
         """The HTTP status of the page that stands there."""
         return self.replies[-1].status

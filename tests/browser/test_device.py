@@ -10,7 +10,7 @@ import pytest
 import requests
 from playwright.sync_api import Request, expect
 
-from tests.browser.conftest import MakePerson, Mode, environment
+from tests.browser.conftest import MakePerson, Mode, environment, stop_all
 from tests.browser.person import PERSIAN, PHONE, TYPED, Person
 from tests.support.gateway import Gateway
 from tests.support.kavenegar import KavenegarEmulator
@@ -41,8 +41,7 @@ def attacked(redis_server: RedisServer, running_emulator: KavenegarEmulator) -> 
         return running[mode]
 
     yield start
-    for gateway in running.values():
-        gateway.stop()
+    stop_all(running.values())
 
 
 @pytest.fixture

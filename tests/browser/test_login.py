@@ -22,6 +22,7 @@ def test_phone_code_signed_in_refresh_out(person: MakePerson, language: str, mod
     expect(page.locator("html")).to_have_attribute("dir", {"fa": "rtl", "en": "ltr"}[language])
 
     somebody.asked()
+    expect(page.get_by_role("heading", name=somebody.say("code_title"))).to_be_visible()
     expect(somebody.number).to_be_visible()
     expect(somebody.status).to_have_text(somebody.say("sent"))
     expect(page.get_by_role("timer")).to_have_text(

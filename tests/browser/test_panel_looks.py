@@ -10,10 +10,9 @@ from playwright.sync_api import expect
 
 from otp_gateway.store import keys
 from otp_gateway.store.usage import STORED
-from tests.browser.conftest import MakeOperator, Panel, Shot
+from tests.browser.conftest import MakeOperator, Shot
 from tests.browser.operator import OPERATOR, TOKENS, USAGE, Callers, Operator, Scheme
 from tests.support import kavenegar_faults as faults
-from tests.support.gateway import Gateway
 from tests.support.kavenegar import KavenegarEmulator
 from tests.support.redis_server import RedisServer
 
@@ -73,12 +72,6 @@ def phones(callers: Callers) -> Callers:
     callers.asks(PHONES["active"], PHONES["active"])
     callers.fails(PHONES["active"], 1)
     return callers
-
-
-@pytest.fixture
-def named(panels: Callable[[Panel], Gateway], emulator: KavenegarEmulator) -> Callers:
-    """Callers of the gateway whose operator has a name."""
-    return Callers(panels("named"), emulator)
 
 
 def lock(callers: Callers, number: str) -> None:
