@@ -26,6 +26,7 @@ from otp_gateway.api.proxy_echo import ProxyEcho
 from otp_gateway.api.rate_limit import RateLimiter
 from otp_gateway.api.token_transport import BodyTransport, CookieTransport
 from otp_gateway.credit_watch import CreditWatch
+from otp_gateway.delivery_watch import DeliveryWatch
 from otp_gateway.gateway import Gateway
 from otp_gateway.metrics import endpoint
 from otp_gateway.metrics.gauges import Gauges
@@ -33,7 +34,9 @@ from otp_gateway.metrics.metrics import Metrics
 from otp_gateway.metrics.traffic import TrafficGauges
 from otp_gateway.openapi import document
 from otp_gateway.pages import docs
+from otp_gateway.provider_watch import ProviderWatch
 from otp_gateway.senders import Sender
+from otp_gateway.senders.kavenegar.reports import KavenegarReports
 from otp_gateway.settings import Settings
 from otp_gateway.store.client import RedisClient
 from otp_gateway.store.memory import read_memory
@@ -87,12 +90,20 @@ def create_app(
     if gateway.reports:
         # gunicorn's hook starts it in each worker. A command does not need it, and threads do not survive a
         # fork.
-        app.extensions["credit_watch"] = CreditWatch(
-            gateway.provider_account, settings.kavenegar_min_credit, report
-        )
+        app.extensions["provider_watch"] = _provider_watch(gateway, gateway.reports, metrics, report)
     app.extensions["send_slots"] = gateway.slots
     cli.install(app, lambda: gateway)
     return app
+
+
+def _provider_watch(
+    gateway: Gateway, reports: KavenegarReports, metrics: Metrics, report: Callable[[Exception], None]
+) -> ProviderWatch:
+    credit = CreditWatch(gateway.provider_account, gateway.settings.kavenegar_min_credit)
+    looks = [credit.look]
+    if gateway.records.samples:
+        looks.append(DeliveryWatch(gateway.records.samples, reports, metrics).look)
+    return ProviderWatch(looks, report)
 
 
 def _gauges(gateway: Gateway) -> Gauges:

@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-import random
-import threading
-from collections.abc import Callable
-
 from otp_gateway.errors import SendFailed, StoreUnavailable
 from otp_gateway.log import get_logger
 from otp_gateway.store.provider_account import Account, ProviderAccountStore
 
-# Seconds between two turns of a worker, plus or minus a quarter. The store lets only one worker a minute
-# read.
-LOOK_SECONDS = 20.0
 LOW, SILENT = "low", "silent"
 logger = get_logger("otp_gateway.credit")
 
@@ -24,20 +17,9 @@ class CreditWatch:
     logs each warning at most once an hour.
     """
 
-    def __init__(
-        self, account: ProviderAccountStore, minimum: int, report: Callable[[Exception], None]
-    ) -> None:
-        """``report`` gets unexpected errors."""
+    def __init__(self, account: ProviderAccountStore, minimum: int) -> None:
         self._account = account
         self._minimum = minimum
-        self._report = report
-
-    def start(self) -> None:
-        """Start the thread, which ends with the process.
-
-        Call this after a fork: threads do not survive one.
-        """
-        threading.Thread(target=self._run, name="credit", daemon=True).start()
 
     def look(self) -> None:
         """If it is this worker's turn, read the credit, and warn if necessary."""
@@ -70,17 +52,6 @@ class CreditWatch:
                 logger.warning(event, **values)
         except StoreUnavailable:
             logger.warning(event, **values)
-
-    def _run(self) -> None:
-        pause = threading.Event()
-        while True:
-            try:
-                self.look()
-            except Exception as error:
-                # No reply of the provider, whatever it contains, may stop the watch.
-                logger.exception("the credit watch stumbled")
-                self._report(error)
-            pause.wait(random.uniform(0.75, 1.25) * LOOK_SECONDS)  # noqa: S311  # no secret, only spread
 
 
 def rial(amount: int) -> str:

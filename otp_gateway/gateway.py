@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Self
@@ -10,6 +11,7 @@ from otp_gateway.abuse.challenge import Challenges
 from otp_gateway.abuse.devices import Devices
 from otp_gateway.abuse.gate import Home, SendGate, warn_of_budget
 from otp_gateway.codes import Codes
+from otp_gateway.delivery_reports import DeliveryReports
 from otp_gateway.errors import StoreUnavailable
 from otp_gateway.event_reporter import EventReporter
 from otp_gateway.events import UnusedCharge
@@ -17,7 +19,7 @@ from otp_gateway.log import get_logger
 from otp_gateway.model import PhoneNumber, Policy
 from otp_gateway.observer import UNOBSERVED, Observer
 from otp_gateway.phones import PhoneParser
-from otp_gateway.recorder import Recorder
+from otp_gateway.recorder import Recorder, Writer
 from otp_gateway.senders import Sender, backends_for
 from otp_gateway.senders.failover import Failover
 from otp_gateway.senders.kavenegar.reports import KavenegarReports
@@ -30,6 +32,7 @@ from otp_gateway.store.address_limits import AddressLimits
 from otp_gateway.store.admin_sessions import AdminSessions
 from otp_gateway.store.client import RedisClient
 from otp_gateway.store.codes import CodeStore
+from otp_gateway.store.deliveries import DeliveryCache, DeliverySamples
 from otp_gateway.store.gate import GateStore
 from otp_gateway.store.gate_figures import GateFigures
 from otp_gateway.store.gate_writer import CreditWriter, UnusedChargeWriter
@@ -52,23 +55,37 @@ from otp_gateway.tokens import Tokens
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Records:
-    """The records that are written in the background, for people and for metrics."""
+    """The records that are written in the background, for people and for metrics.
+
+    ``deliveries`` and ``samples`` are None if messages do not go through Kavenegar.
+    """
 
     recorder: Recorder
     recent_phones: RecentPhones
     usage: UsageStore
     gate: GateFigures
+    deliveries: DeliveryReports | None
+    samples: DeliverySamples | None
 
     @classmethod
-    def build(cls, settings: Settings, redis: RedisClient, scripts: Scripts) -> Self:
+    def build(
+        cls, settings: Settings, redis: RedisClient, scripts: Scripts, deliveries: DeliveryReports | None
+    ) -> Self:
         """Make the recorder with its writers. Each writer gets every event."""
         recent_phones, usage = RecentPhones(redis), UsageStore(redis, scripts)
         gate = _gate(settings, redis, scripts, lambda _: None)
         credit = CreditWriter(gate, warn_of_budget)
         unused = UnusedChargeWriter(gate, redis, settings.policy.lifetime)
-        recorder = Recorder((OutcomeStore(scripts), recent_phones, usage, credit, unused))
-        figures = GateFigures(redis, usage, settings.gate)
-        return cls(recorder=recorder, recent_phones=recent_phones, usage=usage, gate=figures)
+        writers: list[Writer] = [OutcomeStore(scripts), recent_phones, usage, credit, unused]
+        samples = DeliverySamples(redis, deliveries.number_of) if deliveries else None
+        return cls(
+            recorder=Recorder([*writers, samples] if samples else writers),
+            recent_phones=recent_phones,
+            usage=usage,
+            gate=GateFigures(redis, usage, settings.gate),
+            deliveries=deliveries,
+            samples=samples,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,9 +156,9 @@ class Gateway:
         # The metrics count the calls of requests, but not the calls of the probe and of the recorder.
         scripts, unobserved = Scripts(redis, observer), Scripts(redis)
         tokens, reports = Tokens.from_settings(settings), KavenegarReports.from_settings(settings, observer)
-        write_probe, records = WriteProbe(redis, unobserved), Records.build(settings, redis, unobserved)
-        slots, challenges = SendSlots(settings.threads), Challenges(codes)
-        policy, devices = settings.policy, Devices.of_policy(codes, settings.policy)
+        records = Records.build(settings, redis, unobserved, _deliveries(reports, codes, redis, unobserved))
+        write_probe, challenges = WriteProbe(redis, unobserved), Challenges(codes)
+        slots, devices = SendSlots(settings.threads), Devices.of_policy(codes, settings.policy)
         service = OtpService(
             stores=_stores(settings, redis, scripts, all_codes, records.recorder),
             probe=write_probe,
@@ -170,7 +187,7 @@ class Gateway:
             address_limits=AddressLimits(scripts),
             write_probe=write_probe,
             all_codes=all_codes,
-            panel=PanelStores.build(redis, scripts, records, policy),
+            panel=PanelStores.build(redis, scripts, records, settings.policy),
             records=records,
             provider_account=ProviderAccountStore(redis, reports.account if reports else None),
         )
@@ -196,6 +213,15 @@ class Gateway:
 def _connect(settings: Settings) -> RedisClient:
     tls = RedisTls(settings.redis_tls_ca, settings.redis_tls_verify)
     return connect(settings.redis_url, tls, threads=settings.threads)
+
+
+def _deliveries(
+    reports: KavenegarReports | None, codes: Codes, redis: RedisClient, scripts: Scripts
+) -> DeliveryReports | None:
+    if reports is None:
+        return None
+    cache = DeliveryCache(redis, scripts)
+    return DeliveryReports(reports=reports, codes=codes, cache=cache, waiting=threading.Lock())
 
 
 def _gate(

@@ -30,6 +30,10 @@ class Observer(Protocol):
         """A backend has tried to send a message: ``sent``, ``failed`` or ``unconfirmed``."""
         ...
 
+    def delivery(self, prefix: str, status: str) -> None:
+        """The provider has reported the delivery status of a sampled message."""
+        ...
+
     def gate_decision(self, mode: str, decision: str) -> None:
         """The send gate has decided about a send (``free``, ``challenge``, ``solved``, ``paused``)."""
         ...
@@ -51,6 +55,9 @@ class Unobserved:
         pass
 
     def sms_attempt(self, backend: str, outcome: str) -> None:
+        pass
+
+    def delivery(self, prefix: str, status: str) -> None:
         pass
 
     def gate_decision(self, mode: str, decision: str) -> None:

@@ -107,7 +107,7 @@ def post_worker_init(worker: Any) -> None:
     if "send_slots" in extensions:
         # An operator may have set another number than ours.
         extensions["send_slots"].set_threads(worker.cfg.threads)
-    watch = extensions.get("credit_watch")
+    watch = extensions.get("provider_watch")
     if watch:
         watch.start()
 

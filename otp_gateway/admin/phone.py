@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import Any
 
 from flask import abort, request
@@ -12,7 +11,6 @@ from otp_gateway.admin.actions import ACTIONS
 from otp_gateway.admin.language import t, words
 from otp_gateway.admin.parts import Part, Route
 from otp_gateway.admin.rendering import TOKENS, page
-from otp_gateway.errors import SendFailed
 from otp_gateway.gateway import Gateway
 from otp_gateway.store.operator_actions import UNDO_ID
 from otp_gateway.store.phone_state import PhoneState
@@ -20,8 +18,6 @@ from otp_gateway.support.sends import sends_of
 from otp_gateway.support.verdict import verdict
 
 PHONE = f"{TOKENS}<reference>/"
-# The most sends whose delivery is read from the provider.
-DELIVERIES = 3
 
 
 class Phone(Part):
@@ -29,15 +25,12 @@ class Phone(Part):
 
     def __init__(self, gateway: Gateway) -> None:
         super().__init__(gateway)
-        # A lookup has no localid by which the provider could be queried.
-        self._reports = None if gateway.settings.kavenegar_template else gateway.reports
         self._reveal = gateway.settings.admin_reveal_codes
 
     def routes(self) -> list[Route]:
         return [
             Route(PHONE, "phone", self.show),
             Route(f"{PHONE}code/", "show_code", self.show_code, "POST"),
-            Route(f"{PHONE}delivery/", "read_deliveries", self.read_deliveries, "POST"),
         ]
 
     def show(self, reference: str) -> BaseResponse:
@@ -60,38 +53,25 @@ class Phone(Part):
             lane_code=self._code(state.pid, lane.nonce) if lane else None,
         )
 
-    def read_deliveries(self, reference: str) -> BaseResponse:
-        if self._reports is None:
-            abort(404, t("mishap.nothing"))
-        state = self.known(reference)
-        ids = [send.id for send in self._sends(state) if send.called][:DELIVERIES][::-1]
-        delivered = dict.fromkeys(ids, "Unknown: the provider does not answer")
-        if ids:
-            with suppress(SendFailed):
-                delivered |= self._reports.deliveries_of(ids, self.gateway.codes)
-        return self._page(state, delivered=delivered)
-
     def _code(self, pid: str, nonce: str | None) -> str | None:
         """The active code. None: it has another length than OTP_LENGTH, so no user can enter it."""
         if nonce is None or nonce[0] != f"{self.gateway.settings.otp_length:x}":
             return None
         return self.gateway.codes.derive_for(pid, nonce)
 
-    def _sends(self, state: PhoneState) -> list[Any]:
-        return sends_of(state, self.gateway.settings.sms_timeout)
-
     def _page(self, state: PhoneState, **values: Any) -> BaseResponse:
         policy = self.gateway.settings.policy
-        muted = self.gateway.panel.muted_for(state)
+        muted, deliveries = self.gateway.panel.muted_for(state), self.gateway.records.deliveries
+        sends = sends_of(state, self.gateway.settings.sms_timeout)
         return page(
             "phone.html",
             state=state,
             verdict=verdict(state, policy, words(), muted=muted),
             muted=muted,
-            sends=self._sends(state),
+            sends=sends,
+            delivered=deliveries.of_phone(state.pid, sends) if deliveries else None,
             policy=policy,
             actions=ACTIONS,
             reveal=self._reveal,
-            has_reports=self._reports is not None,
             **values,
         )

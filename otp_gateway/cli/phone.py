@@ -176,11 +176,9 @@ def _span(seconds: int) -> str:
 def _sends(gateway: Gateway, state: PhoneState) -> list[str]:
     words: dict[str, str] = {}
     sends = sends_of(state, gateway.settings.sms_timeout)
-    asked = [send.id for send in sends if send.called]
-    # A lookup has no localid by which the provider could be queried.
-    if gateway.reports and not gateway.settings.kavenegar_template and asked:
+    if gateway.records.deliveries:
         with suppress(SendFailed):
-            words = gateway.reports.deliveries_of(asked, gateway.codes)
+            words = gateway.records.deliveries.at_once(sends)
     times = Times(gateway.settings.panel_zone, "en")
     return [
         f"  {times.moment(send.at)} {times.zone}  {send.channel}  {_outcome(send)}"

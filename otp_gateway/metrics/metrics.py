@@ -12,6 +12,10 @@ from otp_gateway.metrics import multiprocess
 PREFIX = "otp_gateway"
 FAST = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 SLOW = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+# Prefixes that a worker shows one by one.
+PREFIXES = 50
+# The label of all members that are not shown one by one. No prefix and no network has this name.
+REST = "rest"
 LIMITS = (
     *("ip", "phone", "device", "tries", "session"),
     *("client_failures", "phone_failures", "device_failures"),
@@ -64,8 +68,9 @@ class Metrics:
         self._sms_attempts = self._counter(
             "sms_attempts", "Messages that a backend has tried to send, by outcome", "backend", "outcome"
         )
-        # These are 0 from the start. An alert cannot see the first increase of a counter that did not exist
-        # before.
+        self._deliveries = self._delivery_samples()
+        self._prefixes: set[str] = set()
+        # These are 0 from the start: an alert cannot see the first increase of a counter that is new.
         for each in outcomes.ALL:
             self._outcomes[each].labels(each.success)
         for limit in LIMITS:
@@ -101,6 +106,12 @@ class Metrics:
     def sms_attempt(self, backend: str, outcome: str) -> None:
         self._sms_attempts.labels(backend, outcome).inc()
 
+    def delivery(self, prefix: str, status: str) -> None:
+        # One thread calls this.
+        if len(self._prefixes) < PREFIXES:
+            self._prefixes.add(prefix)
+        self._deliveries.labels(prefix if prefix in self._prefixes else REST, status).inc()
+
     def gate_decision(self, mode: str, decision: str) -> None:
         self._gate.labels(mode, decision).inc()
 
@@ -131,6 +142,11 @@ class Metrics:
             "Decisions of the send gate; with observe, those that it would make with on",
             "mode",
             "decision",
+        )
+
+    def _delivery_samples(self) -> Counter:
+        return self._counter(
+            "sms_delivery_samples", "Sampled messages by the provider's delivery status", "prefix", "status"
         )
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:

@@ -8,13 +8,11 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from otp_gateway.errors import StoreUnavailable
-from otp_gateway.metrics.metrics import PREFIX
+from otp_gateway.metrics.metrics import PREFIX, REST
 from otp_gateway.store.usage import DAY, HOUR, KINDS, WEEK, Tally, UsageStore
 from otp_gateway.store.write_probe import WriteProbe
 
 LABELS = ["by", "member", "span"]
-# The label of all members that are not shown one by one. No prefix and no network has this name.
-REST = "rest"
 
 
 class TrafficGauges(Collector):

@@ -16,6 +16,9 @@ MOST_PIDS = 10
 PROVIDER_ACCOUNT = "provider:account"
 PROVIDER_TURN = "provider:account:turn"
 PROVIDER_WARNED = "provider:account:warned"
+# String: a call about a delivery has failed a moment ago. Sorted set: the calls of the last minute for pages.
+DELIVERY_PAUSE = "provider:delivery:pause"
+DELIVERY_CALLS = "provider:delivery:calls"
 # Sorted sets: phones by their last send, and phones without a try by their last refusal.
 RECENT_PHONES = "admin:phones:recent"
 STUCK_PHONES = "admin:phones:stuck"
@@ -143,6 +146,21 @@ def batch(batch_id: str) -> str:
 def warned(kind: str) -> str:
     """String: the log has warned of this kind of trouble within the last hour."""
     return f"{PROVIDER_WARNED}:{kind}"
+
+
+def provider_delivery(pid: str) -> str:
+    """String: the delivery states of a phone's last messages; empty while a page calls the provider."""
+    return f"provider:delivery:phone:{pid}"
+
+
+def delivery_sample(minute: int) -> str:
+    """Sorted set: messages of a minute whose delivery status is read later."""
+    return f"provider:delivery:sample:{minute}"
+
+
+def delivery_turn(minute: int) -> str:
+    """String: one worker reads the delivery status of the sample of this minute."""
+    return f"provider:delivery:turn:{minute}"
 
 
 def admin_session(session_id: str) -> str:

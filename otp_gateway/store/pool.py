@@ -26,7 +26,7 @@ IDLE_SECONDS = 0.3
 WAIT_SECONDS = 0.3
 # Seconds between two attempts of this process to open a connection to a Redis that has no place left.
 PAUSE_SECONDS = 0.02
-# Threads of a worker that call Redis and answer no request: the credit watch and the recorder of the usage.
+# Threads of a worker that call Redis and answer no request: the provider watch and the recorder.
 BACKGROUND_THREADS = 2
 
 

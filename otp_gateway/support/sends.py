@@ -24,11 +24,6 @@ class ListedSend:
     outcome: Outcome | None = None
     in_progress: bool = False
 
-    @property
-    def called(self) -> bool:
-        """Whether the provider was called, as far as is known."""
-        return self.outcome is None or self.outcome.outcome != "refused"
-
 
 def sends_of(state: PhoneState, timeout: float) -> list[ListedSend]:
     """The sends, newest first. A send whose worker died has no outcome. ``timeout``: seconds of one send."""

@@ -400,7 +400,7 @@ def test_no_key_of_the_panel_lives_for_ever_or_tells_a_secret(
         exhaust(api, emulator.code_for(PHONE), AWAY)
         operator.get()
         operator.act("code", PID)
-        operator.act("delivery", PID)
+        operator.get(f"{TOKENS}{PID}/")
         operator.act("unlock", PID)
         operator.act("void", PID)
         operator.act("end-sessions", PID)

@@ -266,7 +266,7 @@ def test_a_phone_that_never_asked_has_a_page_that_says_so(api: Api) -> None:
 def test_what_is_no_phones_id_is_not_found(api: Api, pid: str) -> None:
     operator = signed_in(api)
     assert operator.get(f"{TOKENS}{pid}/").status_code == 404
-    for action in ("unlock", "void", "end-sessions", "code", "delivery", "undo/abcdefghijkl"):
+    for action in ("unlock", "void", "end-sessions", "code", "undo/abcdefghijkl"):
         assert operator.act(action, pid).status_code == 404
     assert operator.act("destroy", pid_of()).status_code == 404
 
@@ -282,7 +282,7 @@ def test_no_page_holds_a_full_number_or_a_code(api: Api, emulator: KavenegarEmul
     api.send(OTHER)
     operator = signed_in(api)
     code = emulator.code_for(PHONE)
-    for page in [*pages(operator), operator.act("delivery", pid_of()).text]:
+    for page in pages(operator):
         assert code not in page
         assert "9123456789" not in page
         assert "9351112233" not in page

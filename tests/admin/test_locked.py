@@ -46,7 +46,7 @@ def test_the_phones_page_counts_the_networks_that_have_spent_their_budget(
     assert locked(page) == "2"
     assert "Locked for up to 16 min 39 s from 2 networks" in page
     # The same where the page comes as an answer.
-    assert locked(operator.act("delivery", PID).text) == "2"
+    assert locked(operator.act("code", PID).text) == "2"
     operator.act("unlock", PID)
     assert locked(operator.get(PAGE).text) == "0"
     assert locked(operator.get(f"{TOKENS}{pid_of(OTHER)}/").text) == "1"

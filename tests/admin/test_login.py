@@ -50,7 +50,7 @@ PAGES = [
 FORMS = [
     "/admin/logout/",
     TOKENS,
-    *(f"{TOKENS}{PID}/{action}/" for action in (*ACTIONS, "code", "delivery")),
+    *(f"{TOKENS}{PID}/{action}/" for action in (*ACTIONS, "code")),
     f"{TOKENS}{PID}/undo/{UNDO}/",
     "/admin/pauses/prefix/+98912/",
     "/admin/pauses/prefix/+98912/end/",

@@ -133,7 +133,6 @@ def test_a_phone(
     somebody.found(PHONES["active"]).choose("phone.show_code")
     expect(somebody.fact(say("phone.the_code"))).to_be_visible()
     look(somebody, "phone-code")
-    somebody.choose("phone.ask")
     expect(somebody.page.get_by_text(say("delivery.Queued")).first).to_be_visible()
     look(somebody, "phone")
     somebody.choose("action.void")

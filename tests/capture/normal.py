@@ -35,6 +35,7 @@ KEYS = (
     (re.compile(r"(:call:)[\w-]{12}"), r"\1<id>"),
     (re.compile(r"(:undo:)[\w-]{12}"), r"\1<undo>"),
     (re.compile(r"(admin:session:)[0-9a-f]{64}"), r"\1<digest>"),
+    (re.compile(r"(provider:delivery:(?:sample|turn):)\d+"), r"\1<minute>"),
     (re.compile(r"(\{usage\}:batch:)\S+"), r"\1<id>"),
     (re.compile(r"(\{usage\}:(?:[a-z]+:)?[a-z]+:)\d+"), r"\1<start>"),
 )

@@ -119,10 +119,11 @@ def helping(stage: Stage, site: Site, operator: Operator) -> str:
     operator.get(LIST)
     operator.get(path)
     operator.post(f"{path}code/", hidden=(code,))
-    operator.post(f"{path}delivery/")
+    stage.forget_deliveries()
     stage.emulator.set_fault(faults.html())
-    operator.post(f"{path}delivery/")
+    operator.get(path)
     stage.emulator.set_fault(None)
+    stage.forget_deliveries()
     for action in ("unlock", "clear-sends", "void", "end-sessions"):
         operator.get(f"{path}{action}/")
     operator.follow(operator.post(f"{path}unlock/"))
@@ -178,7 +179,6 @@ def closed_panel(stage: Stage, site: Site, path: str) -> None:
     send(site)
     operator.get(path)
     operator.post(f"{path}code/")
-    operator.post(f"{path}delivery/")
 
 
 def counting(stage: Stage, site: Site) -> None:

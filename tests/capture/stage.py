@@ -85,6 +85,12 @@ class Stage:
             parts = self.files[name].split("\n# ")
             self.files[name] = "".join(f"# {part}\n" for part in parts if "\n" in part.rstrip())
 
+    def forget_deliveries(self) -> None:
+        """Let the delivery reports expire that pages of the panel keep."""
+        names = list(self._ours.scan_iter("provider:delivery:*"))
+        if names:
+            self._ours.delete(*names)
+
     def idle(self, thread: threading.Thread, start: Callable[[threading.Thread], None]) -> None:
         """Start a thread, unless it is the one that would write at moments of its own."""
         if thread.name == BACKGROUND:

@@ -12,11 +12,11 @@ from typing import Any, cast
 import pytest
 import redis
 
-from otp_gateway.credit_watch import CreditWatch
+from otp_gateway.provider_watch import ProviderWatch
 from otp_gateway.store import connect
 from otp_gateway.store.client import RedisClient
 from otp_gateway.store.keys import PROVIDER_ACCOUNT, PROVIDER_TURN, warned
-from otp_gateway.store.provider_account import WARN_SECONDS, ProviderAccountStore
+from otp_gateway.store.provider_account import WARN_SECONDS
 from tests.api.support import Api, Recorder, make_api
 from tests.metrics.support import scrape
 from tests.support import kavenegar_faults as faults
@@ -60,8 +60,8 @@ class Workers:
         ]
 
     @property
-    def watches(self) -> list[CreditWatch]:
-        return [api.app.extensions["credit_watch"] for api in self.apis]
+    def watches(self) -> list[ProviderWatch]:
+        return [api.app.extensions["provider_watch"] for api in self.apis]
 
     def minute(self) -> None:
         """All look at once, as their turn has come again."""
@@ -70,7 +70,7 @@ class Workers:
 
     def look(self) -> None:
         with ThreadPoolExecutor(4) as pool:
-            list(pool.map(CreditWatch.look, self.watches))
+            list(pool.map(ProviderWatch.look, self.watches))
 
 
 @pytest.fixture
@@ -259,25 +259,27 @@ def test_a_key_of_the_watch_holds_no_secret_and_ends(workers: Workers, emulator:
         assert emulator.api_key.encode() not in (workers.redis.get(key) or b"")
 
 
-def test_the_thread_reports_what_nobody_expected_and_lives_on(
+def test_the_thread_reports_an_unexpected_error_and_goes_on(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     make_api()  # logs as in a gateway
-    monkeypatch.setattr("otp_gateway.credit_watch.LOOK_SECONDS", 0.01)
+    monkeypatch.setattr("otp_gateway.provider_watch.LOOK_SECONDS", 0.01)
     reported: list[Exception] = []
     ended = threading.Event()
 
-    class Store:
-        def refresh(self) -> None:
-            if len(reported) == 2:
-                ended.set()
-                threading.Event().wait()  # as long as this process lives
-            raise ZeroDivisionError
+    def fail() -> None:
+        if len(reported) == 2:
+            ended.set()
+            threading.Event().wait()  # until this process ends
+        raise ZeroDivisionError
 
-    CreditWatch(cast("ProviderAccountStore", Store()), 5, reported.append).start()
+    others: list[int] = []
+    ProviderWatch([fail, lambda: others.append(1)], reported.append).start()
     assert ended.wait(10)
     assert [type(error) for error in reported] == [ZeroDivisionError] * 2
-    assert capsys.readouterr().err.count("the credit watch stumbled") == 2
+    # The other look is made, too.
+    assert len(others) == 2
+    assert capsys.readouterr().err.count("a look at the provider has failed") == 2
 
 
 @pytest.mark.parametrize(
@@ -287,7 +289,7 @@ def test_the_thread_reports_what_nobody_expected_and_lives_on(
 )
 def test_without_a_provider_there_is_no_watch(variables: dict[str, str]) -> None:
     api: Api = make_api(sender=Recorder(), **variables)  # type: ignore[arg-type]  # settings alone
-    assert "credit_watch" not in api.app.extensions
+    assert "provider_watch" not in api.app.extensions
 
 
 def test_a_gateway_that_starts_without_redis_has_its_watch_all_the_same(emulator: KavenegarEmulator) -> None:

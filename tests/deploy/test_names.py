@@ -12,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from otp_gateway.store import connect
 from tests.api.support import OTHER, PHONE, Api, Recorder, make_api, wrong
+from tests.deliveries.support import make_due
 from tests.deploy import promql
 from tests.support import kavenegar_faults as faults
 from tests.support import recording
@@ -42,13 +43,17 @@ def samples() -> Samples:
         ]
         emulator.fault = None
         assert [api.send().status_code for api in apis[1:]] == [200, 503, 200, 500]
+        # Sends and logins by prefix are written in the background.
+        recording.write()
+        # Five minutes later, the delivery status is read.
+        make_due(apis[0].redis)
+        apis[0].app.extensions["provider_watch"].look()
     apis += [
         busy(),
         refusing(OTP_IP_LIMITS="1/minute"),
         refusing(OTP_MAX_FAILURES_PER_CLIENT="1"),
         refusing(OTP_MAX_FAILURES_PER_CLIENT="1", OTP_MAX_FAILURES_PER_PHONE="1"),
     ]
-    # Sends and logins by prefix are written in the background.
     recording.write()
     scrapes = [api.get("/metrics", ip="127.0.0.1").text for api in apis]
     with RedisServer() as server:
@@ -93,7 +98,7 @@ def refusing(**limits: Any) -> Api:
 def lived(emulator: KavenegarEmulator) -> Api:
     """A gateway that has seen good days and bad."""
     api = make_api(emulator=emulator)
-    api.app.extensions["credit_watch"].look()
+    api.app.extensions["provider_watch"].look()
     assert api.send().status_code == 200
     code = emulator.code_for(PHONE)
     assert [api.verify(PHONE, wrong(code)).status_code for _ in range(4)] == [400, 400, 400, 429]

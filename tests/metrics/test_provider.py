@@ -114,7 +114,7 @@ def test_a_slow_provider_shows_in_the_times(emulator: KavenegarEmulator) -> None
 def test_the_credit_is_told_once_it_is_known(emulator: KavenegarEmulator) -> None:
     api = api_to(emulator)
     assert not scrape(api).has("sms_credit_rials")
-    api.app.extensions["credit_watch"].look()
+    api.app.extensions["provider_watch"].look()
     now = scrape(api)
     assert now.value("sms_credit_rials") == 1_500_000
     read_at, _ = api.redis.time()
@@ -131,7 +131,7 @@ def test_no_credit_that_the_provider_may_tell_breaks_a_scrape(
 
     api = api_to(emulator)
     emulator.fault = fault
-    api.app.extensions["credit_watch"].look()
+    api.app.extensions["provider_watch"].look()
     assert len(emulator.requests) == 1
     assert scrape(api).has("sms_credit_rials") is (credit is True)
 
@@ -140,7 +140,7 @@ def test_what_the_watch_meets_is_counted_too(emulator: KavenegarEmulator) -> Non
     api = api_to(emulator)
     emulator.set_fault(faults.code(403), action=INFO)
     before = scrape(api)
-    api.app.extensions["credit_watch"].look()
+    api.app.extensions["provider_watch"].look()
     errors = gained(before, scrape(api), "sms_provider_errors_total")
     assert errors == {labels(call=INFO, code="403", fault="configuration"): 1}
     assert PHONE not in scrape(api).text

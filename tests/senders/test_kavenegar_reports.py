@@ -9,7 +9,7 @@ import pytest
 
 from otp_gateway.errors import SendFailed, SmsFailed, SmsUnconfirmed
 from otp_gateway.messages import Receipt
-from otp_gateway.senders.kavenegar.codes import DELIVERY_STATES
+from otp_gateway.senders.kavenegar.codes import DELIVERY_STATES, state_label, state_words
 from otp_gateway.senders.kavenegar.reports import REPLY_SECONDS, KavenegarReports
 from tests.conftest import make_settings
 from tests.senders.support import (
@@ -57,16 +57,28 @@ def test_the_account_is_as_the_provider_tells_it(emulator: KavenegarEmulator) ->
 def test_a_message_is_found_by_the_number_that_it_was_sent_with(emulator: KavenegarEmulator) -> None:
     reports = reports_at(emulator.base_url)
     sender_at(emulator.base_url).send(message_to(reference=REFERENCE))
-    assert reports.deliveries([REFERENCE, 7]) == {REFERENCE: "Queued", 7: DELIVERY_STATES[100].words}
+    assert reports.states([REFERENCE, 7]) == {REFERENCE: 1, 7: 100}
+
+
+def test_a_lookup_is_found_by_its_message_id(emulator: KavenegarEmulator) -> None:
+    reports = reports_at(emulator.base_url, KAVENEGAR_TEMPLATE=TEMPLATE)
+    receipt = sender_at(emulator.base_url, KAVENEGAR_TEMPLATE=TEMPLATE).send(message_to(reference=REFERENCE))
+    assert receipt
+    number = reports.number_of(REFERENCE, receipt.message_id)
+    assert number == int(receipt.message_id)
+    assert reports.states([number, 7]) == {number: 5, 7: 100}
+    # A lookup without a receipt has no number: the provider is not queried about it.
+    assert reports.number_of(REFERENCE, "") is None
 
 
 @pytest.mark.parametrize("status", [*DELIVERY_STATES, 3, 0, -1, 999])
 def test_every_state_has_words(emulator: KavenegarEmulator, status: int) -> None:
     sender_at(emulator.base_url).send(message_to(reference=REFERENCE))
     emulator._by_localid[str(REFERENCE)][0]["status"] = status
-    (words,) = reports_at(emulator.base_url).deliveries([REFERENCE]).values()
+    (state,) = reports_at(emulator.base_url).states([REFERENCE]).values()
     row = DELIVERY_STATES.get(status)
-    assert words == (row.words if row else f"State {status}")
+    assert state_words(state, state) == (row.words if row else f"State {status}")
+    assert state_label(state) == (row.label if row else "other")
 
 
 @pytest.mark.parametrize(
@@ -78,7 +90,7 @@ def test_an_answer_of_another_shape_is_no_answer(emulator: KavenegarEmulator, en
     body = json.dumps({"return": {"status": 200, "message": ""}, "entries": entries}).encode()
     emulator.set_fault(reply(body))
     with pytest.raises(SmsUnconfirmed):
-        reports_at(emulator.base_url).deliveries([REFERENCE])
+        reports_at(emulator.base_url).states([REFERENCE])
 
 
 @pytest.mark.parametrize("entries", [None, [], "x", [3]], ids=["null", "empty", "text", "numbers"])
@@ -93,7 +105,7 @@ def test_an_answer_about_another_message_is_none_about_ours(emulator: KavenegarE
     entries = [{"localid": "9", "status": 10}, {"status": 10}, {"localid": None, "status": 10}]
     body = json.dumps({"return": {"status": 200}, "entries": entries}).encode()
     emulator.set_fault(reply(body))
-    assert reports_at(emulator.base_url).deliveries([8, 9]) == {9: "Delivered"}
+    assert reports_at(emulator.base_url).states([8, 9]) == {9: 10}
 
 
 @pytest.mark.parametrize("code", [401, 403, 418])
@@ -110,7 +122,7 @@ def test_a_silent_provider_is_given_up_after_five_seconds() -> None:
     with silent() as url, bounded(REPLY_SECONDS):
         started = time.monotonic()
         with pytest.raises(SendFailed):
-            reports_at(url).deliveries([1, 2, 3])
+            reports_at(url).states([1, 2, 3])
         assert time.monotonic() - started >= REPLY_SECONDS - 1
 
 

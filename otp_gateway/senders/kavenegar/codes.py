@@ -31,8 +31,11 @@ class ResultCode:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryState:
-    """The meaning of a delivery state: in the words of the support staff, and as the outcome of a send."""
+    """The meaning of a delivery state: in the words of the support staff, as the outcome of a send, and as a
+    label of the metrics.
+    """
 
+    label: str
     words: str
     outcome: Outcome
 
@@ -85,18 +88,18 @@ RESULT_CODES = {
 SERVER_ERROR = ResultCode("temporary", False)  # 500 to 599
 UNLISTED = ResultCode("unknown", False)
 
-# state: words, outcome
+# state: label, words, outcome
 DELIVERY_STATES = {
-    1: DeliveryState("Queued", "sent"),
-    2: DeliveryState("Queued", "sent"),
-    4: DeliveryState("Handed to the carrier", "sent"),
-    5: DeliveryState("Handed to the carrier", "sent"),
-    6: DeliveryState("Failed", "not sent"),
-    10: DeliveryState("Delivered", "sent"),
-    11: DeliveryState("Not delivered: the phone was off or out of reach", "uncertain"),
-    13: DeliveryState("Cancelled", "uncertain"),
-    14: DeliveryState("Blocked: the subscriber refuses such messages", "not sent"),
-    100: DeliveryState("Not known to the provider, or too old", "uncertain"),
+    1: DeliveryState("queued", "Queued", "sent"),
+    2: DeliveryState("queued", "Queued", "sent"),
+    4: DeliveryState("carrier", "Handed to the carrier", "sent"),
+    5: DeliveryState("carrier", "Handed to the carrier", "sent"),
+    6: DeliveryState("failed", "Failed", "not sent"),
+    10: DeliveryState("delivered", "Delivered", "sent"),
+    11: DeliveryState("undelivered", "Not delivered: the phone was off or out of reach", "uncertain"),
+    13: DeliveryState("cancelled", "Cancelled", "uncertain"),
+    14: DeliveryState("blocked", "Blocked: the subscriber refuses such messages", "not sent"),
+    100: DeliveryState("unknown", "Not known to the provider, or too old", "uncertain"),
 }
 
 
@@ -122,3 +125,9 @@ def state_words(state: int | None, label: object) -> str:
     """The words for a delivery state; ``label`` names a state that the table does not list."""
     row = DELIVERY_STATES.get(state or 0)
     return row.words if row else f"State {label}"
+
+
+def state_label(state: int) -> str:
+    """The metrics' label for a delivery state; ``other`` for a state that the table does not list."""
+    row = DELIVERY_STATES.get(state)
+    return row.label if row else "other"
