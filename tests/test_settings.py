@@ -526,7 +526,7 @@ def test_the_repr_holds_no_secret(variables: dict[str, str]) -> None:
     ("length", "failures", "highest"),
     [("6", "50", ""), ("5", "5", ""), ("7", "500", ""), ("4", "50", "0.01"), ("5", "50", "0.001")],
 )
-def test_guess_odds_up_to_the_limit_start(length: str, failures: str, highest: str) -> None:
+def test_a_guess_probability_up_to_the_limit_starts(length: str, failures: str, highest: str) -> None:
     settings = load(OTP_LENGTH=length, OTP_MAX_FAILURES_PER_PHONE=failures, OTP_MAX_GUESS_PROBABILITY=highest)
     assert settings.guess_probability == 2 * int(failures) / Decimal(10) ** int(length)
     assert settings.guess_probability <= settings.otp_max_guess_probability
@@ -536,7 +536,7 @@ def test_guess_odds_up_to_the_limit_start(length: str, failures: str, highest: s
     ("length", "failures", "highest"),
     [("6", "51", ""), ("5", "50", ""), ("4", "50", ""), ("5", "6", ""), ("6", "50", "0.00009")],
 )
-def test_guess_odds_above_the_limit_do_not_start(length: str, failures: str, highest: str) -> None:
+def test_a_guess_probability_above_the_limit_does_not_start(length: str, failures: str, highest: str) -> None:
     faults = faults_of(
         OTP_LENGTH=length, OTP_MAX_FAILURES_PER_PHONE=failures, OTP_MAX_GUESS_PROBABILITY=highest
     )

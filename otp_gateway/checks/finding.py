@@ -67,7 +67,7 @@ def within(seconds: float, name: str, findings: Iterator[Finding]) -> Iterator[F
             found = made.get(timeout=max(0.0, ends - time.monotonic()))
         except Empty:
             yield fault(
-                name, f"not done within {seconds:g} s: something on the way hangs; look at DNS and network"
+                name, f"not done within {seconds:g} s: a server does not answer; look at DNS and network"
             )
             return
         if found is None:

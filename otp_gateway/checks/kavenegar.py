@@ -12,7 +12,7 @@ from otp_gateway.senders.kavenegar.reports import KavenegarReports
 from otp_gateway.settings import Settings
 from otp_gateway.store.provider_account import Account
 
-PROVE = "the API tells no more without a send; prove it with: flask otp send NUMBER"
+PROVE = "the API shows no more without a send; test it with: flask otp send NUMBER"
 WEEK = 7 * 86_400
 # An earlier date (before 2001-09-09) is not the expiry of an account.
 OLDEST_DATE = 1_000_000_000

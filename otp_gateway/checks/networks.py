@@ -21,7 +21,7 @@ def look(settings: Settings, usage: UsageStore) -> Iterator[Finding]:
     try:
         tallies = usage.tallies("network", DAY)
     except StoreUnavailable as error:
-        yield warning("networks", f"not looked at: Redis does not answer ({error.reason})")
+        yield warning("networks", f"not checked: Redis does not answer ({error.reason})")
         return
     made = [tally.sends + tally.logins for tally in tallies.top]
     number = sum(made) + tallies.rest.sends + tallies.rest.logins

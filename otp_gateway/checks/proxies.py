@@ -22,7 +22,7 @@ REPLY_SECONDS = 3.0
 PLAIN_SECONDS = 1.0
 # An address for documentation (RFC 5737). No client has it, so a request can have it only in a forged header.
 MADE_UP = "203.0.113.77"
-GIVE_URL = "not looked at: give --url https://..., the public address"
+GIVE_URL = "not checked: give --url https://..., the public URL"
 ADD_HOP = (
     "let each proxy add to X-Forwarded-For "
     "(nginx: proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for)"
@@ -79,7 +79,7 @@ def look(settings: Settings, codes: Codes, site: Site | None) -> Iterator[Findin
         reply = site.get("/healthz", headers, REPLY_SECONDS)
     except OSError as error:
         yield fault("https", _no_reply(site, error))
-        yield warning("proxies", f"TRUSTED_PROXIES={settings.trusted_proxies}, not looked at: see https")
+        yield warning("proxies", f"TRUSTED_PROXIES={settings.trusted_proxies}, not checked: see https")
         return
     yield _https(site, reply)
     echo = _Echo.read(reply.body)
@@ -100,7 +100,7 @@ def _no_reply(site: Site, error: OSError) -> str:
     if isinstance(reason, ssl.SSLCertVerificationError):
         return f"browsers will refuse the certificate of {site.url}: {quote(reason.verify_message)}"
     if isinstance(error, requests.exceptions.SSLError):
-        return f"{site.url} speaks no TLS that browsers understand: look at the proxy's certificate and port"
+        return f"{site.url} has no TLS that browsers accept: look at the proxy's certificate and port"
     if isinstance(error, requests.Timeout):
         return f"{site.url} does not answer in time: look at DNS, firewall and proxy"
     return f"{site.url} does not answer ({type(error).__name__}): look at DNS, firewall and proxy"
@@ -109,7 +109,7 @@ def _no_reply(site: Site, error: OSError) -> str:
 def _not_this_gateway(site: Site, reply: Reply) -> str:
     """The finding if the reply does not come from this gateway."""
     if 300 <= reply.status < 400:
-        return f"{site.url} sends us on to {_target(reply)}: give that address"
+        return f"{site.url} redirects to {_target(reply)}: give that URL"
     if reply.status >= 500:
         return f"{site.url} answers {reply.status}: look whether the proxy reaches the gateway"
     return (
@@ -130,8 +130,8 @@ def _target(reply: Reply) -> str:
 def _https(site: Site, reply: Reply) -> Finding:
     if site.scheme != "https":
         if site.is_here:
-            return warning("https", "this is the address on this machine: give the public one")
-        return fault("https", "codes and tokens cross the network in the clear: serve https:// alone")
+            return warning("https", "this is the URL on this machine: give the public one")
+        return fault("https", "codes and tokens are not encrypted: serve only https://")
     if site.on_usual_port and _serves_plainly(site):
         return fault("https", "http:// is served as well: let it redirect to https://")
     # If both the proxy and the gateway add this header, browsers use only the first (RFC 6797, section 8.1).
@@ -178,7 +178,7 @@ def _proxies(site: Site, echo: _Echo) -> Finding:
     remedy = f"{ADD_HOP}, and set 1" if adds_none else f"set {actual}"
     here = f"TRUSTED_PROXIES={trusted}"
     if trusted > actual and kept:
-        words = f"{actual} add to X-Forwarded-For: clients choose their own address, and pass every limit"
+        words = f"{actual} add to X-Forwarded-For: clients can forge their address, and avoid every limit"
         return fault("proxies", f"{here}, but {words}; {remedy}")
     if trusted != actual or adds_none:
         words = (

@@ -42,9 +42,9 @@ RIGHTS = (
 REMEDY = {
     "unreachable": "look at REDIS_URL, whether Redis runs there, and with TLS at its maxclients",
     "timeout": "it does not answer in time: look at its load, at the network, and whether it speaks TLS",
-    "authentication": "it wants another user or password: look at REDIS_URL",
+    "authentication": "it needs another user or password: look at REDIS_URL",
     "permission": f"give its user these rights: {' '.join(RIGHTS)}",
-    "read_only": "it takes no writes: point REDIS_URL at the primary, look at its disk",
+    "read_only": "it accepts no writes: point REDIS_URL at the primary, look at its disk",
     "connections": "its maxclients connections are all in use: raise it, or lower WEB_CONCURRENCY",
     "out_of_memory": "its memory is full: raise maxmemory",
     "loading": "it is still loading its data: wait",
@@ -52,7 +52,7 @@ REMEDY = {
     "self-signed one REDIS_TLS_VERIFY=none",
     "tls_hostname": "its certificate is for another host: set REDIS_TLS_VERIFY=ca",
     "tls_protocol": "it speaks no TLS that we accept: look at the scheme and the port of REDIS_URL",
-    "cluster": "the cluster is not whole: look at its nodes, and whether the user may call CLUSTER SLOTS",
+    "cluster": "the cluster is not complete: look at its nodes, and whether the user may call CLUSTER SLOTS",
 }
 
 
@@ -124,7 +124,7 @@ def _version(nodes: list[_Node]) -> Finding:
     versions = sorted({str(info.get("redis_version", "")) for info in server}, key=_numbers)
     roles = {str(node.info("replication").get("role", "master")) for node in nodes}
     if roles != {"master"}:
-        return fault("redis", "it is a replica, which takes no writes: point REDIS_URL at the primary")
+        return fault("redis", "it is a replica, which accepts no writes: point REDIS_URL at the primary")
     if not _numbers(versions[0]):
         return _unknown("redis", "no version")
     if _numbers(versions[0])[:2] < OLDEST:

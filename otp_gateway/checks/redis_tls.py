@@ -23,7 +23,7 @@ def look(url: str, verify: str = "full") -> Finding:
     if all(is_loopback(host) for host in hosts):
         return ok("redis_tls", "on this machine")
     return warning(
-        "redis_tls", "without TLS: whoever is on the way can end limits and sessions; use rediss://"
+        "redis_tls", "without TLS: an attacker on the network can end limits and sessions; use rediss://"
     )
 
 
@@ -31,13 +31,15 @@ def _certificate(parts: SplitResult, verify: str) -> Finding:
     # An option of the URL overrides the variable.
     query = {name: values[-1].lower() for name, values in parse_qs(parts.query).items()}
     if query.get("ssl_cert_reqs") == "none":
-        return fault("redis_tls", "ssl_cert_reqs=none takes any certificate: give ssl_ca_certs instead")
+        return fault("redis_tls", "ssl_cert_reqs=none accepts any certificate: give ssl_ca_certs instead")
     if verify == "none" and "ssl_cert_reqs" not in query:
         return warning(
             "redis_tls", "REDIS_TLS_VERIFY=none takes any certificate: set REDIS_TLS_CA if you can"
         )
     if query.get("ssl_check_hostname") in FALSE:
-        return warning("redis_tls", "ssl_check_hostname is off: a certificate of any host will do; set it")
+        return warning(
+            "redis_tls", "ssl_check_hostname is off: a certificate of any host is accepted; set it"
+        )
     if verify == "ca" and "ssl_check_hostname" not in query:
         return warning("redis_tls", "REDIS_TLS_VERIFY=ca takes its authority's certificate for any host")
     return ok("redis_tls", "TLS, the certificate is checked")

@@ -64,8 +64,10 @@ def _probability(settings: Settings) -> Finding:
     probability = settings.guess_probability
     words = f"at most {probability:f} per phone in any 24 h"
     if probability > USUAL_PROBABILITY:
-        return warning("guess_odds", f"{words}: lengthen OTP_LENGTH or lower OTP_MAX_FAILURES_PER_PHONE")
-    return ok("guess_odds", words)
+        return warning(
+            "guess_probability", f"{words}: lengthen OTP_LENGTH or lower OTP_MAX_FAILURES_PER_PHONE"
+        )
+    return ok("guess_probability", words)
 
 
 def _destinations(settings: Settings) -> Finding:
@@ -90,7 +92,7 @@ def _panel(settings: Settings) -> Finding:
     if settings.admin_reveal_codes:
         return warning(
             "admin_panel",
-            "ADMIN_REVEAL_CODES shows live codes to whoever has the password: unset it unless needed",
+            "ADMIN_REVEAL_CODES shows active codes to all who have the password: unset it if not needed",
         )
     if not settings.trusted_proxies:
         return warning("admin_panel", "its cookie is not Secure: set TRUSTED_PROXIES behind your TLS proxy")

@@ -24,9 +24,7 @@ def install(otp: AppGroup, build: Callable[[], Gateway]) -> None:
     """Add the command."""
 
     @otp.command("check", with_appcontext=False)
-    @click.option(
-        "--url", metavar="ADDRESS", help="The gateway's public address, such as https://login.example.com"
-    )
+    @click.option("--url", metavar="URL", help="The gateway's public URL, such as https://login.example.com")
     @click.option("--json", "as_json", is_flag=True, help="One JSON document instead of lines.")
     @click.pass_context
     def check(context: click.Context, url: str | None, *, as_json: bool) -> None:
@@ -57,9 +55,7 @@ def _site(url: str | None) -> Site | None:
         return None if url is None else Site(url)
     except ValueError:
         # The URL can hold a password, so the message does not repeat it.
-        raise click.BadParameter(
-            "give an address such as https://login.example.com", param_hint="--url"
-        ) from None
+        raise click.BadParameter("give a URL such as https://login.example.com", param_hint="--url") from None
 
 
 def _findings(build: Callable[[], Gateway], site: Site | None) -> Iterator[Finding]:

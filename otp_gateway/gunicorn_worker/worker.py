@@ -121,8 +121,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         for other in (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
             signal.signal(other, lambda *_: None)
         self.quits = True
-        # Not gunicorn's thread worker: it shuts the pool down here, and waits forever for a lock of the pool if
-        # the signal interrupts the start of a thread. The hook worker_exit needs no pool.
+        # The method of ThreadWorker is skipped. It shuts the pool down. If the signal interrupts the start
+        # of a thread, it waits forever for a lock of the pool. The hook worker_exit needs no pool.
         super(ThreadWorker, self).handle_quit(sig, frame)
 
     def murder_pending(self) -> None:

@@ -53,7 +53,7 @@ class Gauges(Collector):
         )
         yield _gauge(
             "guess_probability",
-            "The odds that somebody guesses into one phone within any 24 h, at most",
+            "The probability that an attacker guesses a code of one phone within any 24 h, at most",
             float(self._settings.guess_probability),
         )
         yield _gauge(

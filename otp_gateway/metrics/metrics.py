@@ -39,7 +39,7 @@ class Metrics:
         )
         self._threads = Gauge(
             f"{PREFIX}_http_threads",
-            "Threads that answer requests; 0 where nobody has told",
+            "Threads that answer requests; 0 if the number is not known",
             registry=self._registry,
             multiprocess_mode="livesum",
         )
@@ -60,7 +60,7 @@ class Metrics:
         )
         self._provider_errors = self._counter(
             "sms_provider_errors",
-            "Exchanges that brought no confirmation, by the provider's code or the reason",
+            "Exchanges without a confirmation, by the provider's code or the reason",
             "call",
             "code",
             "fault",

@@ -104,7 +104,7 @@ def windows(text: str) -> tuple[Window, ...]:
         raise ValidationError(f"{text!r} is not a list of limits such as '3/2minute;10/hour'") from None
     # The text is checked, because `limits` reads the zero in "3/0minute" as 1.
     if any(int(number) == 0 for number in re.findall(r"[0-9]+", text)):
-        raise ValidationError(f"{text!r} holds a zero: nobody could ever log in")
+        raise ValidationError(f"{text!r} holds a zero: no user could ever sign in")
     if any(item.amount > MAX_EVENTS or item.get_expiry() > MAX_WINDOW for item in items):
         raise ValidationError(f"{text!r} is more than {MAX_EVENTS} times, or longer than a year")
     # If two windows have the same length, the one with the smaller limit counts.

@@ -62,26 +62,29 @@ def contradictions(values: Mapping[str, Any], variables: Mapping[str, str]) -> I
     length, failures = values["otp_length"], values["otp_max_failures_per_phone"]
     highest = values["otp_max_guess_probability"]
     if None not in (length, failures, highest):
-        odds = guess_probability(failures, length)
-        if odds > highest:
+        probability = guess_probability(failures, length)
+        if probability > highest:
             yield (
                 "OTP_MAX_GUESS_PROBABILITY",
                 (
-                    f"OTP_LENGTH={length} with OTP_MAX_FAILURES_PER_PHONE={failures} gives guess odds of "
-                    f"{odds:f} a day, above the {highest:f} allowed; lengthen the code, lower the "
-                    "failure budget, or raise this limit knowingly"
+                    f"OTP_LENGTH={length} with OTP_MAX_FAILURES_PER_PHONE={failures} gives a guess "
+                    f"probability of {probability:f} a day, above the {highest:f} allowed; "
+                    "lengthen the code, lower the failure budget, or raise this limit knowingly"
                 ),
             )
     access, refresh = values["jwt_access_ttl"], values["jwt_refresh_ttl"]
     if None not in (access, refresh) and access > refresh:
-        yield "JWT_ACCESS_TTL", "an access token cannot outlive its session (JWT_REFRESH_TTL)"
+        yield (
+            "JWT_ACCESS_TTL",
+            "an access token cannot be valid for longer than its session (JWT_REFRESH_TTL)",
+        )
     if values["auth_cookies"] and values["cors_origins"]:
         yield (
             "CORS_ORIGINS",
             "contradicts AUTH_COOKIES: other origins get tokens in the body, or nothing",
         )
     if values["jwt_audience"] == f"{values['jwt_issuer']}/refresh":
-        yield "JWT_AUDIENCE", "is kept for refresh tokens: choose another than issuer/refresh"
+        yield "JWT_AUDIENCE", "is reserved for refresh tokens: choose another than issuer/refresh"
     yield from _message_faults(values)
     yield from _http_faults(values)
     yield from test_numbers.faults(values)

@@ -118,7 +118,7 @@ def test_after_a_failed_send_the_page_lists_it(api: Api, emulator: KavenegarEmul
     assert api.send().status_code == 502
     operator = signed_in(api)
     page = operator.get(PAGE).text
-    assert "not sent: the provider answers 418: the credit is spent: top it up" in page
+    assert "not sent: the provider answers 418: the credit is used up: top it up" in page
     assert "No code was requested" not in page
     assert headline(operator).startswith("The last code was not sent: the provider answers 418")
     emulator.set_fault(None)

@@ -68,7 +68,7 @@ def test_a_network_with_more_than_half_of_the_requests_is_a_warning(
 
 def test_without_redis_the_networks_are_not_compared() -> None:
     assert "networks" not in checked().names
-    message = "not looked at: Redis does not answer (unreachable)"
+    message = "not checked: Redis does not answer (unreachable)"
     assert checked(REDIS_URL=f"redis://127.0.0.1:{free_port()}/0")["networks"] == ("warning", message)
 
 

@@ -108,7 +108,7 @@ def test_as_many_trusted_proxies_as_add_their_peer_are_right(
     assert message.endswith("counts as 127.0.0.1")
 
 
-CHOOSE, SHARE = "clients choose their own address", "all clients count as a proxy of yours"
+CHOOSE, SHARE = "clients can forge their address", "all clients count as a proxy of yours"
 ADD = "let each proxy add to X-Forwarded-For"
 
 
@@ -288,13 +288,13 @@ def test_a_certificate_that_browsers_refuse_is_a_fault_with_the_reason(
     assert status == "fault"
     assert "browsers will refuse" in message
     assert words in message.replace("self signed", "self-signed")
-    assert report["proxies"] == ("warning", "TRUSTED_PROXIES=0, not looked at: see https")
+    assert report["proxies"] == ("warning", "TRUSTED_PROXIES=0, not checked: see https")
 
 
 def test_no_tls_where_tls_is_asked_for_is_a_fault(gateways: Callable[..., Gateway]) -> None:
     status, message = checked(f"https://127.0.0.1:{gateways().port}")["https"]
     assert status == "fault"
-    assert "speaks no TLS" in message
+    assert "has no TLS" in message
 
 
 def answer(status: int, *headers: str, body: str = "") -> bytes:
@@ -370,9 +370,9 @@ def test_an_unusual_port_says_nothing_of_the_usual_one(
         (answer(200, body='{"status":"ok"}'), "is no gateway with this SECRET_KEY"),
         (answer(404, body="{}"), "answers 404, but"),
         (answer(502, body="Bad Gateway"), "answers 502: look whether the proxy reaches the gateway"),
-        (answer(301, "Location: https://u:hunter2@www.example.com/x"), "sends us on to www.example.com:"),
-        (answer(302, "Location: /login"), "sends us on to elsewhere:"),
-        (answer(302, "Location: https://\x1b[2J\x1b]0;x/"), "sends us on to"),
+        (answer(301, "Location: https://u:hunter2@www.example.com/x"), "redirects to www.example.com:"),
+        (answer(302, "Location: /login"), "redirects to elsewhere:"),
+        (answer(302, "Location: https://\x1b[2J\x1b]0;x/"), "redirects to"),
         (answer(200, body='{"arrival": null}'), "is no gateway"),
         (answer(200, body='{"arrival": "yes"}'), "is no gateway"),
         (answer(200, body='{"arrival": {"trusted_proxies": 1}}'), "is no gateway"),

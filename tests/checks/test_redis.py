@@ -150,7 +150,7 @@ def test_a_wrong_password_is_a_fault(server: RedisServer) -> None:
         report = checked(REDIS_URL=url.replace(PASSWORD, "another-password"))
     assert report["redis"] == (
         "fault",
-        "authentication: it wants another user or password: look at REDIS_URL",
+        "authentication: it needs another user or password: look at REDIS_URL",
     )
     assert "another-password" not in report.output
 

@@ -63,8 +63,8 @@ def test_with_the_embedded_store_nobody_can_say_whether_the_secret_will_last() -
 
 
 def test_odds_above_the_usual_are_a_warning_with_the_figure() -> None:
-    assert checked()["guess_odds"] == ("ok", "at most 0.0001 per phone in any 24 h")
-    status, message = checked(OTP_LENGTH=5, OTP_MAX_GUESS_PROBABILITY="0.01")["guess_odds"]
+    assert checked()["guess_probability"] == ("ok", "at most 0.0001 per phone in any 24 h")
+    status, message = checked(OTP_LENGTH=5, OTP_MAX_GUESS_PROBABILITY="0.01")["guess_probability"]
     assert status == "warning"
     assert "0.001 " in message
     assert "OTP_LENGTH" in message

@@ -126,10 +126,10 @@ def test_an_env_file_counts_and_the_environment_outranks_it(tmp_path: Path) -> N
     read = json.loads(flask("otp", "check", "--json", env={}, folder=tmp_path).stdout)["checks"]
     found = {check["name"]: check["message"] for check in read}
     assert found["redis"].startswith("unreachable")
-    assert found["guess_odds"].startswith("at most 0.000001 ")
+    assert found["guess_probability"].startswith("at most 0.000001 ")
     set_ = flask("otp", "check", "--json", env={"OTP_LENGTH": "7"}, folder=tmp_path)
     found = {check["name"]: check["message"] for check in json.loads(set_.stdout)["checks"]}
-    assert found["guess_odds"].startswith("at most 0.00001 ")
+    assert found["guess_probability"].startswith("at most 0.00001 ")
 
 
 @pytest.mark.parametrize(

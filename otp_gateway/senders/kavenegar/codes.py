@@ -57,14 +57,14 @@ RESULT_CODES = {
         "the key may not do this: look at the account's rights and at the addresses it allows",
     ),
     409: ResultCode("temporary", True, "it is overloaded: try again"),
-    411: ResultCode("caller", True, "it takes no such number"),
+    411: ResultCode("caller", True, "it does not accept this number"),
     412: ResultCode("configuration", True, "KAVENEGAR_SENDER is no line of this account"),
     413: ResultCode("bug", True),
     414: ResultCode("bug", True),
     415: ResultCode("bug", True),
     416: ResultCode("configuration", True, "this machine's address is not among those that the key allows"),
     417: ResultCode("bug", True),
-    418: ResultCode("configuration", True, "the credit is spent: top it up"),
+    418: ResultCode("configuration", True, "the credit is used up: top it up"),
     419: ResultCode("bug", True),
     420: ResultCode("configuration", True),
     422: ResultCode("bug", True),
@@ -81,7 +81,7 @@ RESULT_CODES = {
         "configuration", True, "the template has no place for the code: its text must hold %token%"
     ),
     451: ResultCode("temporary", True, "too many calls at once: try again"),
-    501: ResultCode("configuration", True, "a test account reaches its owner's phone alone"),
+    501: ResultCode("configuration", True, "a test account can send only to its owner's phone"),
     607: ResultCode("configuration", True),
 }
 # Codes that the table does not list: the message may have been sent.
