@@ -12,7 +12,7 @@ from otp_gateway.credit import GateMode
 from otp_gateway.errors import StoreUnavailable
 from otp_gateway.events import Batch
 from otp_gateway.model import Issued, Window
-from otp_gateway.store import connect
+from otp_gateway.store import connect, keys
 from otp_gateway.store.client import RedisClient
 from tests.abuse.test_gate import FREE, HOUR, PAUSED, Gate, each_new
 from tests.abuse.world import World
@@ -206,3 +206,15 @@ def test_a_backend_that_has_definitely_sent_nothing_costs_nothing(
         )
         assert api.send(number(0)).status_code == 200
         assert budget(api) == 1
+
+
+def test_the_keys_of_pools_and_budget_are_kept_for_as_long_as_they_count(redis_server: RedisServer) -> None:
+    world = World(redis_server, budget=(Window(1_000, HOUR), Window(10_000, DAY)))
+    for turn in range(400):
+        _, issued = world.send(world.phone(), f"net{turn}", world.solution())
+        assert issued
+        ends: Any = world.redis.hmget("simulation:ends", [keys.GATE_SHARED, keys.GATE_MONEY])
+        shared, money = (int(end) - world.now for end in ends)
+        assert shared >= 1000 * (7 * DAY - HOUR)
+        assert money >= 1000 * DAY
+        world.go_to(world.now + 1000 * 59 * 37)

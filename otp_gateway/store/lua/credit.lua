@@ -106,13 +106,15 @@ end
 
 -- Count so many messages now.
 local function write_money(key, windows, messages)
-  local longest, fields = 0, {}
+  local longest, is_new, fields = 0, true, {}
   for _, window in ipairs(windows) do
     fields[#fields + 1] = window.present
     fields[#fields + 1] = window.of_part + messages
     fields[#fields + 1] = window.span
     fields[#fields + 1] = string.format('%.0f:%d', window.number, window.sends + messages)
-    longest = math.max(longest, window.span + window.part)
+    if window.span + window.part > longest then
+      longest, is_new = window.span + window.part, window.of_part == 0
+    end
   end
   redis.call('HSET', key, unpack(fields))
   for _, window in ipairs(windows) do
@@ -120,7 +122,10 @@ local function write_money(key, windows, messages)
       redis.call('HDEL', key, unpack(window.expired))
     end
   end
-  redis.call('PEXPIRE', key, string.format('%.0f', longest))
+  -- The first message of a part sets the expiry: the key is then kept for as long as any message of this part counts.
+  if is_new then
+    redis.call('PEXPIRE', key, string.format('%.0f', longest))
+  end
 end
 
 -- Give one send, which the budget counted at the time `at`, back to the budget.
@@ -181,7 +186,9 @@ local function decide(first, send, now)
   gate.logins, gate.solved = recent(own[2], now - WEEK), recent(own[3], now - DAY)
   gate.pool = #gate.logins > 0 and 'known' or 'new'
   gate.network = read_bucket(own[1], NETWORK, NETWORK_CAP, false, now)
-  gate.shared = read_bucket(redis.call('HGET', KEYS[shared], gate.pool), send.credit, pool_cap(send.credit), true, now)
+  local pool = redis.call('HGET', KEYS[shared], gate.pool)
+  gate.shared = read_bucket(pool, send.credit, pool_cap(send.credit), true, now)
+  gate.hour = pool and math.floor(string.match(pool, ':(%d+)$') / HOUR)
   if send.foreign and gate.pool == 'new' then
     gate.prefix = read_bucket(redis.call('GET', KEYS[prefix]), PREFIX, PREFIX_CAP, false, now)
   end
@@ -219,7 +226,10 @@ local function take(gate, now)
   end
   if letters == 'f' then
     redis.call('HSET', KEYS[shared], gate.pool, bucket(gate.shared - 1, now))
-    redis.call('PEXPIRE', KEYS[shared], WEEK)
+    -- Once in an hour is enough for a week.
+    if gate.hour ~= math.floor(now / HOUR) then
+      redis.call('PEXPIRE', KEYS[shared], WEEK)
+    end
     redis.call('HSET', KEYS[network], 'credit', bucket(gate.network - 1, now))
     if gate.prefix then
       redis.call('SET', KEYS[prefix], bucket(gate.prefix - 1, now), 'PX', DAY)
