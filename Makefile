@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run check test test-long bench lint format update clean
+.PHONY: help run check test coverage test-long bench lint format update clean
 
 help: ## Show what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -15,10 +15,16 @@ check: lint ## Check style, types, layers, and all tests that start no other pro
 	$(BIN)/python -m pytest -q -n 3 --dist worksteal -m "not program and not long"
 
 test: $(VENV)/.dev ## Run every test that ends in seconds
-	$(BIN)/python -m pytest -n 3 --dist loadfile -m "not long"
+	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder -m "not long"
+
+coverage: $(VENV)/.dev ## Run the same tests, measure what they cover in all processes, and compare it with the floor
+	@$(BIN)/coverage erase
+	COVERAGE_PROCESS_START=$(CURDIR)/pyproject.toml COVERAGE_FILE=$(CURDIR)/.coverage $(MAKE) test
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
 
 test-long: $(VENV)/.dev ## Run the tests that take minutes, and show their figures; SOAK_SECONDS sets the soak's length
-	$(BIN)/python -m pytest -raP -m long
+	SEARCHES=whole $(BIN)/python -m pytest -raP -m "long or search"
 
 bench: $(VENV)/.dev ## Measure what a request costs, next to a bare Flask route; takes some minutes
 	$(BIN)/python -m benchmarks

@@ -9,7 +9,7 @@ import pytest
 from otp_gateway.settings import Settings
 from otp_gateway.store import connect
 from otp_gateway.store.client import RedisClient
-from tests.support import needs_program, recording
+from tests.support import needs_program, recording, searches
 from tests.support.kavenegar import KavenegarEmulator
 from tests.support.redis_server import RedisServer
 
@@ -17,8 +17,15 @@ SECRET_KEY = "tests-only-secret-key-of-forty-characters"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that ``make check`` leaves out."""
+    """Mark the tests that ``make check`` leaves out, and put the modules that have some of them first.
+
+    Modules run in this order on several workers. Those that wait for programs are the long ones. A long module
+    at the end would run alone.
+    """
     needs_program.mark(items)
+    searches.mark(items)
+    slow = {item.path for item in items if item.get_closest_marker("program")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 def make_settings(**variables: object) -> Settings:

@@ -21,6 +21,7 @@ from otp_gateway import characters
 from otp_gateway.errors import GatewayError, InvalidPhoneNumber, UnsupportedDestination
 from otp_gateway.model import PhoneNumber
 from otp_gateway.phones import PLAIN_IRANIAN, PhoneParser
+from tests.support.searches import examples
 
 CORPUS_FILE = Path(__file__).parent / "data" / "phones.json"
 CORPUS: dict[str, list[dict[str, str]]] = json.loads(CORPUS_FILE.read_text(encoding="utf-8"))
@@ -180,14 +181,14 @@ def test_the_corpus_names_every_spelling_and_every_reason_once() -> None:
 # One person, one key.
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(data=st.data(), national=nationals)
 def test_every_spelling_of_every_iranian_mobile_is_one_number(data: st.DataObject, national: str) -> None:
     raw = data.draw(spellings(national))
     assert IRAN.parse(raw).e164 == f"+98{national}"
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(500), deadline=None)
 @given(national=nationals)
 @example(national="9891234567")
 @example(national="9800989898")
@@ -207,7 +208,7 @@ def test_every_range_from_900_to_999_is_a_mobile_in_each_plain_spelling(prefix: 
     assert numbers == {f"+98{national}"}
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(digits=st.from_regex(r"0{0,3}9[0-9]{8,10}|[0-9]{1,20}", fullmatch=True))
 def test_only_ten_digits_from_nine_are_an_iranian_mobile_after_plus_98(digits: str) -> None:
     local = digits.removeprefix("0")
@@ -215,14 +216,14 @@ def test_only_ten_digits_from_nine_are_an_iranian_mobile_after_plus_98(digits: s
     assert outcome(IRAN, f"+98{digits}") == expected
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(raw=permitted, plus=st.sampled_from(["", "+"]))
 def test_marks_blanks_and_format_characters_never_change_the_answer(raw: str, plus: str) -> None:
     plain = "".join(str(int(c)) for c in raw if c.isdecimal())
     assert outcome(IRAN, plus + raw) == outcome(IRAN, plus + plain)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(raw=anything | hostile, before=unseen, after=unseen)
 def test_white_space_and_ignored_characters_round_a_text_never_change_the_answer(
     raw: str, before: str, after: str
@@ -238,7 +239,7 @@ def test_hundreds_of_invisible_characters_do_not_hide_a_number() -> None:
 # Arbitrary text.
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(500), deadline=None)
 @given(raw=anything | hostile)
 @pytest.mark.parametrize("regions", [["IR"], ["*"], ["US"], ["IR", "*"]], ids=",".join)
 def test_any_text_is_one_number_in_e164_or_one_of_the_two_errors(regions: list[str], raw: str) -> None:
@@ -249,7 +250,7 @@ def test_any_text_is_one_number_in_e164_or_one_of_the_two_errors(regions: list[s
         assert parser.parse(result).e164 == result
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(500), deadline=None)
 @given(raw=anything | hostile)
 @pytest.mark.parametrize("regions", [["IR"], ["*"]], ids=",".join)
 def test_a_text_with_any_other_character_is_an_invalid_number(regions: list[str], raw: str) -> None:
@@ -257,7 +258,7 @@ def test_a_text_with_any_other_character_is_an_invalid_number(regions: list[str]
         assert outcome(PhoneParser(regions), raw) == "invalid_phone_number"
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(
     national=nationals,
     stranger=st.characters().filter(lambda c: not has_only_permitted_characters(c)),
@@ -270,7 +271,7 @@ def test_one_stranger_anywhere_in_a_number_makes_it_invalid(national: str, stran
     assert outcome(IRAN, raw) == "invalid_phone_number"
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(national=nationals, control=st.characters(categories=["Cc", "Zl", "Zp"]), place=st.integers(1, 9))
 def test_a_control_character_or_line_end_between_the_digits_makes_a_number_invalid(
     national: str, control: str, place: int
@@ -279,14 +280,14 @@ def test_a_control_character_or_line_end_between_the_digits_makes_a_number_inval
     assert outcome(IRAN, raw) == "invalid_phone_number"
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(national=nationals, place=st.integers(1, 11), plus=st.sampled_from(PLUSSES))
 def test_a_plus_anywhere_but_in_front_makes_a_number_invalid(national: str, place: int, plus: str) -> None:
     raw = f"0{national}"
     assert outcome(IRAN, raw[:place] + plus + raw[place:]) == "invalid_phone_number"
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(data=st.data(), first=nationals, second=nationals)
 def test_two_numbers_in_one_field_are_no_number(data: st.DataObject, first: str, second: str) -> None:
     between = data.draw(st.sampled_from(["", " ", ",", ", ", "/", "-", " - ", ";", "\n", "\u060c"]))
@@ -387,7 +388,7 @@ def test_no_character_of_a_number_combines_with_another() -> None:
     assert unicodedata.normalize("NFKC", text) == "".join(unicodedata.normalize("NFKC", c) for c in text)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(500), deadline=None)
 @given(raw=anything | hostile)
 def test_a_text_is_permitted_as_a_whole_if_it_is_character_by_character(raw: str) -> None:
     whole = has_only_permitted_characters(raw)

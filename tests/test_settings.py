@@ -27,6 +27,7 @@ from otp_gateway.settings.operators import Operator
 from otp_gateway.sms_http import SentRule
 from tests.conftest import SECRET_KEY
 from tests.support.gateway import ROOT, run_to_exit
+from tests.support.searches import examples
 
 FIELDS = tuple(field.name for field in dataclasses.fields(variables.Variables))
 NAMES = tuple(name.upper() for name in FIELDS)
@@ -634,7 +635,7 @@ def test_the_message_of_the_example_file_is_the_default_and_its_help_names_the_e
     assert r"\n is a line end" in EXAMPLE.read_text(encoding="utf-8")
 
 
-@settings_of_hypothesis(max_examples=300, deadline=None)
+@settings_of_hypothesis(max_examples=examples(300), deadline=None)
 @given(text=st.lists(st.sampled_from([*"\\nr{}\"' x\r\n", "{code}"]), max_size=12).map("".join))
 @example(text="\\")
 @example(text="{code}\\")

@@ -34,6 +34,7 @@ from tests.api.support import (
 )
 from tests.support import kavenegar_faults as faults
 from tests.support.kavenegar import KavenegarEmulator
+from tests.support.searches import examples
 from tests.support.servers import free_port
 
 ENDPOINTS = pytest.mark.parametrize("path", [SEND, VERIFY])
@@ -644,7 +645,9 @@ def battered() -> Api:
 
 
 @ENDPOINTS
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(body=st.binary(max_size=200) | json_values.map(lambda value: json.dumps(value).encode()))
 def test_no_body_whatever_breaks_the_gateway(battered: Api, path: str, body: bytes) -> None:
     reply = battered.post(path, body)

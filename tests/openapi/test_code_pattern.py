@@ -15,6 +15,7 @@ from otp_gateway.api.request_schemas import SEPARATORS, CodeField
 from otp_gateway.characters import DIGITS
 from tests.openapi.site import Site
 from tests.support.gateway import ROOT
+from tests.support.searches import examples
 
 CORPUS = json.loads((ROOT / "tests/data/phones.json").read_text(encoding="utf-8"))
 PHONES: list[str] = [entry["input"] for kind in CORPUS.values() for entry in kind]
@@ -68,7 +69,7 @@ def test_the_pattern_of_a_code_has_no_character_above_ffff() -> None:
     assert {c for c in every if is_accepted(f"123456{c}")} == {c for c in SEPARATORS if c > "\uffff"}
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=examples(1000), deadline=None)
 @given(characters=code_texts | codes)
 @pytest.mark.parametrize("length", [6, 10])
 def test_the_pattern_of_a_code_matches_exactly_the_texts_that_the_gateway_takes(
@@ -82,7 +83,7 @@ def test_the_pattern_of_a_code_matches_exactly_the_texts_that_the_gateway_takes(
         assert not matched
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(500), deadline=None)
 @given(data=st.data())
 def test_each_text_of_the_pattern_is_a_code(data: st.DataObject) -> None:
     assert is_accepted(data.draw(st.from_regex(pattern(6))))

@@ -45,12 +45,16 @@ from tests.sessions.site import (
     problem_of,
     session_keys,
 )
+from tests.support.searches import examples
 
 NOW = 1_800_000_000
 SESSION = Session("s" * 12 + "kkid", "refresh-id-1", "access-id-01", NOW, NOW, "sms")
 KINDS = ["access", "refresh"]
 quick = settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], database=None
+    max_examples=examples(40),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    database=None,
 )
 
 

@@ -1,0 +1,23 @@
+"""How long the random searches are: short in every run, and whole in ``make test-long``."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+# ``make test-long`` sets it.
+WHOLE = os.environ.get("SEARCHES") == "whole"
+SHARE = 5
+
+
+def examples(whole: int) -> int:
+    """The number of examples for Hypothesis; ``whole`` is that of the whole search."""
+    return whole if WHOLE else max(1, whole // SHARE)
+
+
+def mark(items: list[pytest.Item]) -> None:
+    """Add the mark ``search`` to the tests that Hypothesis gives examples."""
+    for item in items:
+        if getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
+            item.add_marker("search")
