@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tests.conftest import SECRET_KEY
 from tests.support.gateway import ROOT
+from tests.support.prepared import MEASURED
 
 FOLDER = ROOT / "tests" / "data"
 SECRET = {"SECRET_KEY": SECRET_KEY}
@@ -23,10 +24,11 @@ def flask(
     stdin: str = "",
 ) -> subprocess.CompletedProcess[str]:
     """Run ``flask``; nothing of the tests' own environment reaches it save the PATH."""
+    inherited = {name: os.environ[name] for name in ("PATH", *MEASURED) if name in os.environ}
     return subprocess.run(
         [sys.executable, "-m", "flask", *(["--app", app] if app else []), *words],
         cwd=folder,
-        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "LANG": "C.UTF-8", **env},
+        env={**inherited, "PYTHONPATH": str(ROOT), "LANG": "C.UTF-8", **env},
         input=stdin,
         capture_output=True,
         check=False,

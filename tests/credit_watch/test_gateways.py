@@ -46,6 +46,12 @@ def gateways(server: RedisServer, emulator: KavenegarEmulator) -> Iterator[list[
         yield started
 
 
+def stop_the_minute(server: RedisServer) -> None:
+    """Keep the turn of this minute taken: on a busy machine, the test takes longer than a minute."""
+    with server.client() as client:
+        assert client.expire(PROVIDER_TURN, 3600)
+
+
 def look_again(gateways: list[Gateway]) -> None:
     """Make all workers look, which each does as it starts."""
     for gateway in gateways:
@@ -70,6 +76,7 @@ def ask_again(
         # An old worker may have taken the turn just before it ended: then that minute has no question.
         with suppress(TimeoutError):
             wait_until(lambda: asked(emulator) > before, "the question", timeout=8)
+    stop_the_minute(server)
     # On a busy machine the question of a minute may come when the next has begun; none has two.
     assert before < asked(emulator) <= before + minutes
 
@@ -87,6 +94,7 @@ def test_the_provider_is_asked_once_a_minute_and_warned_of_once_an_hour(
     gateways: list[Gateway], server: RedisServer, emulator: KavenegarEmulator
 ) -> None:
     wait_until(lambda: scrape(gateways[0]).has("sms_credit_rials"), "the first answer")
+    stop_the_minute(server)
     look_again(gateways)
     # More than four workers have looked by now.
     assert asked(emulator) == 1

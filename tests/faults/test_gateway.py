@@ -14,6 +14,7 @@ import requests
 from otp_gateway.store.scripts import sources
 from tests.conftest import SECRET_KEY
 from tests.support import kavenegar_faults as faults
+from tests.support.calls import Calls
 from tests.support.gateway import Gateway
 from tests.support.kavenegar import KavenegarEmulator
 from tests.support.proxy import RedisProxy
@@ -219,8 +220,16 @@ class TestStalls:
     def test_pauses_of_any_length_leave_exactly_what_was_answered(
         self, server: RedisServer, emulator: KavenegarEmulator
     ) -> None:
-        """Redis stops and goes on at random under load; what the replies say is what Redis holds."""
-        with Gateway(environment(server.url, emulator, OTP_PHONE_LIMITS="1000/minute")) as gateway:
+        """Redis stops and goes on at random under load; what the replies say is what Redis holds.
+
+        The contract has one exception: Redis ran the call in time, and each of its replies was lost until the
+        timeout. The record of the proxy shows these calls.
+        """
+        calls = Calls()
+        with (
+            RedisProxy(server.port, calls.note) as proxy,
+            Gateway(environment(proxy.url, emulator, OTP_PHONE_LIMITS="1000/minute")) as gateway,
+        ):
             done = threading.Event()
 
             def stutter() -> None:
@@ -249,7 +258,8 @@ class TestStalls:
             with server.client() as client_:
                 charged = sum(client_.llen(key) for key in client_.scan_iter(match="otp:*:sends"))
             sent = sum(outcome == "200" for _, outcome in seen)
-            assert charged == sent == len(emulator.messages)
+            assert sent == len(emulator.messages)
+            assert sent <= charged <= sent + calls.unknown("issue")
 
 
 class TestDeath:

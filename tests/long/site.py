@@ -13,7 +13,7 @@ from otp_gateway.codes import Codes
 from otp_gateway.model import PhoneNumber
 from otp_gateway.store.keys import PhoneKeys
 from tests.conftest import SECRET_KEY
-from tests.long.calls import Calls
+from tests.support.calls import Calls
 from tests.support.gateway import Gateway
 from tests.support.kavenegar import KavenegarEmulator
 from tests.support.proxy import RedisProxy

@@ -8,10 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import requests
 
+from tests.support.gateway import until_answered
+
 
 def at_once(calls: list[Callable[[], requests.Response]]) -> list[requests.Response]:
     with ThreadPoolExecutor(50) as pool:
-        return [future.result() for future in [pool.submit(call) for call in calls]]
+        return [future.result() for future in [pool.submit(until_answered, call) for call in calls]]
 
 
 def outcomes(replies: list[requests.Response]) -> Counter[str]:

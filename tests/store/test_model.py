@@ -6,7 +6,10 @@ through them, where the scripts keep counters.
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -19,10 +22,17 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from otp_gateway.errors import GatewayError, InvalidCode, TooManyAttempts, TooManyOtpRequests
+from otp_gateway.errors import (
+    GatewayError,
+    InvalidCode,
+    StoreUnavailable,
+    TooManyAttempts,
+    TooManyOtpRequests,
+)
 from otp_gateway.model import Caller, Channel, Issued, Login, PhoneNumber, Window
 from otp_gateway.store.client import RedisClient
 from tests.store.bench import DAY, OTHER_PHONE, PHONE, Bench, settle
+from tests.support.searches import examples
 
 # Small budgets, so that short stories reach them.
 LIFE, TRIES, PER_CLIENT, PER_PHONE = 300, 3, 4, 10
@@ -32,11 +42,13 @@ DEVICE_WINDOWS = (Window(3, 120), Window(5, 3600), Window(10, DAY))
 OF_DEVICES = 2
 OF_STRANGERS = PER_PHONE - OF_DEVICES
 # Every boundary is a multiple of ten seconds. Each step of time is that and a quarter second more, so sums of
-# less than forty steps stay clear of all boundaries, by more than a slow machine takes for a story.
+# less than forty steps stay clear of all boundaries by 2.5 s. The model also counts the seconds that a story
+# takes, so only a boundary within a single call could be missed.
 STEPS = [10.25, 40.25, 110.25, 140.25, 290.25, 1200.25, 3590.25, 43_200.25, 86_390.25]
 MOST_STEPS = 30
 TOLERANCE = 2_000
 
+T = TypeVar("T")
 phones = st.sampled_from([PHONE, PHONE, PHONE, OTHER_PHONE])
 clients = st.sampled_from(["home", "home", "work", "train"])
 channels: st.SearchStrategy[Channel] = st.sampled_from(["sms", "sms", "call"])
@@ -162,6 +174,19 @@ class Phone:
         return lane if lane.live(now) else self.common
 
 
+def answered(call: Callable[[], T]) -> T:
+    """What the store answers.
+
+    On a busy machine a call may come too late. It changes nothing then, so it is made again.
+    """
+    for _ in range(20):
+        try:
+            return call()
+        except StoreUnavailable:
+            continue
+    return call()
+
+
 def _current_period(failures: list[Failure], now: float) -> list[Failure]:
     """A period of 24 h begins with its first failure."""
     period: list[Failure] = []
@@ -186,11 +211,17 @@ class Story(RuleBasedStateMachine):
             max_failures_per_phone=PER_PHONE,
         )
         self.bench.run("FLUSHALL")
-        self.now = 0.0
+        self.began = time.monotonic()
+        self.moved = 0.0
         self.steps = 0
         # Each user has signed in before.
         first = self.bench.now() - 60_000
         self.phones = {phone: Phone(tokens=[Token(first)]) for phone in (PHONE, OTHER_PHONE)}
+
+    @property
+    def now(self) -> float:
+        """Redis's clock: the time that was let pass, and the time that the story has taken."""
+        return self.moved + time.monotonic() - self.began
 
     @rule(phone=phones, client=clients, channel=channels, data=st.data())
     def a_user_asks_for_a_code(
@@ -200,7 +231,9 @@ class Story(RuleBasedStateMachine):
         told, now = self.phones[phone].lane_of_send(token), self.now
         locked, limited = told.budget_wait(now, client), told.window_wait(now)
         try:
-            issued = self.bench.issue(self.caller(client, token), channel=channel, phone=phone)
+            issued = answered(
+                lambda: self.bench.issue(self.caller(client, token), channel=channel, phone=phone)
+            )
         except TooManyAttempts as error:
             assert locked
             self.about(error.retry_after, max(locked, limited))
@@ -236,7 +269,7 @@ class Story(RuleBasedStateMachine):
                 [(phone, lane, send) for phone, lane in self.all_lanes() for send in lane.in_flight]
             )
         )
-        self.bench.withdraw(send.issued, phone=phone)
+        answered(lambda: self.bench.withdraw(send.issued, phone=phone))
         told.in_flight.remove(send)
         told.sends.remove(send)
         if any(other.code is send.code for other in told.sends):
@@ -279,7 +312,7 @@ class Story(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from(STEPS))
     def time_passes(self, seconds: float) -> None:
         self.bench.advance(seconds)
-        self.now += seconds
+        self.moved += seconds
         self.steps += 1
         for _, lane in self.all_lanes():
             # A send takes ten seconds at most; after that it was confirmed, or never will be.
@@ -323,7 +356,7 @@ class Story(RuleBasedStateMachine):
             wait = max(wait, told.wrong[0] + LIFE - now)
         outcome: Login | GatewayError
         try:
-            outcome = self.bench.logins.verify(phone, code, self.caller(client, token))
+            outcome = answered(lambda: self.bench.logins.verify(phone, code, self.caller(client, token)))
         except GatewayError as error:
             outcome = error
         if told.live(now) and not isinstance(outcome, TooManyAttempts):
@@ -376,6 +409,7 @@ class Story(RuleBasedStateMachine):
         assert milliseconds == pytest.approx(1000 * seconds, abs=TOLERANCE)
 
 
+@pytest.mark.search
 def test_any_story_ends_as_the_contract_says(redis_client: RedisClient) -> None:
     class ThisStory(Story):
         def __init__(self) -> None:
@@ -384,7 +418,7 @@ def test_any_story_ends_as_the_contract_says(redis_client: RedisClient) -> None:
     run_state_machine_as_test(
         ThisStory,
         settings=settings(
-            max_examples=50,
+            max_examples=examples(100),
             stateful_step_count=35,
             deadline=None,
             derandomize=True,

@@ -107,6 +107,16 @@ class Calls:
                 attempt = Attempt(tag, None, call.attempts.pop().at)
             call.attempts.append(attempt)
 
+    def unknown(self, script: str) -> int:
+        """How many calls of one script are such exceptions, of all phones together."""
+        with self._lock:
+            return sum(
+                call.unknown
+                for calls in self._calls.values()
+                for call in calls.values()
+                if call.script == script
+            )
+
     def of(self, pid: str, script: str) -> list[Call]:
         """The phone's calls of one script."""
         with self._lock:

@@ -22,9 +22,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 ROOT = Path(__file__).resolve().parents[2]
+# Everything else of the tests' own environment stays outside. Coverage is measured in all processes.
+INHERITED = ("PATH", "HOME", *prepared.MEASURED)
 _OPTIONS = ["-c", str(ROOT / "gunicorn.conf.py")]
-_TIMEOUT = 20.0
+_TIMEOUT = 60.0
 _TAIL = 4000
+_REPEATS = 30
 
 
 _Process = subprocess.Popen[bytes] | prepared.Forked
@@ -133,11 +136,11 @@ class Gateway:
         return self.request("POST", path, json=json, **options)
 
     def request(self, method: str, path: str, **options: Any) -> requests.Response:
-        """Any request; no retries, and 15 s unless `timeout` says otherwise."""
+        """Any request; no retries, and 60 s unless `timeout` says otherwise."""
         with requests.Session() as session:
             # Proxies and .netrc of the user's machine have no say in a test.
             session.trust_env = False
-            return session.request(method, self.url + path, **{"timeout": 15, **options})
+            return session.request(method, self.url + path, **{"timeout": 60, **options})
 
     def __enter__(self) -> Self:
         self.start()
@@ -189,10 +192,23 @@ def run_to_exit(env: Mapping[str, str], *, timeout: float = _TIMEOUT) -> tuple[i
             _kill_group(process)
 
 
+def until_answered(call: Callable[[], requests.Response]) -> requests.Response:
+    """The first reply that is not ``store_unavailable``.
+
+    On a busy machine, Redis or the gateway may not run within the 0.9 s of a call. Nothing has happened then,
+    so the call is made again.
+    """
+    for _ in range(_REPEATS):
+        reply = call()
+        if reply.status_code != 503 or reply.json()["code"] != "store_unavailable":
+            break
+    return reply
+
+
 def _spawn(
     env: Mapping[str, str], output: IO[bytes], app: str = "wsgi:app", prefix: Sequence[str] = ()
 ) -> _Process:
-    inherited = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
     whole = {"PYTHONPATH": str(ROOT), **inherited, "LANG": "C.UTF-8", "PYTHONUNBUFFERED": "1", **env}
     # Not the root: a developer's own .env there must not reach the tests.
     folder = ROOT / "tests" / "data"

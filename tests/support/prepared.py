@@ -26,6 +26,8 @@ from typing import IO, Any
 
 # Modules read variables with these names when they are imported.
 READ_AT_IMPORT = ("PYTHON", "PROMETHEUS_", "SSL_", "LD_", "MALLOC_")
+# ``make coverage`` sets these.
+MEASURED = ("COVERAGE_PROCESS_START", "COVERAGE_FILE")
 PREPARED = ("gunicorn.app.wsgiapp", "otp_gateway.gunicorn_worker.worker", "otp_gateway.server")
 _LONGEST_REQUEST = 65_536
 
@@ -98,7 +100,7 @@ def _control(_pid: int) -> socket.socket:
     """The socket of this process's prepared process, which is started once."""
     root = Path(__file__).resolve().parents[2]
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    inherited = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    inherited = {name: os.environ[name] for name in ("PATH", "HOME", *MEASURED) if name in os.environ}
     with theirs:
         process = subprocess.Popen(
             [sys.executable, "-m", "tests.support.prepared", str(theirs.fileno())],

@@ -80,11 +80,11 @@ class RedisProxy:
         with self._lock:
             self._reply_drops = _Rule(n, match)
 
-    def delay(self, seconds: float, match: bytes | None = None) -> None:
-        """Keep each reply to a matching command back for `seconds`; 0 ends it."""
+    def delay(self, seconds: float, match: bytes | None = None, n: int | None = None) -> None:
+        """Keep the replies to the next `n` matching commands, by default to all, for `seconds`; 0 ends it."""
         with self._lock:
             self._seconds = seconds
-            self._delays = _Rule(None, match)
+            self._delays = _Rule(n, match)
 
     def hold(self, match: bytes | None = None) -> None:
         """Keep matching commands, and what follows them on their connection, from Redis.

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 _SLOTS = 16_384
-_DEADLINE = 20.0
+_DEADLINE = 60.0
 
 
 def redis_binary() -> str:
