@@ -19,8 +19,8 @@ SECRET_KEY = "tests-only-secret-key-of-forty-characters"
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests that ``make check`` leaves out, and put the modules that have some of them first.
 
-    Several workers run the modules in this order. Those that wait for programs are the long ones. A long module
-    at the end would run alone.
+    Several workers run the modules in this order. Those that wait for programs are the long ones. A long
+    module at the end would run alone.
     """
     needs_program.mark(items)
     searches.mark(items)

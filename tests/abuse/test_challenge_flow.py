@@ -11,7 +11,7 @@ import requests
 
 from otp_gateway.store.scripts import sources
 from tests.conftest import SECRET_KEY
-from tests.faults.test_gateway import sha
+from tests.faults.support import sha
 from tests.races.support import at_once, outcomes
 from tests.support import kavenegar_faults as faults
 from tests.support.challenges import easy_solution, encoded, solved

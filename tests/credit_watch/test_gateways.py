@@ -10,11 +10,11 @@ import pytest
 
 from otp_gateway.store.keys import PROVIDER_TURN
 from tests.api.support import PHONE, SEND
-from tests.conftest import SECRET_KEY
 from tests.credit_watch.test_watch import asked, tells
 from tests.metrics.support import scrape
 from tests.support import kavenegar_faults as faults
 from tests.support.gateway import Gateway
+from tests.support.gateway import environment as gateway_environment
 from tests.support.kavenegar import KavenegarEmulator
 from tests.support.redis_server import RedisServer, wait_until
 
@@ -27,14 +27,8 @@ def server() -> Iterator[RedisServer]:
         yield server
 
 
-def environment(server: RedisServer, emulator: KavenegarEmulator) -> dict[str, str]:
-    return {
-        "SECRET_KEY": SECRET_KEY,
-        "REDIS_URL": server.url,
-        "KAVENEGAR_API_KEY": emulator.api_key,
-        "KAVENEGAR_BASE_URL": emulator.base_url,
-        "SMS_TIMEOUT": "2",
-    }
+def environment(server: RedisServer, emulator: KavenegarEmulator, **more: str) -> dict[str, str]:
+    return gateway_environment(server.url, emulator, SMS_TIMEOUT="2", **more)
 
 
 @pytest.fixture
@@ -145,7 +139,7 @@ def test_without_a_key_nobody_is_asked(server: RedisServer) -> None:
     # A provider of its own: gateways of other tests may still be stopping.
     with (
         KavenegarEmulator() as emulator,
-        Gateway({**environment(server, emulator), "KAVENEGAR_API_KEY": ""}, workers=1) as gateway,
+        Gateway(environment(server, emulator, KAVENEGAR_API_KEY=""), workers=1) as gateway,
     ):
         assert not scrape(gateway).has("sms_credit_rials")
         with server.client() as client:

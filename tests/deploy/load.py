@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import itertools
-import threading
 from collections import Counter
-from typing import Any, Self
+from typing import Any
 
 import requests
 
+from tests.support import load
 from tests.support.kavenegar import KavenegarEmulator
 from tests.support.nginx import Nginx
 from tests.support.redis_server import wait_until
@@ -21,21 +21,19 @@ _PAUSE = 0.02
 _PATIENCE = 60.0
 
 
-class Load:
+class Load(load.Load):
     """Logins through nginx from several threads at once, from start to end of a ``with`` block.
 
     `answered` counts by path the requests that got their 200; any other stands in `failures` with its end.
     """
 
     def __init__(self, nginx: Nginx, emulator: KavenegarEmulator, threads: int = 4) -> None:
+        super().__init__([self._run] * threads)
         self.answered: Counter[str] = Counter()
         self.failures: list[str] = []
         self._nginx = nginx
         self._emulator = emulator
         self._phones = itertools.count()
-        self._lock = threading.Lock()
-        self._over = threading.Event()
-        self._threads = [threading.Thread(target=self._run, name=f"load-{n}") for n in range(threads)]
 
     @property
     def total(self) -> int:
@@ -47,16 +45,6 @@ class Load:
         """Return when so many more requests have ended."""
         until = self.total + more
         wait_until(lambda: self.total >= until, f"{more} requests", _PATIENCE)
-
-    def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        for thread in self._threads:
-            thread.join()
 
     def _run(self) -> None:
         with self._nginx.session() as session:

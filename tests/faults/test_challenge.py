@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 
 import pytest
 import requests
 
-from tests.faults.test_gateway import environment, sha, snapshot
+from tests.faults.support import environment, sha, snapshot
 from tests.support import kavenegar_faults as faults
 from tests.support.challenges import easy_solution, encoded, solved
 from tests.support.gateway import Gateway
@@ -17,24 +16,6 @@ from tests.support.proxy import RedisProxy
 from tests.support.redis_server import RedisServer
 
 PHONE = "+989123456789"
-
-
-@pytest.fixture
-def server() -> Iterator[RedisServer]:
-    with RedisServer() as server:
-        yield server
-
-
-@pytest.fixture
-def proxy(server: RedisServer) -> Iterator[RedisProxy]:
-    with RedisProxy(server.port) as proxy:
-        yield proxy
-
-
-@pytest.fixture
-def gateway(proxy: RedisProxy, emulator: KavenegarEmulator) -> Iterator[Gateway]:
-    with Gateway(environment(proxy.url, emulator)) as gateway:
-        yield gateway
 
 
 def send(gateway: Gateway, solution: str) -> requests.Response:

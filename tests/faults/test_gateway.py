@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import requests
 
-from otp_gateway.store.scripts import sources
-from tests.conftest import SECRET_KEY
+from tests.faults.support import environment, sha, snapshot
 from tests.support import kavenegar_faults as faults
 from tests.support.calls import Calls
 from tests.support.gateway import Gateway
@@ -25,41 +23,8 @@ SEND = {"phone_number": PHONE}
 LONGEST_503 = 3.0
 
 
-def sha(script: str) -> bytes:
-    return hashlib.sha1(sources()[script].encode(), usedforsecurity=False).hexdigest().encode()
-
-
 def wrong(code: str) -> str:
     return f"{(int(code) + 1) % 10**6:06d}"
-
-
-@pytest.fixture
-def server() -> Iterator[RedisServer]:
-    with RedisServer() as server:
-        yield server
-
-
-@pytest.fixture
-def proxy(server: RedisServer) -> Iterator[RedisProxy]:
-    with RedisProxy(server.port) as proxy:
-        yield proxy
-
-
-@pytest.fixture
-def gateway(proxy: RedisProxy, emulator: KavenegarEmulator) -> Iterator[Gateway]:
-    with Gateway(environment(proxy.url, emulator)) as gateway:
-        yield gateway
-
-
-def environment(redis_url: str, emulator: KavenegarEmulator, **more: str) -> dict[str, str]:
-    return {
-        "SECRET_KEY": SECRET_KEY,
-        "REDIS_URL": redis_url,
-        "KAVENEGAR_API_KEY": emulator.api_key,
-        "KAVENEGAR_BASE_URL": emulator.base_url,
-        "SMS_TIMEOUT": "2",
-        "OTP_IP_LIMITS": "10000/minute",
-    } | more
 
 
 def send(gateway: Gateway) -> requests.Response:
@@ -74,22 +39,6 @@ def timed(call: object, *args: object) -> tuple[requests.Response, float]:
     started = time.monotonic()
     reply = call(*args)  # type: ignore[operator]  # send or verify
     return reply, time.monotonic() - started
-
-
-def snapshot(server: RedisServer) -> dict[bytes, object]:
-    """Every key of phones with its value, but not what the support desk reads: it also has the refusals."""
-    with server.client() as client:
-        read: dict[bytes, Callable[[bytes], object]] = {
-            b"string": client.get,
-            b"hash": client.hgetall,
-            b"list": lambda key: client.lrange(key, 0, -1),
-            b"zset": lambda key: client.zrange(key, 0, -1, withscores=True),
-        }
-        return {
-            key: read[client.type(key)](key)
-            for key in client.scan_iter(match="otp:*")
-            if not key.endswith(b":outcomes")
-        }
 
 
 class TestLostReplies:

@@ -13,8 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import SECRET_KEY
-from tests.support.gateway import Gateway
+from tests.support.gateway import Gateway, environment
 from tests.support.kavenegar import KavenegarEmulator
 from tests.support.programs import node_project, require_program
 from tests.support.redis_server import RedisServer
@@ -49,15 +48,11 @@ def examples() -> dict[str, str]:
 @pytest.fixture(scope="module")
 def gateway(redis_server: RedisServer, running_emulator: KavenegarEmulator) -> Iterator[Gateway]:
     redis_server.clear()
-    environment = {
-        "SECRET_KEY": SECRET_KEY,
-        "REDIS_URL": redis_server.url,
-        "KAVENEGAR_API_KEY": running_emulator.api_key,
-        "KAVENEGAR_BASE_URL": running_emulator.base_url,
+    more = {
         "OTP_IP_LIMITS": "1000/minute",
         "OTP_PHONE_LIMITS": "1000/minute",
     }
-    with Gateway(environment, workers=1) as gateway:
+    with Gateway(environment(redis_server.url, running_emulator, **more), workers=1) as gateway:
         yield gateway
 
 
@@ -99,16 +94,12 @@ def test_a_client_solves_our_challenge(
 def guarded(redis_server: RedisServer, running_emulator: KavenegarEmulator) -> Iterator[Gateway]:
     """A gateway whose networks have credit for one send, all together; it has been sent."""
     redis_server.clear()
-    environment = {
-        "SECRET_KEY": SECRET_KEY,
-        "REDIS_URL": redis_server.url,
-        "KAVENEGAR_API_KEY": running_emulator.api_key,
-        "KAVENEGAR_BASE_URL": running_emulator.base_url,
+    more = {
         "OTP_IP_LIMITS": "1000/minute",
         "OTP_GATE": "on",
         "OTP_GATE_CREDIT": "1",
     }
-    with Gateway(environment, workers=1) as gateway:
+    with Gateway(environment(redis_server.url, running_emulator, **more), workers=1) as gateway:
         assert gateway.post(SEND, {"phone_number": "+989121112233"}).status_code == 200
         yield gateway
 

@@ -17,8 +17,7 @@ from joserfc import jwt
 from joserfc.errors import InvalidClaimError, JoseError
 from joserfc.jwk import KeySet
 
-from tests.conftest import SECRET_KEY
-from tests.support.gateway import Gateway
+from tests.support.gateway import Gateway, environment
 from tests.support.kavenegar import KavenegarEmulator
 from tests.support.programs import node_project, require_program
 from tests.support.redis_server import RedisServer
@@ -55,15 +54,11 @@ def login(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
     redis_server.clear()
-    environment = {
-        "SECRET_KEY": SECRET_KEY,
-        "REDIS_URL": redis_server.url,
-        "KAVENEGAR_API_KEY": running_emulator.api_key,
-        "KAVENEGAR_BASE_URL": running_emulator.base_url,
+    more = {
         "JWT_ALGORITHM": algorithm,
         "JWT_PRIVATE_KEY": pem.decode(),
     }
-    with Gateway(environment, workers=1) as gateway:
+    with Gateway(environment(redis_server.url, running_emulator, **more), workers=1) as gateway:
         gateway.post("/api/v1/usr/otp", {"phone_number": PHONE}).raise_for_status()
         code = running_emulator.code_for(PHONE)
         reply = gateway.post("/api/v1/usr/otp/verify", {"phone_number": PHONE, "code": code})

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
-from typing import Any, Self
+from typing import Any
 
 import pytest
 
@@ -25,6 +25,7 @@ from tests.conftest import SECRET_KEY
 from tests.long.figures import show
 from tests.support.gateway import Gateway
 from tests.support.kavenegar import KavenegarEmulator
+from tests.support.load import Load as Threads
 from tests.support.programs import require_program
 from tests.support.redis_server import RedisServer, start_cluster, start_sentinel, wait_until
 
@@ -95,14 +96,14 @@ class Cluster:
             return [call.result() for call in calls]
 
 
-class Load:
+class Load(Threads):
     """Requests of all kinds in a random order, paced, until the ``with`` block ends and all are made."""
 
     def __init__(self, cluster: Cluster) -> None:
+        super().__init__([*[self._run] * THREADS, self._log_in])
         self.logins: list[list[int]] = []
         self.recovered = 0.0
         self._cluster = cluster
-        self._over = threading.Event()
         jobs: list[Callable[[], object]] = [
             *(partial(cluster.guess_nothing, address) for address in ADDRESSES * (PER_ADDRESS + 4)),
             *(partial(cluster.send, phone) for phone in PHONES * (PER_PHONE + 2)),
@@ -110,19 +111,6 @@ class Load:
         random.shuffle(jobs)
         self._jobs = iter(jobs)
         self._numbers = itertools.count()
-        self._lock = threading.Lock()
-        self._threads = [threading.Thread(target=self._run) for _ in range(THREADS)]
-        self._threads.append(threading.Thread(target=self._log_in))
-
-    def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        for thread in self._threads:
-            thread.join()
 
     def _run(self) -> None:
         while True:

@@ -6,7 +6,6 @@ import http.client
 import itertools
 import json
 import ssl
-import threading
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any, Self
 
 from tests.long.heroku import App, Dyno, HerokuRedis
 from tests.long.router import Router
+from tests.support import load
 from tests.support.kavenegar import KavenegarEmulator
 from tests.support.redis_server import wait_until
 
@@ -68,31 +68,19 @@ class Visitor:
         self._connection.close()
 
 
-class Load:
+class Load(load.Load):
     """People who log in without pause, each with a phone and an address of their own; a context manager."""
 
     def __init__(self, platform: Platform) -> None:
+        super().__init__([self._run] * THREADS)
         self.answers: Counter[str] = Counter()
         self._platform = platform
         self._numbers = itertools.count()
-        self._lock = threading.Lock()
-        self._over = threading.Event()
-        self._threads = [threading.Thread(target=self._run, name=f"load-{n}") for n in range(THREADS)]
 
     def go_on(self, more: int = 60) -> None:
         """Return when so many more requests have been answered."""
         until = self.answers.total() + more
         wait_until(lambda: self.answers.total() >= until, f"{more} answers", 60)
-
-    def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        for thread in self._threads:
-            thread.join()
 
     def _run(self) -> None:
         while not self._over.wait(0.05):

@@ -76,7 +76,7 @@ def conditional(path: str) -> dict[str, Provoke]:
 def failing(error: Exception) -> Provoke:
     def provoke(make: Make) -> TestResponse:
         site = make()
-        site.outbox.error = error
+        site.outbox.fault = error
         return site.send()
 
     return provoke

@@ -12,10 +12,12 @@ from werkzeug.test import TestResponse
 
 from otp_gateway import create_app
 from otp_gateway.errors import InvalidToken
-from otp_gateway.messages import Message
 from otp_gateway.model import PhoneNumber, Session
 from otp_gateway.tokens import TokenPair, Tokens
+from tests.api.support import Recorder
 from tests.conftest import make_settings
+from tests.support import gateway
+from tests.support.kavenegar import KavenegarEmulator
 
 PHONE = "+989123456789"
 OTHER_PHONE = "+989351112233"
@@ -30,20 +32,10 @@ DEFAULTS = {"OTP_PHONE_LIMITS": "1000/minute", "OTP_IP_LIMITS": "10000/minute"}
 NO_IP_LIMIT = {"TOKEN_IP_LIMITS": "10000/minute"}
 
 
-class Outbox:
-    """A sender that keeps the last code of each phone."""
-
-    configured = True
-
-    def __init__(self) -> None:
-        self.codes: dict[str, str] = {}
-        self.fault: Exception | None = None
-
-    def send(self, message: Message, deadline: float) -> None:
-        del deadline
-        if self.fault:
-            raise self.fault
-        self.codes[message.phone.e164] = message.code
+def environment(redis_url: str, emulator: KavenegarEmulator, **more: str) -> dict[str, str]:
+    """The variables of a gateway with none of the limits."""
+    own = {"OTP_IP_LIMITS": "10000/minute", "OTP_PHONE_LIMITS": "10000/minute"}
+    return gateway.environment(redis_url, emulator, **(NO_IP_LIMIT | own | more))
 
 
 class Site:
@@ -53,7 +45,7 @@ class Site:
         self.settings = make_settings(**(DEFAULTS | variables))
         self.tokens = Tokens.from_settings(self.settings)
         self.store = store
-        self.outbox = Outbox()
+        self.outbox = Recorder()
         self.app = create_app(self.settings, redis=store, sender=self.outbox)
         self.client = self.app.test_client(use_cookies=False)
 
@@ -61,7 +53,7 @@ class Site:
         """The code of a new send."""
         sent = self.client.post(OTP, json={"phone_number": phone})
         assert sent.status_code == 200, sent.text
-        return self.outbox.codes[phone]
+        return self.outbox.code_for(phone)
 
     def verify(self, phone: str = PHONE, **options: Any) -> TestResponse:
         """The reply to a right code."""

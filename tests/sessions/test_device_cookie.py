@@ -52,7 +52,7 @@ def test_it_makes_both_endpoints_use_the_device_lane(site: Browser) -> None:
     sent = site.send(OTP, cookie, json={"phone_number": PHONE})
     assert sent.status_code == 200
     assert lanes(site) == 1
-    body = {"phone_number": PHONE, "code": site.outbox.codes[PHONE]}
+    body = {"phone_number": PHONE, "code": site.outbox.code_for(PHONE)}
     # Without the cookie, the code of this lane is not known.
     assert problem_of(site.send(VERIFY, json=body)) == (400, "invalid_code")
     assert site.send(VERIFY, cookie, json=body).status_code == 200
@@ -114,7 +114,7 @@ def test_an_empty_device_token_makes_the_gateway_ignore_the_cookie(site: Browser
     assert site.send(OTP, cookie, json={"phone_number": PHONE, "device_token": ""}).status_code == 200
     # The code of the common lane is verified there, and the browser gets a new cookie.
     reply = site.send(
-        VERIFY, cookie, json={"phone_number": PHONE, "code": site.outbox.codes[PHONE], "device_token": ""}
+        VERIFY, cookie, json={"phone_number": PHONE, "code": site.outbox.code_for(PHONE), "device_token": ""}
     )
     assert reply.status_code == 200, reply.text
     assert DEVICE_COOKIE in set_cookies(reply)

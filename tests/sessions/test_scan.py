@@ -10,7 +10,7 @@ import requests
 
 from tests.conftest import SECRET_KEY
 from tests.sessions.forging import b64, pem_of, private_key
-from tests.sessions.site import JWKS, ME, OTP, REFRESH, REVOKE, VERIFY, pass_time
+from tests.sessions.site import JWKS, ME, OTP, REFRESH, REVOKE, VERIFY, environment, pass_time
 from tests.support.gateway import Gateway
 from tests.support.kavenegar import KavenegarEmulator
 from tests.support.proxy import RedisProxy
@@ -156,18 +156,6 @@ def check(text: str, traffic: Traffic, secrets: list[str]) -> None:
         assert not re.search(rf"(?<![0-9.]){code}(?![0-9])", text)
     for secret in [*secrets, *(secret.encode().hex() for secret in secrets)]:
         assert secret not in text
-
-
-def environment(redis_url: str, emulator: KavenegarEmulator, **more: str) -> dict[str, str]:
-    return {
-        "SECRET_KEY": SECRET_KEY,
-        "REDIS_URL": redis_url,
-        "KAVENEGAR_API_KEY": emulator.api_key,
-        "KAVENEGAR_BASE_URL": emulator.base_url,
-        "OTP_IP_LIMITS": "10000/minute",
-        "OTP_PHONE_LIMITS": "10000/minute",
-        "TOKEN_IP_LIMITS": "10000/minute",
-    } | more
 
 
 def test_nothing_stays_for_ever_and_nothing_is_revealed(

@@ -14,8 +14,7 @@ import redis
 import requests
 
 from otp_gateway.store.scripts import sources
-from tests.conftest import SECRET_KEY
-from tests.sessions.site import OTP, REFRESH, REVOKE, VERIFY, claims_of, pass_time, session_keys
+from tests.sessions.site import OTP, REFRESH, REVOKE, VERIFY, claims_of, environment, pass_time, session_keys
 from tests.support.gateway import Gateway
 from tests.support.kavenegar import KavenegarEmulator
 from tests.support.proxy import RedisProxy
@@ -29,18 +28,6 @@ Call = Callable[[], requests.Response]
 
 def sha(script: str) -> bytes:
     return hashlib.sha1(sources()[script].encode(), usedforsecurity=False).hexdigest().encode()
-
-
-def environment(redis_url: str, emulator: KavenegarEmulator) -> dict[str, str]:
-    return {
-        "SECRET_KEY": SECRET_KEY,
-        "REDIS_URL": redis_url,
-        "KAVENEGAR_API_KEY": emulator.api_key,
-        "KAVENEGAR_BASE_URL": emulator.base_url,
-        "OTP_IP_LIMITS": "10000/minute",
-        "OTP_PHONE_LIMITS": "10000/minute",
-        "TOKEN_IP_LIMITS": "10000/minute",
-    }
 
 
 @pytest.fixture(scope="module")

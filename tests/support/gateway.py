@@ -15,11 +15,14 @@ from typing import IO, TYPE_CHECKING, Any, Self
 
 import requests
 
+from tests.conftest import SECRET_KEY
 from tests.support import prepared
 from tests.support.servers import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+
+    from tests.support.kavenegar import KavenegarEmulator
 
 ROOT = Path(__file__).resolve().parents[2]
 # Everything else of the tests' own environment stays outside. Coverage is measured in all processes.
@@ -28,6 +31,16 @@ _OPTIONS = ["-c", str(ROOT / "gunicorn.conf.py")]
 _TIMEOUT = 60.0
 _TAIL = 4000
 _REPEATS = 30
+
+
+def environment(redis_url: str, emulator: KavenegarEmulator, **more: str) -> dict[str, str]:
+    """The variables of a gateway with this store and this provider, and no others but ``more``."""
+    return {
+        "SECRET_KEY": SECRET_KEY,
+        "REDIS_URL": redis_url,
+        "KAVENEGAR_API_KEY": emulator.api_key,
+        "KAVENEGAR_BASE_URL": emulator.base_url,
+    } | more
 
 
 _Process = subprocess.Popen[bytes] | prepared.Forked
