@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run check test coverage test-long bench lint format update clean
+.PHONY: help run check test coverage coverage-run coverage-report test-long bench lint format update clean
 
 help: ## Show what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,10 +17,14 @@ check: lint ## Check style, types, layers, and all tests that start no other pro
 test: $(VENV)/.dev ## Run every test that ends in seconds
 	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder -m "not long"
 
-coverage: $(VENV)/.dev ## Run the same tests, measure what they cover in all processes, and compare it with the floor
+coverage: coverage-run coverage-report ## Run the same tests, and compare what they cover in all processes with the floor
+
+coverage-run: $(VENV)/.dev
 	@$(BIN)/coverage erase
 	COVERAGE_PROCESS_START=$(CURDIR)/pyproject.toml COVERAGE_FILE=$(CURDIR)/.coverage $(MAKE) test
-	$(BIN)/coverage combine --quiet
+
+coverage-report: $(VENV)/.dev
+	@$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
 test-long: $(VENV)/.dev ## Run the tests that take minutes, and show their figures; SOAK_SECONDS sets the soak's length
