@@ -100,8 +100,16 @@ def reader(person: MakePerson, axe: str) -> Callable[..., Reader]:
     return lambda **options: Reader(person(reduced_motion="reduce", **options), axe)
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("width", [320, 1280])
+@pytest.mark.parametrize(
+    ("width", "theme"),
+    [
+        (320, "dark"),
+        (1280, "light"),
+        # Each width and each theme is above.
+        pytest.param(320, "light", marks=pytest.mark.long),
+        pytest.param(1280, "dark", marks=pytest.mark.long),
+    ],
+)
 def test_every_eye_and_ear_can_read_it(
     reader: Callable[..., Reader], pytestconfig: pytest.Config, width: int, theme: str
 ) -> None:
