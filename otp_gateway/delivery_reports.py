@@ -16,9 +16,9 @@ from otp_gateway.senders.kavenegar.sender import NAME
 from otp_gateway.store.deliveries import DeliveryCache
 from otp_gateway.store.outcomes import Outcome
 
-# Sends of a phone that are queried.
+# The most sends of a phone whose status is queried.
 QUERIED = 3
-# A page waits no longer for the provider.
+# Seconds that a page waits for the provider, at most.
 PAGE_SECONDS = 2.0
 SILENT = "Unknown: the provider does not answer"
 
@@ -41,8 +41,8 @@ class Send(Protocol):
 class DeliveryReports:
     """Queries the provider, but not for every page.
 
-    A report is kept for some seconds. One page of a worker waits at a time, so a provider that hangs holds
-    one thread. After a failure, no page calls for some seconds.
+    A report is kept for some seconds. In a worker, only one page waits at a time. So a provider that hangs
+    uses only one thread. After a failure, no page calls the provider for some seconds.
     """
 
     reports: KavenegarReports
@@ -51,7 +51,7 @@ class DeliveryReports:
     waiting: threading.Lock
 
     def of_phone(self, pid: str, sends: Sequence[Send]) -> dict[str, str]:
-        """The status, in words, by send id; a send that was not queried is missing. ``sends``: newest first.
+        """The status, in words, by send id. Sends that were not queried are missing. ``sends``: newest first.
 
         Raises ``StoreUnavailable``.
         """
@@ -78,7 +78,7 @@ class DeliveryReports:
         return dict.fromkeys(numbers, SILENT) if turn == "silent" else {}
 
     def at_once(self, sends: Sequence[Send]) -> dict[str, str]:
-        """The same for a command: of all sends, and without the cache. Raises ``SendFailed``."""
+        """The status of all these sends, for a command, without the cache. Raises ``SendFailed``."""
         numbers = self._numbers(sends, len(sends))
         states = self.reports.states(list(numbers.values())) if numbers else {}
         return _in_words({id_: states[number] for id_, number in numbers.items() if number in states})

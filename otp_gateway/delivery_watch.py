@@ -18,11 +18,11 @@ class DeliveryWatch:
         self._observer = observer
 
     def look(self) -> None:
-        """Read the status of the sample that is due, unless another worker does."""
+        """Read the status of the sample that is due, if no other worker does so."""
         try:
             sample = self._samples.take()
         except StoreUnavailable:
-            # Requests report this.
+            # The requests log that Redis is unavailable.
             return
         if not sample:
             return

@@ -8,14 +8,14 @@ from collections.abc import Callable, Sequence
 
 from otp_gateway.log import get_logger
 
-# Seconds between two looks of a worker, plus or minus a quarter: some in each minute. The stores let one of
-# all workers' looks in a minute call the provider.
+# Seconds between two turns of a worker, plus or minus a quarter. The stores let only one worker a minute call
+# the provider.
 LOOK_SECONDS = 20.0
 logger = get_logger("otp_gateway.provider_watch")
 
 
 class ProviderWatch:
-    """Repeats its looks. A look that fails delays no other one, except by the time that it takes."""
+    """Calls its functions again and again. A function that fails delays the others only by its duration."""
 
     def __init__(self, looks: Sequence[Callable[[], None]], report: Callable[[Exception], None]) -> None:
         """``report`` gets unexpected errors."""
@@ -23,16 +23,19 @@ class ProviderWatch:
         self._report = report
 
     def start(self) -> None:
-        """Look from now on, in a thread that ends with the process. Call it after a fork, not before."""
+        """Start the thread, which ends with the process.
+
+        Call this after a fork: threads do not survive one.
+        """
         threading.Thread(target=self._run, name="provider", daemon=True).start()
 
     def look(self) -> None:
-        """Make each look once."""
+        """Call each function once."""
         for look in self._looks:
             try:
                 look()
             except Exception as error:
-                # A reply can hold anything. The thread must not end.
+                # A reply can contain anything. It must not end the thread.
                 logger.exception("a look at the provider has failed")
                 self._report(error)
 

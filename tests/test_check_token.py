@@ -1,4 +1,4 @@
-"""Passes of the operator's check, and whom a gateway tells what arrives."""
+"""Signed check tokens, and the clients to which a gateway reports the headers that arrive."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_what_is_no_pass_is_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", forgeries(), ids=range(17))
-def test_nobody_without_a_pass_learns_what_arrives(text: str) -> None:
+def test_no_client_without_a_check_token_gets_the_echo(text: str) -> None:
     reply = make_api().get("/healthz", headers={check_token.HEADER: text.encode().decode("latin-1")})
     assert reply.status_code == 200
     assert reply.json == NOBODY

@@ -1,4 +1,4 @@
-"""Codes are uniform digits that follow from secret, phone and nonce; ids hide what they stand for."""
+"""Codes are uniform digits, derived from secret, phone and nonce. Ids do not reveal phone or network."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def test_every_module_is_in_the_project_layout(path: Path) -> None:
     own = path.relative_to(PACKAGE)
     folders = {f"{folder}/" for folder in own.parents if folder.name}
     if own.name in {"__init__.py", "py.typed"}:
-        # It stands for its folder.
+        # Its folder is named instead.
         assert folders <= NAMED
     elif path.suffix in {".py", ".lua"}:
         assert str(own) in NAMED

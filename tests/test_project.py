@@ -1,4 +1,4 @@
-"""Files that stand around the package."""
+"""The files next to the package."""
 
 from __future__ import annotations
 

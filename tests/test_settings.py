@@ -430,7 +430,7 @@ def test_every_default_is_the_contracts(name: str) -> None:
         assert getattr(load(), name) == DEFAULTS[name]
 
 
-def test_every_variable_stands_in_the_tables_of_this_file() -> None:
+def test_every_variable_is_in_the_tables_of_this_file() -> None:
     limits = {name for name in NAMES if name.endswith("_LIMITS")}
     alone = set(NAMES) - KEYS - TEST_NUMBERS
     assert alone == set(ACCEPTED)

@@ -1,4 +1,4 @@
-"""Delivery status: what the provider reports of a phone's messages, and a sample of all messages."""
+"""Delivery status: the provider's reports on a phone's messages, and a sample of all messages."""
 
 from __future__ import annotations
 
@@ -16,34 +16,34 @@ from otp_gateway.store.scripts import LIMITER_TIMEOUT, Scripts, available
 
 # Seconds for which a report is shown before the next page of the phone calls the provider again.
 KEEP_SECONDS = 20
-# Seconds without a call after a call has failed.
+# Seconds without a call, after a call has failed.
 PAUSE_SECONDS = 30
-# Calls for pages in any minute, over all workers and hosts.
+# The most calls for pages in any minute, over all workers and hosts.
 CALLS_A_MINUTE = 30
-# Messages of one minute that are sampled, and the minutes after which their status is read. A code is valid
-# for five minutes, unless the operator has set another time: a message that comes later does not help.
+# The number of messages of one minute that are sampled, and the minutes after which their status is read. By
+# default, a code is valid for five minutes. A message that arrives later does not help.
 SAMPLES_A_MINUTE = 30
 SAMPLE_AGE_MINUTES = 5
 MINUTE_MS = 60_000
 SAMPLE_SECONDS = 3600
-# Later than every deadline. A call that is counted too late only makes the limit stricter.
+# This is later than every deadline. A call that is counted too late only makes the limit stricter.
 NO_DEADLINE = 10**15
 IN_PROGRESS = ""
 
-# ``call``: call the provider now. ``silent``: a call has failed a moment ago. ``later``: another page is
+# ``call``: the caller calls the provider now. ``silent``: a call has just failed. ``later``: another page is
 # calling, or the limit is reached.
 Turn = Literal["call", "silent", "later"]
 
 
 class DeliveryCache:
-    """What the provider has reported of a phone, by send id. Every method raises ``StoreUnavailable``."""
+    """The provider's last report on a phone, by send id. Every method raises ``StoreUnavailable``."""
 
     def __init__(self, redis: RedisClient, scripts: Scripts) -> None:
         self._redis = redis
         self._scripts = scripts
 
     def read(self, pid: str) -> dict[str, int] | None:
-        """The last report; empty while a page calls the provider; None if there is no report."""
+        """The last report. Empty: a page calls the provider now. None: there is no report."""
         with available():
             found = self._redis.get(keys.provider_delivery(pid))
         if found is None:
@@ -51,7 +51,7 @@ class DeliveryCache:
         return dict(json.loads(found)) if found else {}
 
     def take_turn(self, pid: str) -> Turn:
-        """Whether the caller may call the provider about this phone. ``call`` counts as a call."""
+        """Whether the caller may call the provider about this phone. The answer ``call`` counts as a call."""
         name = keys.provider_delivery(pid)
         with available():
             if self._redis.get(keys.DELIVERY_PAUSE):
@@ -90,12 +90,12 @@ class Sample:
 class DeliverySamples:
     """Some messages of each minute, drawn with equal probability over all workers and hosts.
 
-    The messages with the lowest digests are kept. So the size is bounded, a repeated batch changes nothing,
-    and workers need not agree about anything.
+    The messages with the lowest digests are kept. So the size is bounded, and a repeated batch has no effect.
+    Workers do not have to know of each other.
     """
 
     def __init__(self, redis: RedisClient, number: Callable[[SendEvent], int | None]) -> None:
-        """``number``: by which the provider knows a message; None if it has no report of it."""
+        """``number`` returns the provider's number of a message, or None if the provider has no report."""
         self._redis = redis
         self._number = number
 
@@ -109,7 +109,7 @@ class DeliverySamples:
                 by_minute.setdefault(event.at // MINUTE_MS, {})[member] = _rank(member)
         for minute, members in by_minute.items():
             with available():
-                # In one step, so that the set never lacks an expiry.
+                # This is done in one step, so that the set always has an expiry.
                 pipeline: Pipeline = self._redis.pipeline(transaction=True)
                 pipeline.zadd(keys.delivery_sample(minute), members, gt=True)
                 pipeline.zremrangebyrank(keys.delivery_sample(minute), SAMPLES_A_MINUTE, -1)
@@ -117,7 +117,7 @@ class DeliverySamples:
                 pipeline.execute()
 
     def take(self) -> list[Sample]:
-        """The sample whose status is due in this minute of Redis's clock; empty for all workers but one.
+        """The sample whose status is due in this minute of Redis's clock. Only one worker gets it.
 
         Raises ``StoreUnavailable``.
         """
@@ -134,7 +134,7 @@ class DeliverySamples:
 
 
 def _shown_prefix(event: SendEvent) -> str:
-    """The prefix, without a digit that the masked number hides: both may lead to the same send."""
+    """The prefix without the digits that the masked number hides: both can be of the same send."""
     return min(event.prefix, event.masked.partition("*")[0], key=len)
 
 

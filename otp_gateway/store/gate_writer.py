@@ -53,10 +53,10 @@ class CreditWriter:
 
 
 class UnusedChargeWriter:
-    """On a cluster, gives the charges of sends back that got no answer from Redis. A writer of the recorder.
+    """A writer of the recorder: on a cluster, gives back the charges of sends that got no reply from Redis.
 
-    It runs after the deadline of issue.lua, so a send that is not in the phone's log by then is never made. A
-    send in the log keeps its charge, because a login with its code gives this charge back.
+    It runs after the deadline of issue.lua. A send that is not in the phone's log at this time is never made.
+    A send in the log keeps its charge, because a login with its code gives the charge back.
     """
 
     def __init__(self, gate: GateStore, redis: RedisClient, lifetime: int) -> None:

@@ -25,7 +25,7 @@ from tests.support.redis_server import RedisServer, wait_until
 SEND, VERIFY = "/api/v1/usr/otp", "/api/v1/usr/otp/verify"
 ADDRESSES = [f"198.18.{n // 200}.{n % 200 + 1}" for n in range(120)]
 REQUESTS, PEOPLE = 360, 6
-# What nobody gets back: the credit of the new networks. Each login of a person earns one more.
+# This credit of the new networks is never given back. Each login of a person earns one more.
 CREDIT = 60
 
 

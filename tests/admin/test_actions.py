@@ -129,7 +129,7 @@ def test_after_a_void_the_next_send_makes_a_new_code(
     reply = operator.act("void", PID)
     api.send()
     second = emulator.code_for(PHONE)
-    # Where something new stands, the old does not come back.
+    # If there are newer data, the old data are not put back.
     assert operator.submit(operator.undo_path(reply)).location.endswith("done=too-late")
     assert second == first or api.verify(PHONE, first).status_code == 400
     assert api.verify(PHONE, second).status_code == 200
@@ -288,7 +288,7 @@ def test_a_code_that_has_expired_meanwhile_does_not_come_back(
 
 
 @pytest.mark.parametrize("undo", ["x", "abcdefghijkl", "abcdefghijkl:0", "*", "a" * 500])
-def test_an_undo_that_nobody_was_given_does_nothing(api: Api, operator: Operator, undo: str) -> None:
+def test_an_unknown_undo_does_nothing(api: Api, operator: Operator, undo: str) -> None:
     api.send()
     operator.act("void", PID)
     before = everything(api.redis)

@@ -305,7 +305,7 @@ def test_a_code_is_shown_on_request_and_each_time_is_logged(
     assert all(MASKED in line for line in lines)
     assert code not in log
     assert "9123456789" not in log
-    # Seen is not spent, and no page but the answer to the request shows it.
+    # The view does not use the code, and only the reply to this request shows it.
     assert code not in "".join(pages(operator))
     assert api.verify(PHONE, code).status_code == 200
     assert code not in operator.act("code", pid_of()).text

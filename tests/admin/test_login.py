@@ -149,7 +149,7 @@ def test_a_wrong_password_opens_nothing(operator: Operator, password: str) -> No
     assert eternal(operator.api.redis) == set()
 
 
-def test_the_cookie_is_for_the_panel_alone_and_no_script_reads_it() -> None:
+def test_the_cookie_is_only_for_the_panel_and_no_script_reads_it() -> None:
     cookie = Operator(make_panel()).log_in().headers["Set-Cookie"]
     parts = {part.strip() for part in cookie.split(";")}
     assert {"HttpOnly", "Path=/admin", "SameSite=Strict"} <= parts
@@ -235,7 +235,7 @@ def test_a_success_forgives_the_failures_before_it(operator: Operator) -> None:
 
 
 class Guess(str):
-    """A wrong password that knows how often somebody has compared one."""
+    """A wrong password that counts how often it was compared."""
 
     __slots__ = ()
     compared: list[str] = []  # noqa: RUF012  # shared on purpose
@@ -282,7 +282,7 @@ def test_one_logout_leaves_other_sessions(operator: Operator) -> None:
     assert other.get().status_code == 200
 
 
-def test_a_session_ends_when_nobody_uses_it_and_lives_on_when_somebody_does(operator: Operator) -> None:
+def test_an_unused_session_expires_and_a_used_session_is_extended(operator: Operator) -> None:
     operator.log_in()
     (key,) = keys_like(operator, "admin:session:*")
     assert operator.api.redis.ttl(key) in (1799, 1800)

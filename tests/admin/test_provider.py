@@ -83,9 +83,7 @@ def test_the_last_answer_stays_with_its_moment_when_the_next_one_fails(
     ],
     ids=["empty", "other types", "text", "no number"],
 )
-def test_an_account_that_nobody_can_read_is_unknown(
-    redis_client: RedisClient, entry: dict[str, object]
-) -> None:
+def test_an_unreadable_account_is_unknown(redis_client: RedisClient, entry: dict[str, object]) -> None:
     account = ProviderAccountStore(redis_client, lambda: entry).current()
     assert account
     assert account.credit is None

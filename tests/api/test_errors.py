@@ -176,7 +176,7 @@ def test_without_a_try_left_even_the_right_code_is_refused_until_the_wait_is_ove
     assert_problem(api.verify(PHONE, code), 400, "invalid_code", members=["attempts_remaining"])
 
 
-def test_a_client_that_has_spent_its_budget_is_refused_on_both_endpoints_and_nobody_else(
+def test_only_a_client_that_has_used_up_its_budget_is_refused_on_both_endpoints(
     redis_client: RedisClient, sender: Recorder
 ) -> None:
     api = make_api(redis_client, sender, OTP_MAX_FAILURES_PER_CLIENT=2)
@@ -461,7 +461,7 @@ SECRET = "hunter2-of-the-provider"
 
 
 class Careless(Recorder):
-    """Fails in a way that nobody foresaw, with the code in a local variable."""
+    """Fails with an unexpected error, with the code in a local variable."""
 
     def send(self, message: Message, deadline: float) -> None:
         phone, code = message.phone, message.code
@@ -699,7 +699,7 @@ def test_failure_budgets_are_checked_before_the_tries(redis_client: RedisClient)
     api = make_api(redis_client, OTP_MAX_FAILURES_PER_CLIENT=3)
     spend(api, PHONE, 3)
     refused = api.verify(PHONE, "000000")
-    # Tries and budget are both spent: the tries would be back in 300 s.
+    # Tries and budget are both used up. The tries alone would be back in 300 s.
     assert_problem(refused, 429, "too_many_attempts")
     assert retry_after(refused) > 86_000
 

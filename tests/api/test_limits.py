@@ -118,7 +118,7 @@ def test_every_reply_that_was_counted_says_so(status: int, ask: Callable[[], Tes
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/nothing", "/api/v1/usr/otp/x"])
-def test_a_reply_that_nobody_counted_says_nothing(path: str) -> None:
+def test_a_reply_that_was_not_counted_has_no_limit_headers(path: str) -> None:
     reply = make_api().get(path)
     assert "RateLimit" not in reply.headers
     assert "RateLimit-Policy" not in reply.headers
@@ -232,7 +232,7 @@ def test_an_ipv4_mapped_address_is_its_ipv4(redis_client: RedisClient, mapped: s
     assert api.send("x", ip="::ffff:192.0.2.2").status_code == 400
 
 
-def test_five_64s_of_one_48_share_one_failure_budget_and_lock_the_phone_for_nobody_else(
+def test_five_64s_of_one_48_share_one_failure_budget_and_lock_the_phone_only_for_themselves(
     redis_client: RedisClient, sender: Recorder
 ) -> None:
     api = make_api(redis_client, sender, TRUSTED_PROXIES=1, OTP_PHONE_LIMITS="1000/minute")
@@ -336,7 +336,7 @@ def test_the_client_is_read_as_many_hops_from_the_right_as_proxies_are_ours(
 ) -> None:
     api = make_api(OTP_IP_LIMITS="1/minute", TRUSTED_PROXIES=trusted)
     forwarded = [("X-Forwarded-For", value) for value in headers]
-    # Everybody else it could be has sent already, and that does not touch it.
+    # All other clients have sent already, which does not affect this one.
     for somebody in {PEER, CLIENT, SPOOF, NEAR} - {counts_as}:
         assert api.send("x", ip=somebody).status_code == 400
     assert api.send("x", ip=PEER, headers=forwarded).status_code == 400

@@ -251,7 +251,7 @@ def test_the_lifetimes_in_the_reply_are_those_that_are_set(sender: Recorder) -> 
     assert (body["expires_in"], body["refresh_expires_in"]) == (60, 3600)
 
 
-def test_a_user_keeps_the_id_across_logins_and_secrets_and_nobody_else_has_it() -> None:
+def test_a_user_keeps_the_id_across_logins_and_secrets_and_no_other_user_has_it() -> None:
     def login(phone: str, **variables: str) -> Any:
         sender = Recorder()
         api = make_api(None, sender, None, **variables)
@@ -290,7 +290,7 @@ def test_a_code_belongs_to_its_phone(api: Api, emulator: KavenegarEmulator) -> N
     assert api.verify(PHONE, code).status_code == 200
 
 
-def test_members_that_nobody_knows_are_passed_over(sender: Recorder) -> None:
+def test_unknown_members_are_ignored(sender: Recorder) -> None:
     api = make_api(sender=sender)
     body = {"phone_number": PHONE, "code": "x", "remember": True, "__class__": {}, "": None}
     assert api.post("/api/v1/usr/otp", body).status_code == 200

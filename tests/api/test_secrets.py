@@ -246,7 +246,7 @@ def test_the_scan_would_find_what_it_looks_for(run: Run) -> None:
     assert found([f"1{code}", "nothing"], secrets_of(run), {code}) == []
 
 
-def test_no_key_is_ever_without_an_end(run: Run) -> None:
+def test_no_key_is_ever_without_a_ttl(run: Run) -> None:
     assert run.eternal == set()
     assert run.store.dbsize() > 20
 

@@ -134,7 +134,7 @@ class Pair:
 
 
 def face(reply: TestResponse) -> tuple[object, ...]:
-    """Everything of a reply that may not tell the phones apart."""
+    """The parts of a reply that must be the same for both phones."""
     headers = [
         (name, re.sub(r";t=\d+", ";t=*", value))
         for name, value in reply.headers

@@ -186,7 +186,7 @@ def expiring(asymmetric: dict[str, str], running_emulator: KavenegarEmulator) ->
 
 @pytest.fixture(scope="module")
 def gateway(asymmetric: dict[str, str], expiring: Tokens) -> Iterator[Gateway]:
-    # It starts after the login that has to expire, so that nobody need wait for that.
+    # It starts after the login that has to expire, so that no test waits for that.
     assert expiring
     with Gateway(asymmetric, workers=1) as gateway:
         yield gateway

@@ -1,4 +1,4 @@
-"""Somebody in front of the login page: a browser page, and what its user does and sees."""
+"""A user of the login page: a browser page, and what its user does and sees."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ FILES = [
 
 
 class Reader:
-    """Somebody who reads the page."""
+    """A reader of the page."""
 
     def __init__(self, somebody: Person, axe: str) -> None:
         self.somebody, self.page, self._axe = somebody, somebody.page, axe
@@ -77,7 +77,7 @@ class Reader:
         return answer.locator(".response-col_status").inner_text().strip(), json.loads(body)
 
     def look(self, *, colours_only: bool = False) -> None:
-        """Nobody has to scroll sideways; on a phone axe finds nothing: the wide page has the same parts.
+        """No sideways scrolling. On a phone, axe finds no fault: the wide page has the same parts.
 
         ``colours_only``: the page has nothing else that a look before has not seen.
         """
@@ -231,7 +231,7 @@ def test_what_is_tried_out_goes_to_this_gateway(
     assert somebody.execute("getUser") == ("200", pair["user"])
 
 
-def test_with_cookies_whoever_is_signed_in_is_so_here_too(reader: Callable[..., Reader]) -> None:
+def test_with_cookies_a_user_who_is_signed_in_is_so_here_too(reader: Callable[..., Reader]) -> None:
     somebody = reader(mode="cookies")
     somebody.somebody.signed_in()
     somebody.open().unfold("getUser")

@@ -98,7 +98,7 @@ class Inspector:
 def inspector(
     request: pytest.FixtureRequest, person: MakePerson, axe: str, pytestconfig: pytest.Config
 ) -> Inspector:
-    """Somebody at the page, in each language, colour scheme and width."""
+    """A user at the page, in each language, colour scheme and width."""
     language, scheme, width = request.param
     shots = SHOTS if pytestconfig.getoption("--screenshots", default=False) else None
     # The cookies' page has one button more, the call.

@@ -136,11 +136,11 @@ def onward(settings: Callable[..., Settings]) -> Onward:
 
 
 @pytest.mark.parametrize("allowed", ALLOWED)
-def test_nobody_is_led_astray(onward: Onward, allowed: str) -> None:
+def test_no_user_is_redirected_to_an_unlisted_site(onward: Onward, allowed: str) -> None:
     assert onward(allowed, HOSTILE) == [allowed] * len(HOSTILE)
 
 
-def test_nobody_is_led_anywhere_where_nothing_is_listed(
+def test_no_user_is_redirected_if_no_url_is_listed(
     onward: Onward,
 ) -> None:
     assert onward("", HOSTILE) == [None] * len(HOSTILE)

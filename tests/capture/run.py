@@ -53,7 +53,7 @@ def _perform(server: RedisServer, emulator: KavenegarEmulator) -> dict[str, str]
 
 @contextmanager
 def _errors_to(file: IO[bytes]) -> Iterator[None]:
-    """Standard error goes into the file: the log is written there, whoever writes it."""
+    """Send standard error to the file, because every process writes its log there."""
     sys.stderr.flush()
     former = os.dup(2)
     os.dup2(file.fileno(), 2)

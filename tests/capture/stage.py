@@ -147,7 +147,7 @@ class Site:
         return self.client.get("/metrics", headers=token, environ_overrides=overrides).text
 
     def break_down(self, path: str) -> None:
-        """From now on this route meets an error that nobody has foreseen."""
+        """From now on, this route raises an unexpected error."""
 
         def broken(**_: str) -> str:
             raise RuntimeError("a fault of the gateway")

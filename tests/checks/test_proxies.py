@@ -122,7 +122,7 @@ ADD = "let each proxy add to X-Forwarded-For"
         ([append_line], 2, CHOOSE, "; set 1"),
         ([append, append], 1, SHARE, "; set 2"),
         ([append, append], 0, SHARE, "; set 2"),
-        # Its clients cannot bring hops along, so nobody chooses; but a hop is missing.
+        # Its clients cannot add hops, so no client chooses its address. But a hop is missing.
         ([overwrite], 2, SHARE, "; set 1"),
         ([overwrite], 0, SHARE, "; set 1"),
         ([strip], 0, SHARE, ADD),
@@ -468,7 +468,7 @@ def test_a_gateway_under_another_secret_is_none_of_ours(gateways: Callable[..., 
     assert "host" not in report.names
 
 
-def test_nobody_at_the_address_is_a_fault_without_user_and_password() -> None:
+def test_no_server_at_the_url_is_a_fault_without_user_and_password() -> None:
     report = checked(f"https://operator:hunter2@127.0.0.1:{free_port()}")
     assert report.of("https") == "fault"
     assert "look at DNS" in report["https"][1]

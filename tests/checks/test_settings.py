@@ -1,4 +1,4 @@
-"""What the settings alone tell: each finding in each of its states."""
+"""Findings that need only the settings, each in each of its states."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ HASH = generate_password_hash("a password for tests", method="pbkdf2:sha256:1")
 
 
 def away() -> str:
-    """A Redis that nobody asks for long."""
+    """A Redis that does not answer for long."""
     return f"redis://127.0.0.1:{free_port()}/0"
 
 
@@ -58,7 +58,7 @@ def test_former_secrets_are_counted_and_not_shown() -> None:
     assert not any(secret in report.output for secret in former)
 
 
-def test_with_the_embedded_store_nobody_can_say_whether_the_secret_will_last() -> None:
+def test_with_the_embedded_store_it_is_unknown_whether_the_secret_stays() -> None:
     assert checked().of("secret_key") == "warning"
 
 

@@ -78,7 +78,7 @@ def facts(text: str) -> dict[str, str]:
     return {match[1]: match[2] for match in found if match}
 
 
-def test_a_test_message_reaches_the_phone_with_a_code_that_signs_nobody_in(
+def test_a_test_message_reaches_the_phone_with_a_code_that_is_not_valid(
     app: Flask, api: Api, emulator: KavenegarEmulator
 ) -> None:
     result = otp(app, "send", PHONE)
@@ -201,7 +201,7 @@ def test_a_send_that_fails_says_why_and_whether_something_went_out(
     assert result.stderr.startswith(f"Error: {words}")
 
 
-def test_the_status_of_a_phone_that_nobody_has_heard_of_is_idle(app: Flask) -> None:
+def test_the_status_of_an_unknown_phone_is_idle(app: Flask) -> None:
     lines = otp(app, "status", PHONE).output.splitlines()
     assert lines[0] == f"{MASKED}: The user may request a code now: no limit is reached."
     assert facts("\n".join(lines)) == {

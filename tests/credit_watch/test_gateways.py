@@ -135,7 +135,7 @@ def test_a_gateway_that_started_without_redis_learns_the_credit_when_redis_comes
         assert asked(emulator) == 1
 
 
-def test_without_a_key_nobody_is_asked(server: RedisServer) -> None:
+def test_without_a_key_the_provider_is_not_called(server: RedisServer) -> None:
     # A provider of its own: gateways of other tests may still be stopping.
     with (
         KavenegarEmulator() as emulator,

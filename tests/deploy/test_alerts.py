@@ -97,7 +97,7 @@ def test_an_alert_says_what_to_do_how_urgently(name: str, alert: dict[str, Any])
     assert alert["labels"]["severity"] in SEVERITIES
     assert 10 < len(alert["annotations"]["summary"]) < 120
     assert len(alert["annotations"]["description"]) > 80
-    # What wakes somebody has lasted for a while.
+    # A page fires only if the fault has lasted for a while.
     assert "for" in alert or alert["labels"]["severity"] == "ticket"
 
 

@@ -42,5 +42,5 @@ def test_a_wrong_number_of_trusted_proxies_is_found_from_outside(run_host: RunHo
         status, found = check(host)
     assert status == 1
     assert found["proxies"][0] == "fault"
-    # nginx starts the list anew, so that nobody chooses an address even then.
+    # nginx starts the list again, so that no client chooses an address even then.
     assert "set 1" in found["proxies"][1]

@@ -89,7 +89,7 @@ def busy() -> Api:
 
 
 def refusing(**limits: Any) -> Api:
-    """A gateway that has refused somebody."""
+    """A gateway that has refused a client."""
     api = make_api(**limits)
     assert [api.verify(PHONE, "000000").status_code for _ in range(2)] == [400, 429]
     return api

@@ -32,7 +32,7 @@ def running(run_host: RunHost) -> Iterator[Host]:
 
 @pytest.fixture
 def host(running: Host) -> Host:
-    """With the default limits; whoever stops a gateway starts it again."""
+    """With the default limits. A test that stops a gateway starts it again."""
     running.clear()
     return running
 
@@ -217,7 +217,7 @@ def test_a_request_goes_to_the_other_gateway_when_one_is_gone_with_its_socket(ho
     assert host.served(VERIFY) == [0, 5]
 
 
-def test_a_hiccup_of_both_gateways_shuts_nobody_out(host: Host) -> None:
+def test_a_short_fault_of_both_gateways_blocks_no_client(host: Host) -> None:
     for gateway in host.gateways:
         gateway.stop()
         gateway.release()

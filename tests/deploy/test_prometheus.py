@@ -40,7 +40,7 @@ class Site:
     people: int = 0
 
     def live(self) -> None:
-        """Somebody logs in and comes back; somebody else's message fails, and the guess of a code."""
+        """A user logs in and refreshes. Another user's message fails, and so does the guess of a code."""
         self.emulator.fault = None
         phone = self._send(200)
         code = self.emulator.code_for(phone)

@@ -34,7 +34,7 @@ def running(run_host: RunHost) -> Iterator[Host]:
 
 @pytest.fixture
 def host(running: Host) -> Host:
-    """With room for many requests from one address; whoever stops a gateway starts it again."""
+    """With limits for many requests from one address. A test that stops a gateway starts it again."""
     running.clear()
     return running
 
@@ -59,7 +59,7 @@ def test_no_request_is_lost_while_each_gateway_in_turn_is_restarted_and_reloaded
                 load.go_on()
                 reload(gateway)
                 load.go_on()
-    # For whoever runs it with -rP.
+    # `pytest -rP` shows this.
     sys.stdout.write(f"answered {sum(load.answered.values())}, lost {len(load.failures)}\n")
 
     assert load.failures == []

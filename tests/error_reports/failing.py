@@ -1,4 +1,4 @@
-"""A WSGI module around the gateway: its sender fails as nobody expects, and quotes all that it knows."""
+"""A WSGI module around the gateway. Its sender fails with an unexpected error that quotes all its data."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ def found_in(text: str, words: set[str]) -> set[str]:
 # --- over gunicorn
 
 
-def test_a_report_tells_the_place_and_the_kind_and_nothing_of_anybody(sink: Sink, tmp_path: Path) -> None:
+def test_a_report_has_the_place_and_the_kind_and_no_personal_data(sink: Sink, tmp_path: Path) -> None:
     left = tmp_path / "left"
     environment = {
         "SECRET_KEY": SECRET_KEY,
@@ -226,7 +226,7 @@ def test_a_sink_that_is_down_or_hangs_holds_up_neither_replies_nor_the_end(
                     assert sink.arrived.acquire(timeout=10)
                 gateway.terminate()
                 assert gateway.wait_exit() == 0
-                # The worker ended by itself, well before gunicorn lost its patience.
+                # The worker ended by itself, well before gunicorn's timeout.
                 assert "was sent SIGKILL" not in gateway.log()
                 assert gateway.log().count("unhandled exception") == 200
 

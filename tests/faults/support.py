@@ -22,7 +22,7 @@ def sha(script: str) -> bytes:
 
 
 def snapshot(server: RedisServer) -> dict[bytes, object]:
-    """Every key of phones with its value, but not what the support desk reads: it also has the refusals."""
+    """Every key of phones with its value, except the records for support staff: these also have refusals."""
     with server.client() as client:
         read: dict[bytes, Callable[[bytes], object]] = {
             b"string": client.get,

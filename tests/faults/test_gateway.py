@@ -240,7 +240,7 @@ class TestDeath:
             server.start()
             assert send(gateway).status_code == 200
 
-    def test_a_redis_without_memory_is_503_and_lets_nobody_guess_uncounted(
+    def test_a_redis_without_memory_is_503_and_allows_no_uncounted_guess(
         self, server: RedisServer, emulator: KavenegarEmulator
     ) -> None:
         windows = {"OTP_IP_LIMITS": "10000/minute", "OTP_PHONE_LIMITS": "3/2minute"}
@@ -302,7 +302,7 @@ class TestProvider:
         assert [send(gateway).status_code for _ in range(3)] == [200, 200, 429]
         assert verify(gateway, code).status_code == 200
 
-    def test_a_hanging_provider_holds_up_nobody_else(
+    def test_a_hanging_provider_delays_no_other_request(
         self, gateway: Gateway, emulator: KavenegarEmulator
     ) -> None:
         emulator.fault = faults.hang()

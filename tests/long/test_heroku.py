@@ -89,7 +89,7 @@ def test_the_check_of_the_readme_finds_no_fault_from_a_one_off_dyno(platform: Pl
         check["name"]: (check["status"], check["message"]) for check in json.loads(done.stdout)["checks"]
     }
     assert found["proxies"][0] == found["https"][0] == found["host"][0] == "ok"
-    # All that it warns of: the certificate that README says nobody checks.
+    # It warns only of the certificate, which is not checked, as the README says.
     assert {name for name, (status, _) in found.items() if status == "warning"} == {"redis_tls"}
 
 

@@ -57,7 +57,7 @@ def test_without_a_token_a_scraper_on_the_same_machine_may_read(open_api: Api, i
         "unix:",
     ],
 )
-def test_without_a_token_nobody_else_may(open_api: Api, ip: str) -> None:
+def test_without_a_token_no_other_client_may(open_api: Api, ip: str) -> None:
     reply = open_api.get("/metrics", ip=ip)
     assert_problem(reply, 403, "forbidden")
     assert "otp_gateway_" not in reply.text
@@ -86,11 +86,11 @@ def test_without_a_token_nobody_else_may(open_api: Api, ip: str) -> None:
     ],
 )
 @pytest.mark.parametrize("value", ["203.0.113.7", "127.0.0.1", ""])
-def test_a_local_peer_that_forwards_for_somebody_may_not(open_api: Api, name: str, value: str) -> None:
+def test_a_local_peer_with_a_forwarding_header_may_not(open_api: Api, name: str, value: str) -> None:
     assert_problem(open_api.get("/metrics", ip=SCRAPER, headers={name: value}), 403, "forbidden")
 
 
-def test_trusted_proxies_make_nobody_local() -> None:
+def test_trusted_proxies_make_no_client_local() -> None:
     api = make_api(TRUSTED_PROXIES=1)
     headers = {"X-Forwarded-For": "127.0.0.1"}
     for ip in (SCRAPER, HOME):

@@ -1,4 +1,4 @@
-"""Labels are few whatever clients send, and neither they nor a scrape tell of anybody."""
+"""Labels are few whatever clients send, and neither they nor a scrape contain personal data."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_a_provider_that_answers_anything_makes_no_labels_without_end(emulator: 
 
 
 def live(api: Api, emulator: KavenegarEmulator, phone: str) -> set[str]:
-    """One phone's traffic, good and bad; all that it has that is nobody's business."""
+    """The traffic of one phone, good and bad, and all its private texts."""
     api.send(phone)
     code = emulator.code_for(phone)
     api.verify(phone, wrong(code), ip=AWAY)

@@ -169,7 +169,7 @@ def test_a_redis_without_a_place_left_is_connections() -> None:
 
 @contextmanager
 def endless_script(server: RedisServer) -> Iterator[None]:
-    """Somebody's script that does not end."""
+    """Another client's script that does not end."""
 
     def run() -> None:
         with server.client(socket_timeout=60) as client, pytest.raises(redis.ResponseError):
@@ -190,7 +190,7 @@ def endless_script(server: RedisServer) -> Iterator[None]:
             thread.join()
 
 
-def test_a_redis_that_runs_somebodys_script_is_busy(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_redis_that_runs_another_script_is_busy(capsys: pytest.CaptureFixture[str]) -> None:
     with RedisServer("--lua-time-limit", "50") as server:
         api = api_on(server.url)
         with endless_script(server):

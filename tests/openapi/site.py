@@ -138,7 +138,7 @@ class Site:
         return self.ask("GET", "/api/v1/usr/me", headers=headers)
 
     def break_down(self, path: str) -> None:
-        """From now on this route meets an error that nobody has foreseen."""
+        """From now on, this route raises an unexpected error."""
 
         def broken() -> str:
             raise RuntimeError("a fault of the gateway")

@@ -131,7 +131,7 @@ def refusing() -> Iterator[str]:
 
 @contextmanager
 def silent(scheme: str = "http", *, full: bool = False) -> Iterator[str]:
-    """A port that the kernel accepts on and nobody serves; ``full``: its backlog takes no connection more."""
+    """A port on which only the kernel accepts, without a server. ``full``: its backlog is full."""
     with closing(socket.socket()) as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(0 if full else 64)

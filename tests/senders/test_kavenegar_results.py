@@ -1,4 +1,4 @@
-"""What the provider's answers mean: result codes, entries and bodies that nobody can read."""
+"""The meaning of the provider's answers: result codes, entries and unreadable bodies."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_a_result_of_200_is_a_success_whatever_its_type_and_http_status(
     ],
 )
 @pytest.mark.parametrize("template", ["", TEMPLATE], ids=["sms", "lookup"])
-def test_an_answer_that_nobody_can_read_leaves_the_send_unconfirmed(
+def test_an_unreadable_answer_leaves_the_send_unconfirmed(
     emulator: KavenegarEmulator, fault: Fault, whose: str, template: str
 ) -> None:
     emulator.fault = fault
@@ -187,7 +187,7 @@ def test_a_good_result_without_a_readable_entry_is_unconfirmed(
     assert not failure(sender_to(emulator.base_url)).definite
 
 
-def test_the_record_of_somebody_elses_message_means_that_ours_was_not_sent(
+def test_the_record_of_another_message_means_that_ours_was_not_sent(
     emulator: KavenegarEmulator,
 ) -> None:
     emulator.fault = faults.wrong_receptor()

@@ -33,7 +33,7 @@ BOTH = pytest.mark.parametrize("template", ["", TEMPLATE], ids=["sms", "lookup"]
 
 @pytest.fixture
 def untrusted() -> Iterator[tuple[str, list[bytes]]]:
-    """An https server whose certificate nobody vouches for, and what it was told."""
+    """An https server whose certificate no authority has signed, and the data that it received."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(CERTIFICATE)
     told: list[bytes] = []
@@ -104,7 +104,7 @@ def test_a_tls_handshake_with_a_plain_server_surely_sent_nothing(emulator: Kaven
     assert error.definite
 
 
-def test_a_certificate_that_nobody_vouches_for_is_told_nothing(untrusted: tuple[str, list[bytes]]) -> None:
+def test_a_server_with_an_untrusted_certificate_receives_nothing(untrusted: tuple[str, list[bytes]]) -> None:
     url, told = untrusted
     error = failure(sender_to(url))
     assert (error.definite, error.fault) == (True, "configuration")

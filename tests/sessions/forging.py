@@ -1,4 +1,4 @@
-"""Keys, and tokens as nobody should make them: JWS by hand (RFC 7515), without any JWT library."""
+"""Keys and forged tokens: JWS by hand (RFC 7515), without any JWT library."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tokens that somebody forged, bent or borrowed: all are refused, and with nothing but ``InvalidToken``."""
+"""Tokens that an attacker forged, changed or stole: all are refused with ``InvalidToken``."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def mint(request: pytest.FixtureRequest) -> Mint:
 
 @pytest.fixture(scope="module", params=ASYMMETRIC)
 def public_mint(request: pytest.FixtureRequest) -> Mint:
-    """One whose key for checking is known to everybody."""
+    """A mint whose key for checking is public."""
     return mint_of(request.param)
 
 

@@ -1,4 +1,4 @@
-"""Tokens in cookies: for pages of our own origin, and for nobody else's."""
+"""Tokens in cookies: only for pages of our own origin."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which keys sign, which are believed, what is published; and that a change of keys logs nobody out."""
+"""The keys that sign, that are trusted and that are published. A change of keys logs no user out."""
 
 from __future__ import annotations
 
@@ -234,7 +234,7 @@ class Former:
         again = site.refreshed(self.third["refresh_token"])
         for name in ("access_token", "refresh_token"):
             assert claims_of(again[name]) == claims_of(self.rotated[name])
-        # A refresh, and a chain of them with the new key; then somebody shows the first link.
+        # A refresh, and a chain of refreshes with the new key. Then the first token is used again.
         new = site.refreshed(self.pair["refresh_token"])
         assert claims_of(new["refresh_token"])["exp"] == claims_of(self.pair["refresh_token"])["exp"]
         assert body_of(site.me(new["access_token"])) == user
@@ -498,7 +498,7 @@ class TestFaults:
             assert "JWT_PRIVATE_KEY" in faults(JWT_ALGORITHM=algorithm, JWT_PRIVATE_KEY=public)
 
     def test_what_is_no_public_key_among_public_ones_is_noticed(self) -> None:
-        """Passed over, it would be a former key that nobody knows is not believed."""
+        """If it were skipped, the operator would not know that a former key is not trusted."""
         first, second = public_pem("EdDSA"), public_pem("ES256")
         for mixed in (
             pem_of(private_key("ES256")) + first,
@@ -528,7 +528,7 @@ class TestFaults:
                 make_settings(CORS_ORIGINS=text)
             assert list(caught.value.faults) == ["CORS_ORIGINS"], text
 
-    def test_the_audience_of_refresh_tokens_is_nobody_elses(self) -> None:
+    def test_the_audience_of_refresh_tokens_is_reserved(self) -> None:
         assert list(faults(JWT_AUDIENCE="otp-gateway/refresh")) == ["JWT_AUDIENCE"]
 
     def test_an_access_token_cannot_outlive_its_session(self) -> None:

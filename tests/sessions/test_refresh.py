@@ -94,7 +94,7 @@ class TestRefresh:
         assert len({claims_of(token)["sid"] for token in seen}) == 1
         assert len(session_keys(site.store)) == 1
 
-    def test_within_ten_seconds_a_spent_token_gives_the_same_bytes_again(self, site: Site) -> None:
+    def test_within_ten_seconds_a_used_token_gives_the_same_bytes_again(self, site: Site) -> None:
         token = site.login()["refresh_token"]
         first = site.refresh(token)
         for _ in range(3):
@@ -124,7 +124,7 @@ class TestRefresh:
         assert site.refresh(first["refresh_token"]).data == second.data
         assert site.lives(body_of(fourth)["refresh_token"])
 
-    def test_after_ten_seconds_a_spent_token_ends_the_whole_session(self, site: Site) -> None:
+    def test_after_ten_seconds_a_used_token_ends_the_whole_session(self, site: Site) -> None:
         first = site.login()
         second = site.refreshed(first["refresh_token"])
         pass_time(site.store, PAST)

@@ -1,4 +1,4 @@
-"""The door: windows of an address, exact and sliding."""
+"""The rate limiter: windows of an IP address, exact and sliding."""
 
 from __future__ import annotations
 

@@ -276,7 +276,7 @@ class Story(RuleBasedStateMachine):
             return
         if told.code is send.code:
             told.code, told.wrong = send.code.before, send.code.wrong_before
-        # Nobody has this code, so nothing may come back to it.
+        # No user has this code, so it must not become active again.
         for code in told.known.values():
             if code.before is send.code:
                 code.before, code.wrong_before = send.code.before, send.code.wrong_before

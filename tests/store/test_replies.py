@@ -18,7 +18,7 @@ from tests.store.bench import Bench
 from tests.support.proxy import RedisProxy
 from tests.support.redis_server import RedisServer, wait_until
 
-# The contract gives the door and one transition 3 s together.
+# By the contract, the rate limiter and one transition take at most 3 s together.
 CALL_TIMEOUT = 3
 
 
@@ -385,7 +385,7 @@ def _refuse_writes(bench: Bench, cut: str) -> None:
     if cut == "memory":
         bench.redis.config_set("maxmemory", "1kb")
     else:
-        # Of nobody: it stays a read-only replica that has lost its master.
+        # It has no master any more, and stays a read-only replica.
         bench.run("REPLICAOF", "127.0.0.1", 1)
 
 

@@ -120,14 +120,14 @@ def test_every_reply_is_documented_and_given(name: str) -> None:
 
 
 @each_script
-def test_every_key_is_documented_with_its_life(name: str) -> None:
+def test_every_key_is_documented_with_its_ttl(name: str) -> None:
     text = " ".join(line.lstrip("- ") for line in section(name, "KEYS"))
     for entry in re.split(r"(?:^|\s)\d+…?\s+(?=otp:|ip:|gate:|per send: gate:)", text)[1:]:
         assert re.search(r"TTL|only read|deleted by", entry), entry
 
 
 @each_script
-def test_keys_come_from_keys_alone(name: str) -> None:
+def test_keys_come_only_from_keys(name: str) -> None:
     code = body(name)
     for command, arguments in commands(name):
         names = arguments if command in ("DEL", "UNLINK", "EXISTS") else arguments[:1]
@@ -143,7 +143,7 @@ def test_keys_come_from_keys_alone(name: str) -> None:
 
 
 @each_script
-def test_every_key_that_may_come_into_being_gets_an_end(name: str) -> None:
+def test_every_key_that_a_script_can_create_gets_a_ttl(name: str) -> None:
     calls = list(commands(name))
     created = {arguments[0] for command, arguments in calls if command in CREATING.split()}
     if name == "rotate":

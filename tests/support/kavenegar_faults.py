@@ -48,7 +48,7 @@ def entry_status(status: int, *, deliver: bool | None = None) -> Fault:
 
 
 def wrong_receptor(receptor: str = "09120000000", *, deliver: bool = False) -> Fault:
-    """The record of somebody else's message, as when two senders drew the same localid."""
+    """The record of another user's message, as if two senders had drawn the same localid."""
 
     def fault(call: Call) -> None:
         payload = call.answer(deliver=deliver)

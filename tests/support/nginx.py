@@ -99,7 +99,7 @@ class Nginx:
     def start(self) -> None:
         """Start it and wait until it takes connections; RuntimeError with its words when it does not."""
         configuration = self.directory / "nginx.conf"
-        # Only root may name a user, and without one root's workers would be somebody who cannot read this.
+        # Only root may name a user. Without a name, root's workers would run as a user who cannot read this.
         user = f"user {getpass.getuser()} root;" if os.geteuid() == 0 else ""
         configuration.write_text(
             _MAIN.format(directory=self.directory, user=user, workers=self._workers), encoding="utf-8"
@@ -215,7 +215,7 @@ class AppNginx(Nginx):
 
 
 class _From(HTTPAdapter):
-    """Connects from one address of the loopback network: a client of its own for whoever counts addresses."""
+    """Connects from one address of the loopback network, so that a server counts it as a separate client."""
 
     def __init__(self, source: str) -> None:
         self._source = source

@@ -309,7 +309,7 @@ class _Connection:
         with self._upstream.makefile("rb") as stream, suppress(OSError, EOFError):
             while True:
                 reply = read_frame(stream)
-                # Nobody asked for a push message: it is passed on and answers no request.
+                # A push message is not a reply to a request: it is passed on.
                 if reply.startswith(b">") or not self._owed:
                     self._pass_on(reply)
                 elif not self._answer(self._owed.popleft(), reply):

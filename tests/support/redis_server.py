@@ -175,7 +175,7 @@ class RedisServer:
             raise RuntimeError(f"redis-server ended with status {process.returncode}")
         try:
             with self.client() as client:
-                # Somebody else's Redis on this port would answer a PING as well.
+                # Another Redis on this port would answer a PING as well.
                 return bool(client.info("server")["process_id"] == process.pid)
         except redis.RedisError:
             return False

@@ -23,7 +23,7 @@ _handed_out: set[int] = set()
 
 
 def free_port() -> int:
-    """A port that nobody uses and that this process has not handed out before."""
+    """A free port, which this process has not returned before."""
     for _ in range(1000):
         port = _random.choice(_PORTS)
         if port not in _handed_out and _is_free(port) and _is_free(port + _BUS_OFFSET):
