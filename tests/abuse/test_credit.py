@@ -7,6 +7,7 @@ scripts, except how a bucket refills and decays.
 from __future__ import annotations
 
 from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -86,6 +87,30 @@ class Story(RuleBasedStateMachine):
             assert number == pytest.approx(0, abs=SLACK) or number == pytest.approx(1, abs=SLACK)
             self.ledger.paid[name] += round(number)
         assert found.gate == ("free" if any(round(number) for number in taken.values()) else "solved")
+
+    @rule(network=networks, number=st.integers(2, 6))
+    def strangers_request_codes_at_once(self, network: str, number: int) -> None:
+        before = self.levels()
+        asked = [self.gate.phone() for _ in range(number)]
+        with ThreadPoolExecutor(number) as pool:
+            found = list(pool.map(lambda phone: self.gate.send(network, phone), asked))
+        issued = [
+            (phone, network, one) for phone, one in zip(asked, found, strict=True) if isinstance(one, Issued)
+        ]
+        self.sends += issued
+        self.gone_out += [self.now] * len(issued)
+        after = self.levels()
+        taken = {name: round(level - after[name]) for name, level in before.items()}
+        assert taken[network] == taken["new"] + taken["known"] == len(issued)
+        for name, credits_ in taken.items():
+            self.ledger.paid[name] += credits_
+
+    @precondition(lambda self: self.batches)
+    @rule(data=st.data())
+    def two_recorders_write_the_same_batch_at_once(self, data: st.DataObject) -> None:
+        name, earned = data.draw(st.sampled_from(self.batches[-2:]))
+        with self.returning(), ThreadPoolExecutor(2) as pool:
+            list(pool.map(lambda _: self.gate.give_back(*earned, batch=name), range(2)))
 
     @precondition(lambda self: self.sends)
     @rule(data=st.data())
