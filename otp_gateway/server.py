@@ -60,7 +60,7 @@ def configuration() -> dict[str, Any]:
         "logconfig_dict": log.configuration(settings.log_level),
         # No control socket in the home directory: no tool of ours uses it, and two gateways would share it.
         "control_socket_disable": True,
-        # None, gunicorn's own choice, fails if the file systems of all temporary directories are full.
+        # gunicorn's default, None, fails if the file systems of all temporary directories are full.
         "worker_tmp_dir": temporary_directory(),
         "on_starting": on_starting,
         "when_ready": when_ready,

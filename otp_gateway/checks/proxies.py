@@ -216,4 +216,4 @@ def _exposed(site: Site) -> Finding:
         return ok(
             "exposed", "/metrics is open on this machine; give the public address to see it from outside"
         )
-    return fault("exposed", "/metrics is open to everybody: set METRICS_TOKEN, or close it at the proxy")
+    return fault("exposed", "/metrics is open to all clients: set METRICS_TOKEN, or close it at the proxy")

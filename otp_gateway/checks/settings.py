@@ -74,7 +74,7 @@ def _destinations(settings: Settings) -> Finding:
     if "*" in settings.otp_regions:
         return warning(
             "destinations",
-            "OTP_REGIONS=* lets anybody send SMS to any country, at your cost: name your regions",
+            "OTP_REGIONS=* lets every client send SMS to any country, at your cost: name your regions",
         )
     return ok("destinations", f"phones of {', '.join(settings.otp_regions)}")
 

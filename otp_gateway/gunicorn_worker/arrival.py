@@ -58,7 +58,7 @@ class Arrival:
         self._data += data
 
     def take(self) -> bytes:
-        """All bytes, for the parser. The next request begins."""
+        """Return all bytes, for the parser. The next request begins then."""
         data = bytes(self._data)
         self._data.clear()
         self._start()

@@ -18,7 +18,8 @@ def configuration(trusted_proxies: int) -> dict[str, Any]:
     """The settings, as gunicorn names them."""
     return {
         "worker_class": Worker.make(transport_security(trusted_proxies)),
-        # Longer than a router keeps them (Heroku: 90 s): it must not send a request while we close one.
+        # This is longer than a router keeps a connection (Heroku: 90 s). So no router sends a request over a
+        # connection that we are closing.
         "keepalive": 95,
         "worker_connections": max_connections(),
         # A browser and two proxies send about 40 fields. A field holds a token of 8 KiB, or all our cookies.
@@ -26,8 +27,8 @@ def configuration(trusted_proxies: int) -> dict[str, Any]:
         "limit_request_field_size": 8 * 1024 + 256,
         # Our longest URL has 200 bytes. The ?next= of the login page can make it longer.
         "limit_request_line": 4094,
-        # A client's headers never set the path, the user or the scheme. By default they do if gunicorn trusts
-        # the peer. With FORWARDED_ALLOW_IPS=*, which platforms set, it trusts each peer.
+        # The headers of a client must never set the path, the user or the scheme. By default, they do if
+        # gunicorn trusts the peer. Platforms set FORWARDED_ALLOW_IPS=*, and then gunicorn trusts each peer.
         "forwarder_headers": "",
         "header_map": "drop",
         "secure_scheme_headers": {},

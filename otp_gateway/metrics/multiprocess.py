@@ -55,7 +55,7 @@ def join(folder: Folder, slot: int) -> None:
     # MultiProcessValue makes its files with the class of this name. The files of the library's own class are
     # sparse: see shared_file.py.
     values.MmapedDict = _process.files  # type: ignore[assignment,attr-defined]  # see above
-    values.ValueClass = values.MultiProcessValue(lambda: slot)  # type: ignore[no-untyped-call]  # as shipped
+    values.ValueClass = values.MultiProcessValue(lambda: slot)  # type: ignore[no-untyped-call]  # the library has no types
 
 
 def leave(folder: Folder, slot: int) -> None:
@@ -65,7 +65,7 @@ def leave(folder: Folder, slot: int) -> None:
     # A cleanup can remove the same files, or the file system can be read-only now. This must not end the
     # master.
     with suppress(OSError):
-        mark_process_dead(slot, str(folder.path))  # type: ignore[no-untyped-call]  # as shipped
+        mark_process_dead(slot, str(folder.path))  # type: ignore[no-untyped-call]  # the library has no types
     with suppress(OSError):
         (folder.path / f"unshared_{slot}").unlink()
 
@@ -100,7 +100,7 @@ class _Files(Collector):
         for _ in range(ATTEMPTS):
             files = [str(file) for file in self._directory.glob("*.db") if _has_begun(file)]
             with suppress(FileNotFoundError):
-                return list(MultiProcessCollector.merge(files))  # type: ignore[no-untyped-call]  # as shipped
+                return list(MultiProcessCollector.merge(files))  # type: ignore[no-untyped-call]  # the library has no types
         return []
 
 

@@ -137,7 +137,7 @@ class SharedFile(MmapedDict):
     def read_value(self, key: str) -> tuple[float, float]:
         """The value and its time; zeros for a new value."""
         if self._has_place(key):
-            value, timestamp = super().read_value(key)  # type: ignore[no-untyped-call]  # as shipped
+            value, timestamp = super().read_value(key)  # type: ignore[no-untyped-call]  # the library has no types
             return value, timestamp
         return self._in_memory.setdefault(key, (0.0, 0.0))
 
@@ -145,7 +145,7 @@ class SharedFile(MmapedDict):
         """Write it to the file, or keep it in memory. Never raises ``OSError``."""
         self._files.look()
         if self._has_place(key):
-            super().write_value(key, value, timestamp)  # type: ignore[no-untyped-call]  # as shipped
+            super().write_value(key, value, timestamp)  # type: ignore[no-untyped-call]  # the library has no types
         else:
             self._in_memory[key] = (value, timestamp)
 
@@ -154,13 +154,13 @@ class SharedFile(MmapedDict):
         if not self.attached:
             if self._m is not None:
                 # The memory is still mapped although its file was removed.
-                values = self.read_all_values()  # type: ignore[no-untyped-call]  # as shipped
+                values = self.read_all_values()  # type: ignore[no-untyped-call]  # the library has no types
                 self._in_memory |= {key: (value, timestamp) for key, value, timestamp in values}
             self._attach()
         for key in list(self._in_memory):
             self._init_value(key)
             value, timestamp = self._in_memory.pop(key)
-            super().write_value(key, value, timestamp)  # type: ignore[no-untyped-call]  # as shipped
+            super().write_value(key, value, timestamp)  # type: ignore[no-untyped-call]  # the library has no types
 
     def close(self) -> None:
         """Unmap and close the file."""
@@ -189,12 +189,12 @@ class SharedFile(MmapedDict):
         if needed > self._capacity and self._descriptor is not None:
             self._m, self._capacity = _map(self._descriptor, needed)
         # The method would make the file sparse if there was no space for the entry: now there is.
-        super()._init_value(key)  # type: ignore[no-untyped-call]  # as shipped
+        super()._init_value(key)  # type: ignore[no-untyped-call]  # the library has no types
 
     def _attach(self) -> None:
         """Open, allocate and map the file. A failure leaves everything as it was."""
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        # Without O_APPEND, unlike the library: glibc's replacement for a missing fallocate refuses it.
+        # O_APPEND is not set. If the file system has no fallocate, the replacement in glibc needs this.
         descriptor = os.open(self._path, flags, 0o600)
         try:
             used = HEADER.unpack(os.pread(descriptor, HEADER.size, 0).ljust(HEADER.size, b"\0"))[0]
@@ -208,7 +208,7 @@ class SharedFile(MmapedDict):
             used = 2 * HEADER.size
             mapped[: HEADER.size] = HEADER.pack(used)
         self._used = used
-        entries = self._read_all_values()  # type: ignore[no-untyped-call]  # as shipped
+        entries = self._read_all_values()  # type: ignore[no-untyped-call]  # the library has no types
         self._positions = {key: position for key, _, _, position in entries}
 
 

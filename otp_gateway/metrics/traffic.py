@@ -25,7 +25,7 @@ class TrafficGauges(Collector):
     def collect(self) -> Iterable[Metric]:
         """The present gauges. It is empty if Redis is unavailable."""
         if self._probe.fault() is not None:
-            # Then a scrape must not wait for Redis a second time.
+            # If Redis was unavailable just now, a scrape must not wait for it a second time.
             return
         try:
             found = {

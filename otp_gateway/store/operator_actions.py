@@ -48,7 +48,7 @@ class OperatorActions:
         So this is done for the keyed hashes under all secrets.
         """
         for pid in pids:
-            # One by one, as above: the keys of a cluster are in several slots.
+            # There is one call for each hash, because the keys of a cluster are in several slots.
             self._run("forget_devices", [PhoneKeys(pid).devices_since], DEVICE_TOKEN_MS)
 
     def end_sessions(self, pids: Sequence[str]) -> bool:
@@ -57,7 +57,7 @@ class OperatorActions:
         It has no undo: the reason may be a stolen phone.
         """
         with available():
-            # One by one: the keys of a cluster are in several slots.
+            # The keys are deleted one by one, because the keys of a cluster are in several slots.
             return bool(sum(self._redis.delete(PhoneKeys(pid).sessions) for pid in pids))
 
     def undo(self, pid: str, undo_id: str) -> bool:

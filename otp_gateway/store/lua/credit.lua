@@ -226,7 +226,7 @@ local function take(gate, now)
   end
   if letters == 'f' then
     redis.call('HSET', KEYS[shared], gate.pool, bucket(gate.shared - 1, now))
-    -- Once in an hour is enough for a week.
+    -- The TTL is a week, so it is enough to set it once an hour.
     if gate.hour ~= math.floor(now / HOUR) then
       redis.call('PEXPIRE', KEYS[shared], WEEK)
     end
