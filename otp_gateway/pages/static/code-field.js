@@ -25,7 +25,7 @@ export class CodeField {
       this.#take(codeIn(text, this.length), true);
     });
     input.addEventListener("input", (event) => {
-      // A single typed character is not a message: the field ignores it if it is not a digit.
+      // A single character is typed, not pasted. If it is not a digit, the field ignores it.
       const typed = event.inputType === "insertText" && (event.data ?? "").length <= 1;
       const found = codeIn(input.value, this.length);
       this.#take(typed && found.fault ? { code: this.#value } : found, !typed);
@@ -58,7 +58,7 @@ export class CodeField {
     this.#take(codeIn(text, this.length), true);
   }
 
-  /** The gateway has refused this code: the field does not hand it on again by itself. */
+  /** The gateway has refused this code, so the field does not send it again by itself. */
   refuse(code) {
     this.#refused = code;
     this.input.select();
@@ -96,7 +96,7 @@ export class CodeField {
   #draw() {
     const focused = document.activeElement === this.input;
     const { selectionStart: from, selectionEnd: to } = this.input;
-    // The caret behind the last digit is shown in the last cell.
+    // If the caret is after the last digit, the last cell shows it.
     const caret = Math.min(from, this.length - 1);
     this.#cells.forEach((cell, at) => {
       cell.textContent = localDigits(this.#value[at] ?? "", this.#language);

@@ -1,4 +1,4 @@
-// The samples with this page's origin, and Swagger UI over the gateway's own document. Nothing comes from elsewhere.
+// Puts the page's origin into the samples, and shows our own OpenAPI document in Swagger UI. All files are from here.
 
 const place = document.querySelector("#interface");
 const SAMPLE_ORIGIN = "http://127.0.0.1:8000";
@@ -19,7 +19,7 @@ const NAMES = {
   ".close-modal": "Close",
 };
 
-/** What Swagger UI leaves out for people who hear the page: parts, names, and headings without a gap. */
+/** Adds parts of the page that screen readers need and Swagger UI lacks: landmarks, names, levels of headings. */
 function mend() {
   for (const part of place.querySelectorAll(".information-container")) {
     Object.assign(part, { role: "region", ariaLabel: "About the API" });
@@ -37,15 +37,15 @@ function mend() {
   for (const table of place.querySelectorAll(".responses-table:not([aria-label])")) {
     table.ariaLabel = `Responses of ${table.closest(".opblock").id.split("-").pop()}`;
   }
-  // What scrolls must be within reach of the keyboard.
+  // The keyboard must reach each part that scrolls.
   for (const text of place.querySelectorAll("pre.microlight")) {
     if (text.scrollWidth > text.clientWidth) text.tabIndex = 0;
   }
-  // A link within a button is out of reach; opening an operation puts its URL into the address bar anyhow.
+  // The keyboard cannot reach a link inside a button. It is not needed: an open operation is in the address bar.
   for (const link of place.querySelectorAll("button a[href]")) link.removeAttribute("href");
 }
 
-/** One short row for all errors of an operation, in place of a row with headers and examples for each status. */
+/** Replaces the rows of an operation's errors (with headers and examples for each status) by one short row. */
 function shortened(responses) {
   const short = {};
   const errors = [];
@@ -84,7 +84,7 @@ async function show() {
   SwaggerUIBundle({
     domNode: place,
     spec: readable(await reply.json()),
-    // No bar with a URL in it: there is one document.
+    // The bar for the URL is not shown, because there is only one document.
     layout: "BaseLayout",
     validatorUrl: null,
     deepLinking: true,

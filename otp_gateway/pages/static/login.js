@@ -1,4 +1,4 @@
-// The login page: phone, code, signed in. otp.js makes the requests; this script is about what the user sees.
+// The login page with its three steps: phone, code, signed in. otp.js makes the requests. This script shows the steps.
 
 import { CodeField } from "./code-field.js";
 import { localDigits, PhoneNumbers } from "./numbers.js";
@@ -15,10 +15,10 @@ const HINTED = 60_000; // ms; the longest wait that is only a hint of the gatewa
 const LONGEST_CODE = 600_000; // ms; the longest lifetime of a code
 const SHOW_PROGRESS = 1500; // ms
 
-// The step and everything that a reload has to bring back; no secret is in it. Times are in ms since 1970.
+// The step, and everything that a reload must restore. It contains no secret. Times are in ms since 1970.
 const FIRST = { step: "phone", phone: "", expires: 0, resend: 0, since: 0 };
 let state = { ...FIRST };
-// How long the main button of a step has to wait, and for which phone; an empty phone means every phone.
+// The wait of the main button of each step, and its phone. An empty phone means every phone.
 const NO_HOLD = { phone: "", until: 0 };
 const holds = { phone: NO_HOLD, code: NO_HOLD };
 let busy = false;
@@ -29,7 +29,7 @@ const local = (value) => localDigits(String(value), language);
 const words = (id) => (page(id)?.content ?? page(id))?.textContent ?? "";
 const fill = (id, values = {}) => words(id).replace(/\{(\w+)\}/g, (_, name) => values[name] ?? "");
 
-/** A wait as m:ss; a long one in words. */
+/** A wait as m:ss, or in words if it is long. */
 function duration(ms) {
   const seconds = Math.max(0, Math.ceil(ms / 1000));
   if (seconds < 3600) return local(`${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`);
@@ -43,13 +43,13 @@ function say(id) {
   page("status").textContent = id ? fill(`text-${id}`) : "";
 }
 
-// The faults that the user corrects in the field. The other problems blame no field.
+// Problems that the user corrects in the field. Other problems do not mark a field as invalid.
 const FIELD_PROBLEMS = [
   "phone_missing", "invalid_phone_number", "unsupported_destination", "payload_too_large",
   "code_incomplete", "code_not_found", "code_ambiguous", "invalid_code", "invalid_request",
 ];
 
-/** Show a problem. Focus goes to the field that is to blame, or to the field in which the user goes on. */
+/** Show a problem. The focus goes to the field with the fault, or to the field in which the user continues. */
 function complain({ code, attempts_remaining: attempts }, goOn) {
   const last = code === "invalid_code" && attempts === 0;
   const known = page(`error-${code}`) ? code : "unknown";
@@ -155,7 +155,7 @@ function remembered() {
   try {
     found ??= JSON.parse(sessionStorage.getItem(SAVED));
   } catch {
-    // No storage, or a text that is not ours.
+    // There is no storage, or the text in it is not ours.
   }
   const times = [found?.expires, found?.resend, found?.since];
   if (typeof found?.phone !== "string" || !times.every(Number.isFinite)) return null;
@@ -197,7 +197,7 @@ async function send(phone, channel) {
   say("sent");
 }
 
-// The user may have a code all the same: from an earlier send, or because this send did go out.
+// The user can still have a code: from an earlier send, or because this message was sent.
 const MAY_HAVE_CODE = ["too_many_otp_requests", "rate_limited", "challenge_required", "sending_paused", "sms_unconfirmed"];
 const HINTS = ["challenge_required", "sending_paused"];
 
@@ -356,7 +356,7 @@ function onHistory({ state: entry }) {
   }
 }
 
-/** Whether this browser can have a session. If the storage takes nothing, only a request can find out. */
+/** Whether this browser can have a session. If the storage does not work, only a request can find out. */
 function hadSession() {
   try {
     if ("otp-session" in localStorage) return true;

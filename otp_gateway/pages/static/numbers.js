@@ -35,7 +35,7 @@ export class PhoneNumbers {
     return possible ? null : "invalid_phone_number";
   }
 
-  /** The number in E.164, as far as the page can know it; otherwise as it was typed. */
+  /** The number in E.164 if the page can know it, otherwise as it was typed. */
   canonical(text) {
     const { digits, international } = this.#read(text);
     if (this.trunk && (!international || digits.startsWith(this.code))) {
@@ -65,7 +65,7 @@ export class PhoneNumbers {
 
 /**
  * The code in a text that was typed, pasted or filled in: `{ code }`, which can be incomplete, or `{ fault }`.
- * In a message, the code is the one run of digits that has its length; equal runs count once.
+ * In a message, the code is the only group of digits with its length. Equal groups count once.
  */
 export function codeIn(text, length) {
   const found = plain(text);

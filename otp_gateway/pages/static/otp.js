@@ -15,7 +15,7 @@ globalThis.OTP = (() => {
     try { return work(); } catch {}
   };
 
-  // Storage can be missing, refuse or be full.
+  // The storage can be missing, blocked or full.
   const unsaved = {};
   const load = (name) => unsaved[name] ?? trying(() => JSON.parse(localStorage[name]));
   const save = (name, value) => {
