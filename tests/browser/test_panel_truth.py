@@ -18,7 +18,7 @@ from tests.support.kavenegar import KavenegarEmulator
 from tests.support.redis_server import RedisServer
 
 NUMBER, MASKED = "+989121234567", "+98912***4567"
-FREE = "Nothing stands in the way: the user may ask for a code now."
+FREE = "The user may request a code now: no limit is reached."
 ACTIVITY = "/admin/activity/"
 Panels = Callable[[Panel], Gateway]
 
@@ -46,7 +46,7 @@ def test_a_full_window_is_cleared_by_the_action_next_to_the_sentence(
     callers.asks(NUMBER, NUMBER, NUMBER)
     somebody = operator().signed_in().found(NUMBER)
     expect(somebody.headline).to_have_text(
-        re.compile(r"The user may ask again in 1 min [0-5]\d s: 3 of 3 sends in 2 minutes\.")
+        re.compile(r"The user may request a code again in 1 min [0-5]\d s: 3 of 3 sends in 2 minutes\.")
     )
     somebody.press("Clear the send windows")
     expect(somebody.heading).to_have_text("Clear the send windows?")
