@@ -76,11 +76,8 @@ class Reader:
         body = answer.locator("pre code").first.inner_text()
         return answer.locator(".response-col_status").inner_text().strip(), json.loads(body)
 
-    def look(self, *, colours_only: bool = False) -> None:
-        """No sideways scrolling. On a phone, axe finds no fault: the wide page has the same parts.
-
-        ``colours_only``: the page has nothing else that a look before has not seen.
-        """
+    def look(self) -> None:
+        """No sideways scrolling. On a phone, axe finds no fault: the wide page has the same parts."""
         assert self.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
         if self.page.evaluate("innerWidth") > NARROW:
             return
