@@ -1,1 +1,1 @@
-"""Real collaborators for the tests: Redis, Kavenegar, a lossy proxy and the gateway itself."""
+"""Real servers for the tests: Redis, Kavenegar, a proxy that loses commands, and the gateway itself."""

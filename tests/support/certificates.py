@@ -1,4 +1,4 @@
-"""Certificates of a test's own, and what serves and trusts them."""
+"""Certificates that the tests make, and the contexts that serve and trust them."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def make_certificate(folder: Path, name: str = "localhost", *, days: int = 1) ->
 
 
 def make_chain(folder: Path, name: str) -> tuple[Path, Path]:
-    """The file of a chain for ``name`` whose root no machine trusts, and the file of its key."""
+    """A file with the chain for ``name``, whose root no machine trusts, and the file of its key."""
     now = datetime.now(UTC)
     root_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "A platform's own root")])
@@ -70,7 +70,7 @@ def make_chain(folder: Path, name: str) -> tuple[Path, Path]:
 
 
 def serving(certificate: Path) -> ssl.SSLContext:
-    """What a server of this certificate wraps its connections in."""
+    """The context in which a server of this certificate wraps its connections."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
     return context

@@ -29,7 +29,10 @@ def encoded(document: object) -> str:
 
 
 def easy_challenge(pid: str, now_ms: int, step: int = 0, secret: str = SECRET_KEY) -> dict[str, Any]:
-    """A challenge as a gateway with this secret makes it, whose counter happens to be a low one."""
+    """A challenge as a gateway with this secret makes it.
+
+    Its counter is a low one, so the solution is fast.
+    """
     with patch("otp_gateway.abuse.challenge.secrets.randbelow", lambda _: 3):
         return Challenges(Codes(secret, 6)).create(pid, step, now_ms)
 

@@ -47,10 +47,10 @@ _Process = subprocess.Popen[bytes] | prepared.Forked
 
 
 class Gateway:
-    """The gateway on a free port of 127.0.0.1 or `address`, configured by `env` alone; a context manager.
+    """The gateway on a free port of 127.0.0.1 or `address`, configured only by `env`; a context manager.
 
-    `app` is what gunicorn serves: the gateway's own WSGI module, or one of the tests around it. `prefix` is a
-    command that prepares something and then replaces itself by the gateway.
+    gunicorn serves `app`: the gateway's own WSGI module, or one of the tests around it. `prefix` is a command
+    that prepares something and then replaces itself by the gateway.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class Gateway:
         ]
 
     def log(self) -> str:
-        """Everything written to stdout and stderr so far; still there after `stop`."""
+        """The complete output to stdout and stderr so far. It can be read after `stop`, too."""
         return self._log if self._output is None else _read(self._output)
 
     def start(self) -> None:
@@ -115,7 +115,7 @@ class Gateway:
             raise
 
     def stop(self) -> None:
-        """SIGTERM, wait, and SIGKILL for what is left. Does nothing to a stopped one."""
+        """Send SIGTERM, wait, and kill the rest with SIGKILL. A stopped gateway stays as it is."""
         if self._process is not None:
             try:
                 self.terminate()
@@ -129,15 +129,15 @@ class Gateway:
             self._output = None
 
     def terminate(self) -> None:
-        """SIGTERM to the master, without waiting."""
+        """Send SIGTERM to the master, without waiting."""
         self._started().terminate()
 
     def hup(self) -> None:
-        """SIGHUP to the master: a reload with new workers."""
+        """Send SIGHUP to the master: it reloads with new workers."""
         self._started().send_signal(signal.SIGHUP)
 
     def wait_exit(self, timeout: float = _TIMEOUT) -> int:
-        """Wait until it has ended by itself or by a signal; its exit status."""
+        """Wait until it has ended by itself or by a signal; return its exit status."""
         return self._started().wait(timeout)
 
     def get(self, path: str, **options: Any) -> requests.Response:
@@ -145,13 +145,13 @@ class Gateway:
         return self.request("GET", path, **options)
 
     def post(self, path: str, json: object = None, **options: Any) -> requests.Response:
-        """POST a JSON body, on a connection of its own; with `data` in the options, that."""
+        """POST a JSON body, or the `data` of the options, on a connection of its own."""
         return self.request("POST", path, json=json, **options)
 
     def request(self, method: str, path: str, **options: Any) -> requests.Response:
         """Any request; no retries, and 60 s unless `timeout` says otherwise."""
         with requests.Session() as session:
-            # Proxies and .netrc of the user's machine have no say in a test.
+            # The proxies and .netrc of the user's machine must not influence a test.
             session.trust_env = False
             return session.request(method, self.url + path, **{"timeout": 60, **options})
 
@@ -191,9 +191,9 @@ class Gateway:
 
 
 def run_to_exit(env: Mapping[str, str], *, timeout: float = _TIMEOUT) -> tuple[int, str]:
-    """Start it with settings that it must refuse; its exit status and output.
+    """Start it with settings that it must refuse; return its exit status and output.
 
-    AssertionError when it still runs after `timeout` seconds.
+    AssertionError if it still runs after `timeout` seconds.
     """
     with tempfile.TemporaryFile() as output:
         process = _spawn({"PORT": str(free_port()), "WEB_CONCURRENCY": "1", **env}, output)
@@ -246,6 +246,6 @@ def _kill_group(process: _Process) -> None:
 
 
 def _read(output: IO[bytes]) -> str:
-    # The process writes at the file's offset, which a seek and read of ours would move.
+    # The process writes at the file's offset. A seek and read here would move that offset.
     size = os.fstat(output.fileno()).st_size
     return os.pread(output.fileno(), size, 0).decode(errors="replace")

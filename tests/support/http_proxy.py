@@ -1,4 +1,4 @@
-"""A small HTTP proxy in front of the gateway, in every habit that proxies have with X-Forwarded-For."""
+"""A small HTTP proxy in front of the gateway, in each way that proxies treat X-Forwarded-For."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _XFF = "x-forwarded-for"
 
 
 def append(headers: Headers, peer: str) -> Headers:
-    """As nginx's $proxy_add_x_forwarded_for: the peer behind what has come."""
+    """As nginx's $proxy_add_x_forwarded_for: the peer's address after the list that came."""
     came = [value for name, value in headers if name.lower() == _XFF]
     return [*_without(headers), ("X-Forwarded-For", ", ".join([*came, peer]))]
 
@@ -31,36 +31,36 @@ def append_line(headers: Headers, peer: str) -> Headers:
 
 
 def append_port(headers: Headers, peer: str) -> Headers:
-    """As Azure's gateways: the peer with its port."""
+    """As Azure's gateways: the peer's address with its port."""
     return append(headers, f"{peer}:50123")
 
 
 def overwrite(headers: Headers, peer: str) -> Headers:
-    """The peer alone: whatever came is lost."""
+    """Only the peer's address: the list that came is lost."""
     return [*_without(headers), ("X-Forwarded-For", peer)]
 
 
 def strip(headers: Headers, _: str) -> Headers:
-    """Nothing at all."""
+    """No header."""
     return _without(headers)
 
 
 def forwarded(headers: Headers, peer: str) -> Headers:
-    """RFC 7239 alone; X-Forwarded-For passes as it came."""
+    """Only RFC 7239's header; X-Forwarded-For is forwarded as it came."""
     return [*headers, ("Forwarded", f"for={peer}")]
 
 
 def silent(headers: Headers, _: str) -> Headers:
-    """Adds nothing, takes nothing."""
+    """Adds no header and removes none."""
     return headers
 
 
 class HttpProxy:
     """Forwards to 127.0.0.1 and ``upstream``; a context manager.
 
-    ``keep_host``: whether Host passes; ``source``: the address it calls from; ``hsts``: replaces the
-    gateway's header, and an empty one removes it; ``tls``: it serves https; ``deaf``: a path that it hangs
-    up on.
+    ``keep_host``: whether Host is forwarded; ``source``: the address it calls from; ``hsts``: replaces the
+    gateway's header, and an empty one removes it; ``tls``: it serves https; ``deaf``: for this path it closes
+    the connection without an answer.
     """
 
     def __init__(
@@ -100,7 +100,7 @@ class HttpProxy:
         if self._tls is None:
             _Handler(self, connection, address)
             return
-        # A client that refuses the certificate, or speaks no TLS, ends the handshake.
+        # The handshake ends if a client refuses the certificate or does not use TLS.
         with suppress(OSError), self._tls.wrap_socket(connection, server_side=True) as wrapped:
             _Handler(self, wrapped, address)
 

@@ -1,8 +1,8 @@
-"""A stand-in for a container engine: builds the image of the Dockerfile and runs it, in mounts of its own.
+"""An imitation of a container engine: builds the image of the Dockerfile and runs it, in mounts of its own.
 
 The base image is this machine's root file system, with an overlay for each stage, and with the Python of the
-tests at /usr/local, where the official image has its own. With ``IMAGE_ROOT``, it is another root, such as
-one that debootstrap has made. The stand-in knows the instructions below and refuses all others.
+tests at /usr/local, where the official image has its own. ``IMAGE_ROOT`` names another root, such as one that
+debootstrap has made. The imitation knows the instructions below and refuses all others.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ KNOWN = {"ARG", "FROM", "WORKDIR", "RUN", "COPY", "ENV", "USER", "EXPOSE", "HEAL
 
 @dataclass
 class Stage:
-    """One stage of a Dockerfile, and what its instructions have set."""
+    """One stage of a Dockerfile, and the values that its instructions have set."""
 
     name: str
     directory: str = "/"
@@ -117,7 +117,7 @@ def context(folder: Path, ignore: str) -> None:
 
 
 def _is_ignored(path: Path, rules: list[str]) -> bool:
-    """The last rule that matches the path, or a folder that it is in, decides."""
+    """Whether the path is excluded: the last rule that matches it, or a folder of it, decides."""
     ignored = False
     names = [str(path), *(str(parent) for parent in path.parents)]
     for rule in rules:
@@ -127,7 +127,7 @@ def _is_ignored(path: Path, rules: list[str]) -> bool:
     return ignored
 
 
-# Everything runs in one mount namespace and one process namespace, and ends with them.
+# All processes run in one mount namespace and one process namespace, and end with them.
 PRELUDE = """
 mount -t tmpfs none "$S"
 make_root() {
@@ -143,7 +143,7 @@ make_root() {
   fi
 }
 """
-# As with `docker run --read-only --tmpfs /tmp`: nothing else can be written.
+# As with `docker run --read-only --tmpfs /tmp`: no other folder can be written.
 READ_ONLY = """
 umount "$R/tmp"
 if [ -n "$PYTHON" ]; then mount -o remount,bind,ro "$R/usr/local"; fi
@@ -153,7 +153,7 @@ mount -t tmpfs none "$R/tmp"
 
 
 def require_engine() -> None:
-    """What the stand-in needs of this machine; without it, the test is skipped, or fails when CI=true."""
+    """Check the programs and rights that this needs. Without them, skip the test, or fail it when CI=true."""
     if os.geteuid() != 0:
         give_up("only root can start a process as another user")
     python = Path(sys.base_prefix) / "bin" / "python3"
@@ -197,7 +197,7 @@ class Container:
             "C": str(content),
             "BASE": base or "/",
             "PYTHON": "" if base or sys.base_prefix == "/usr" else sys.base_prefix,
-            # The machine's own way to its package index.
+            # The machine's own configuration for its package index.
             "PIP": shlex.join(
                 f"{name}={text}" for name, text in os.environ.items() if name.startswith("PIP_")
             ),

@@ -1,4 +1,4 @@
-"""An emulator of Kavenegar's REST API over real HTTP, in the shapes of the provider's document."""
+"""An emulator of Kavenegar's REST API over real HTTP, in the formats of the provider's document."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.support.servers import LoopbackServer
 if TYPE_CHECKING:
     import socket
 
-# Error texts are for people and Kavenegar changes them; clients match on the number alone.
+# Error texts are for people, and Kavenegar changes them. Clients compare only the number.
 _MESSAGES = {
     200: "تایید شد",
     400: "پارامترها ناقص هستند",
@@ -63,7 +63,7 @@ Entry = dict[str, Any]
 
 @dataclass(frozen=True)
 class Request:
-    """One request as it came; header names are in lower case, `action` is like "sms/send"."""
+    """One request as it came. Header names are in lower case; `action` is like "sms/send"."""
 
     method: str
     path: str
@@ -74,7 +74,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Sms:
-    """One message that really went out to one phone; `text` is the token of a lookup."""
+    """One message that was really sent to one phone; `text` is the token of a lookup."""
 
     receptor: str
     text: str
@@ -96,13 +96,13 @@ class Reply:
 
     @classmethod
     def of(cls, payload: object, status: int) -> Self:
-        """JSON as Kavenegar writes it; a status that HTTP cannot bear with a body becomes 200."""
+        """JSON as Kavenegar writes it. A status that HTTP does not allow with a body becomes 200."""
         sayable = 200 <= status <= 999 and status not in _UNSAYABLE
         text = json.dumps(payload, ensure_ascii=False, separators=(",", ":"))
         return cls(status if sayable else 200, text.encode())
 
     def head(self, length: int | None) -> bytes:
-        """Status line and headers; without a `length` the end of the connection ends the body."""
+        """Status line and headers. Without a `length`, the body ends when the connection closes."""
         try:
             phrase = HTTPStatus(self.status).phrase
         except ValueError:
@@ -115,7 +115,7 @@ class Reply:
 
 
 class KavenegarEmulator:
-    """Kavenegar on 127.0.0.1 and a free port; a context manager. Safe to use from any thread."""
+    """Kavenegar on 127.0.0.1 and a free port; a context manager. Any thread can use it."""
 
     def __init__(self, api_key: str = "4B5A6C7D8E9F-test-key") -> None:
         self.api_key = api_key
@@ -151,16 +151,16 @@ class KavenegarEmulator:
 
     @property
     def messages(self) -> list[Sms]:
-        """Every message that went out so far."""
+        """Every message that was sent so far."""
         with self._lock:
             return list(self._messages)
 
     def messages_to(self, e164: str) -> list[Sms]:
-        """The messages that went out to one phone, oldest first."""
+        """The messages that were sent to one phone, oldest first."""
         return [message for message in self.messages if message.receptor == e164]
 
     def code_for(self, e164: str) -> str:
-        """The code in the last message to this phone; LookupError when there is none."""
+        """The code in the last message to this phone; LookupError if there is no message."""
         messages = self.messages_to(e164)
         codes = re.findall(r"(?<![0-9])[0-9]{6,10}(?![0-9])", messages[-1].text if messages else "")
         if not codes:
@@ -178,7 +178,7 @@ class KavenegarEmulator:
 
     @property
     def fault(self) -> Fault | None:
-        """What happens to requests instead of an answer; None: they are answered."""
+        """The fault that replaces the answer to requests. None: requests are answered."""
         with self._lock:
             return self._fault
 
@@ -187,7 +187,7 @@ class KavenegarEmulator:
         self.set_fault(fault)
 
     def set_fault(self, fault: Fault | None, *, times: int | None = None, action: str | None = None) -> None:
-        """Set a fault of `kavenegar_faults`, for `times` requests or for good, for one action."""
+        """Set a fault of `kavenegar_faults`, for `times` requests or until it is changed, for one action."""
         with self._lock:
             self._fault, self._fault_times, self._fault_action = fault, times, action
 
@@ -196,7 +196,7 @@ class KavenegarEmulator:
         self._server.start()
 
     def stop(self) -> None:
-        """Cut every connection, those of hanging requests included."""
+        """Close every connection, those of hanging requests included."""
         self._server.stop()
 
     def __enter__(self) -> Self:
@@ -207,11 +207,11 @@ class KavenegarEmulator:
         self.stop()
 
     def wait(self, seconds: float) -> None:
-        """Sleep, but not longer than the emulator lives."""
+        """Sleep, but not after the emulator stops."""
         self._server.closing.wait(seconds)
 
     def receive(self, request: Request) -> Fault:
-        """Note a request; what is to be done about it."""
+        """Record a request, and return its fault."""
         with self._lock:
             self._requests.append(request)
             meant = self._fault_action in (None, request.action)
@@ -222,7 +222,7 @@ class KavenegarEmulator:
             return self._fault
 
     def answer(self, request: Request, *, deliver: bool = True) -> dict[str, Any]:
-        """Do what the request asks for; without `deliver` nothing goes out or is remembered."""
+        """Do what the request says. Without `deliver`, no message is sent or remembered."""
         try:
             action = self._action(request.path)
             with self._lock:
@@ -320,27 +320,27 @@ class KavenegarEmulator:
 
 @dataclass(frozen=True)
 class Call:
-    """One request in the hands of a fault: what it may do with it and with its connection."""
+    """One request that a fault handles: what the fault can do with it and with its connection."""
 
     request: Request
     emulator: KavenegarEmulator
     _handler: _Handler
 
     def answer(self, *, deliver: bool = True) -> dict[str, Any]:
-        """Do what the request asks for; the payload that an honest reply would hold."""
+        """Do what the request says; return the payload of a normal reply."""
         return self.emulator.answer(self.request, deliver=deliver)
 
     def wait(self, seconds: float) -> None:
-        """Sleep, but not longer than the emulator lives."""
+        """Sleep, but not after the emulator stops."""
         self.emulator.wait(seconds)
 
     def send(self, reply: Reply) -> None:
-        """Answer, and keep the connection when the client wants that."""
+        """Answer, and keep the connection if the client asks for that."""
         self.write(reply.head(len(reply.body)) + reply.body)
         self._handler.keep()
 
     def write(self, data: bytes) -> None:
-        """Send raw bytes; without a `send` the connection closes after the fault."""
+        """Send raw bytes. Without a `send`, the connection closes after the fault."""
         self._handler.wfile.write(data)
 
 
@@ -400,7 +400,7 @@ def text_of(status: int) -> str:
 
 
 def to_e164(receptor: str) -> str:
-    """A receptor in one of the documented forms as E.164; refused (411) in any other."""
+    """A receptor in one of the documented formats as E.164; refused (411) in any other."""
     if iranian := re.fullmatch(r"(?:0|\+98|0098)?(9[0-9]{9})", receptor):
         return f"+98{iranian[1]}"
     if foreign := re.fullmatch(r"00((?!98)[1-9][0-9]{6,14})", receptor):
@@ -409,7 +409,7 @@ def to_e164(receptor: str) -> str:
 
 
 def to_receptor(e164: str) -> str:
-    """A phone as Kavenegar's entries name it: 09… at home, 00… abroad."""
+    """A phone in the format of Kavenegar's entries: 09… in Iran, 00… abroad."""
     return f"0{e164[3:]}" if e164.startswith("+98") else f"00{e164[1:]}"
 
 

@@ -1,6 +1,6 @@
 """Faults for the Kavenegar emulator: each function makes one, for `KavenegarEmulator.fault`.
 
-`deliver` says whether the message goes out nevertheless.
+`deliver` says whether the message is sent nevertheless.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ if TYPE_CHECKING:
     from tests.support.kavenegar import Call, Fault
 
 _HTML = "<!DOCTYPE html><html><head><title>{0}</title></head><body><h1>{0}</h1></body></html>"
-# Entry states in which Kavenegar has taken the message.
+# Entry states in which Kavenegar has accepted the message.
 _TAKEN = {1, 2, 4, 5, 10}
 
 
 def code(status: int, *, http: int | None = None, as_text: bool = False) -> Fault:
-    """Kavenegar's result `status`: an honest answer for 200, nothing delivered for all others.
+    """Kavenegar's result `status`: the normal answer for 200; for all others, the message is not delivered.
 
-    `http` is the HTTP status, the same number unless given; `as_text` writes "200" for 200.
+    `http` is the HTTP status, which is the same number by default; `as_text` writes "200" for 200.
     """
 
     def fault(call: Call) -> None:
         payload = call.answer() if status == 200 else envelope(status)
-        # The request may be a bad one, which an honest answer refuses.
+        # The request may be a bad one, which the normal answer refuses.
         result = payload["return"]["status"]
         if as_text:
             payload["return"]["status"] = str(result)
@@ -60,7 +60,7 @@ def wrong_receptor(receptor: str = "09120000000", *, deliver: bool = False) -> F
 
 
 def html(status: int = 502, *, deliver: bool = False) -> Fault:
-    """An HTML page, as from a gateway in between."""
+    """An HTML page, as from a proxy in between."""
     return _canned(Reply(status, _HTML.format(status).encode(), "text/html"), deliver)
 
 
@@ -70,12 +70,12 @@ def empty(status: int = 200, *, deliver: bool = False) -> Fault:
 
 
 def invalid_json(status: int = 200, *, deliver: bool = False) -> Fault:
-    """JSON that breaks off in the middle."""
+    """JSON that is cut off in the middle."""
     return _canned(Reply(status, b'{"return":{"status":200,"mess'), deliver)
 
 
 def no_return(status: int = 200, *, deliver: bool = False) -> Fault:
-    """Good JSON without `return`."""
+    """Valid JSON without `return`."""
     return _canned(Reply.of({"entries": []}, status), deliver)
 
 
@@ -87,10 +87,10 @@ def http_error(status: int = 500, *, as_json: bool = False, deliver: bool = Fals
 
 
 def redirect(location: str = "/elsewhere", status: int = 302) -> Fault:
-    """Send the client to `location`; a follower shows up in the emulator's requests."""
+    """Redirect the client to `location`. If it follows, the emulator records its request."""
 
     def fault(call: Call) -> None:
-        # A follower arrives at a dead end, not in a loop.
+        # A client that follows gets an error here, not a loop.
         if call.request.path == location:
             call.send(Reply(404, b"", "text/html"))
         else:
@@ -100,7 +100,7 @@ def redirect(location: str = "/elsewhere", status: int = 302) -> Fault:
 
 
 def slow(seconds: float, *, deliver: bool = True) -> Fault:
-    """The message goes out at once, the good answer comes late."""
+    """The message is sent at once; the normal answer comes late."""
 
     def fault(call: Call) -> None:
         payload = call.answer(deliver=deliver)
@@ -127,7 +127,7 @@ def drop(*, deliver: bool = False) -> Fault:
 
 
 def drip_body(interval: float = 0.2, *, deliver: bool = True) -> Fault:
-    """A good answer whose body comes byte by byte."""
+    """A normal answer whose body comes byte by byte."""
 
     def fault(call: Call) -> None:
         payload = call.answer(deliver=deliver)
@@ -139,7 +139,7 @@ def drip_body(interval: float = 0.2, *, deliver: bool = True) -> Fault:
 
 
 def drip_headers(interval: float = 0.2, *, deliver: bool = True) -> Fault:
-    """A good answer that comes byte by byte from its status line on."""
+    """A normal answer that comes byte by byte from its status line on."""
 
     def fault(call: Call) -> None:
         payload = call.answer(deliver=deliver)
@@ -150,7 +150,7 @@ def drip_headers(interval: float = 0.2, *, deliver: bool = True) -> Fault:
 
 
 def huge(megabytes: int = 50, *, deliver: bool = False) -> Fault:
-    """A body with no declared length that goes on and on; a reader without a bound eats it all."""
+    """An endless body with no declared length. A reader without a limit reads all of it."""
 
     def fault(call: Call) -> None:
         if deliver:

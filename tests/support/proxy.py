@@ -1,4 +1,4 @@
-"""A TCP proxy in front of Redis that loses, delays and holds commands where a test says so."""
+"""A TCP proxy in front of Redis that loses, delays and holds commands when a test asks for it."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from typing import BinaryIO, Self
 
 from tests.support.servers import LoopbackServer
 
-# A request, Redis's reply (None: there was none), and the seconds until the reply was handed to the client
-# (None: it never was). A second call with None takes the first back: the client closed the connection so soon
-# after the reply that it may have given up before.
+# The arguments are a request, Redis's reply, and the seconds until the client got the reply. The reply is
+# None if there was none. The seconds are None if the client never got it. A second call with None corrects
+# the first one: the client closed the connection so soon after the reply that it may have given up before.
 OnReply = Callable[[bytes, bytes | None, float | None], object]
 _SOON = 1.0
 
 
 class RedisProxy:
-    """Pass everything on to the Redis on `upstream_port` until told otherwise.
+    """Forward everything to the Redis on `upstream_port`, until a method changes that.
 
-    A context manager. `match` picks the commands whose bytes contain it; None picks all, the
-    handshake of a new connection (HELLO, CLIENT) included. Pipelines and RESP3 work. `on_reply` is called
-    for each request when its fate is decided.
+    A context manager. `match` selects the commands whose bytes contain it; None selects all, the handshake of
+    a new connection (HELLO, CLIENT) included. Pipelines and RESP3 work. `on_reply` is called for each request
+    when its fate is decided.
     """
 
     def __init__(self, upstream_port: int, on_reply: OnReply = lambda *_: None) -> None:
@@ -49,7 +49,7 @@ class RedisProxy:
 
     @property
     def url(self) -> str:
-        """Its address as a redis:// URL, database 0."""
+        """Its redis:// URL, database 0."""
         return f"redis://127.0.0.1:{self.port}/0"
 
     @property
@@ -66,7 +66,7 @@ class RedisProxy:
         return sum(connection.held for connection in connections)
 
     def seen(self, match: bytes | None = None) -> int:
-        """How many requests with `match` in their bytes have come, lost and held ones included."""
+        """How many requests that contain `match` have come, lost and held ones included."""
         with self._lock:
             return sum(match is None or match in request for request in self._requests)
 
@@ -76,7 +76,7 @@ class RedisProxy:
             self._request_drops = _Rule(n, match)
 
     def drop_replies(self, n: int, match: bytes | None = None) -> None:
-        """Let the next `n` matching commands run, then close instead of forwarding the reply."""
+        """Let the next `n` matching commands run, then close the connection instead of replying."""
         with self._lock:
             self._reply_drops = _Rule(n, match)
 
@@ -87,15 +87,15 @@ class RedisProxy:
             self._delays = _Rule(n, match)
 
     def hold(self, match: bytes | None = None) -> None:
-        """Keep matching commands, and what follows them on their connection, from Redis.
+        """Keep matching commands, and the bytes after them on their connection, from Redis.
 
-        The client sees silence. It may go away: `release` delivers its commands all the same.
+        The client gets no answer. It may close its connection: `release` delivers its commands nevertheless.
         """
         with self._lock:
             self._holds = _Rule(None, match)
 
     def release(self) -> None:
-        """Hand Redis all held commands; later ones pass."""
+        """Send all held commands to Redis; later ones are forwarded."""
         with self._lock:
             self._holds = _Rule()
             connections = list(self._connections)
@@ -103,7 +103,7 @@ class RedisProxy:
             connection.flush()
 
     def reset(self) -> None:
-        """Pass-through again, nothing seen, nothing dropped; held commands are released."""
+        """Forward again, and reset both counters; held commands are released."""
         with self._lock:
             self._request_drops = self._reply_drops = self._delays = _Rule()
             self._seconds = 0.0
@@ -112,7 +112,7 @@ class RedisProxy:
         self.release()
 
     def disconnect(self) -> None:
-        """Cut every connection there is now; commands held on them are lost."""
+        """Close every present connection; commands that are held on them are lost."""
         with self._lock:
             connections = list(self._connections)
         for connection in connections:
@@ -123,7 +123,7 @@ class RedisProxy:
         self._server.start()
 
     def stop(self) -> None:
-        """Stop listening and cut everything; held commands are lost."""
+        """Stop listening and close all connections; held commands are lost."""
         self._server.closing.set()
         self.disconnect()
         self._server.stop()
@@ -136,7 +136,7 @@ class RedisProxy:
         self.stop()
 
     def arrived(self, request: bytes) -> _Plan:
-        """Count a request and decide, once, what becomes of it."""
+        """Count a request and decide its fate, once."""
         with self._lock:
             self._requests.append(request)
             if self._request_drops.takes(request):
@@ -157,7 +157,7 @@ class RedisProxy:
             self._dropped += 1
 
     def wait(self, seconds: float) -> None:
-        """Sleep, but not longer than the proxy lives."""
+        """Sleep, but not after the proxy stops."""
         self._server.closing.wait(seconds)
 
     def _serve(self, client: socket.socket, _address: object) -> None:
@@ -197,7 +197,7 @@ def read_frame(stream: BinaryIO) -> bytes:
     elif kind == b"%":
         values = 2 * int(size)
     elif kind == b"|":
-        # Attributes stand before the value that they belong to.
+        # Attributes come before the value that they belong to.
         values = 2 * int(size) + 1
     else:
         values = 0
@@ -221,7 +221,7 @@ class _Rule:
 
 @dataclass(frozen=True)
 class _Plan:
-    """What becomes of one request."""
+    """The fate of one request."""
 
     drop_request: bool = False
     drop_reply: bool = False
@@ -298,7 +298,7 @@ class _Connection:
         with self._lock, suppress(OSError):
             self._client_gone = True
             if not self._backlog:
-                # Half a close only, so that Redis still runs what has been sent.
+                # Close only one direction, so that Redis still runs the commands that were sent.
                 self._upstream.shutdown(socket.SHUT_WR)
 
     def _send(self, owed: _Owed) -> None:
@@ -321,7 +321,7 @@ class _Connection:
             self._proxy.on_reply(owed.request, None, None)
 
     def _answer(self, owed: _Owed, reply: bytes) -> bool:
-        """Whether the connection goes on."""
+        """Whether the connection continues."""
         if owed.plan.drop_reply:
             self._proxy.count_drop()
             self._proxy.on_reply(owed.request, reply, None)
@@ -334,7 +334,7 @@ class _Connection:
         return True
 
     def _pass_on(self, reply: bytes) -> bool:
-        """Whether the client has taken it."""
+        """Whether the client has received it."""
         try:
             self._client.sendall(reply)
         except OSError:

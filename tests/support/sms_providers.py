@@ -1,4 +1,4 @@
-"""Emulators of SMS providers over real HTTP, each in the shapes of the provider's own document.
+"""Emulators of SMS providers over real HTTP, each in the formats of the provider's own document.
 
 The documents: Twilio's page "Messages resource" and the recorded replies of twilio-php. SMS.ir's page
 apidocs.sms.ir and its SDK SmsPanelV2.Python. IPPanel's Edge-Document. Ghasedak's page "docs" and its SDK
@@ -53,7 +53,10 @@ class HttpCall:
 
 @dataclass(frozen=True)
 class Sms:
-    """A message that was sent. ``text``: the whole text, or the code where the provider fills a template."""
+    """A message that was sent.
+
+    ``text``: the whole text, or only the code if the provider fills a template.
+    """
 
     phone: str
     text: str
@@ -80,7 +83,7 @@ class Provider:
         return f"http://127.0.0.1:{self._server.port}"
 
     def answer(self, call: HttpCall) -> tuple[int, Any]:
-        """The HTTP status and the reply; notes the call, and the message if it was sent."""
+        """The HTTP status and the reply. Records the call, and the message if it was sent."""
         with self._lock:
             self.calls.append(call)
             if self.refuse is not None:
@@ -169,8 +172,8 @@ class Twilio:
 class SmsIr:
     """POST /v1/send/verify: JSON, with the key in X-API-KEY. Members are read without regard to case.
 
-    The document gives the HTTP status of each kind of refusal, but not the number in ``status``: 0 stands for
-    any number except 1.
+    The document gives the HTTP status of each kind of refusal, but not the number in ``status``. Here it is
+    0, as an example of any number except 1.
     """
 
     key: str
@@ -269,8 +272,8 @@ class Ghasedak:
 class Melipayamak:
     """POST /api/SendSMS/BaseServiceNumber: a form with the account's name and password.
 
-    By the document, RetStatus is 1 if the request succeeds. 35 stands for any other number. The HTTP status
-    of such a reply is 200, too.
+    The document says that RetStatus is 1 if the request succeeds. Here 35 is an example of any other number.
+    The HTTP status of such a reply is 200, too.
     """
 
     username: str

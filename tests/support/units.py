@@ -1,7 +1,7 @@
-"""A stand-in for systemd: runs one instance of the units in deploy/ by what stands in them.
+"""An imitation of systemd: runs one instance of the units in deploy/ as their directives say.
 
-It obeys the directives of `_OBEYED`, takes those of `_ELSEWHERE` for what only a booted systemd can do
-(the sandbox, the user, the order of units), and refuses a file that holds any other.
+It follows the directives of `_OBEYED`. It accepts those of `_ELSEWHERE`, because only a booted systemd can
+follow them (the sandbox, the user, the order of units). It refuses a file that has any other directive.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ _ELSEWHERE = {
         "UMask",
     },
 }
-# What systemd does between fork and exec: the socket becomes descriptor 3, and LISTEN_PID the process itself.
+# systemd does this between fork and exec: the socket becomes descriptor 3, and LISTEN_PID the process itself.
 _EXEC = """
 import os, sys
 passed = int(sys.argv[1])
@@ -93,7 +93,7 @@ Unit = dict[str, dict[str, list[str]]]
 
 
 def read_unit(text: str, instance: str) -> Unit:
-    """Sections, keys, values in order, with ``%i`` filled in; ValueError for what is not known here."""
+    """Sections, keys and values in order, with ``%i`` replaced; ValueError for an unknown directive."""
     unit: Unit = defaultdict(lambda: defaultdict(list))
     section = ""
     for line in map(str.strip, text.splitlines()):
@@ -113,9 +113,10 @@ def read_unit(text: str, instance: str) -> Unit:
 
 
 def install_units(directory: Path, environment: Mapping[str, str]) -> Path:
-    """Do on `directory` what deploy/README.md does on a host; where its units are then.
+    """Do on `directory` what deploy/README.md does on a host; return the folder of the units.
 
-    The checkout is links to this one, without a developer's .env, and the virtual environment this one.
+    The checkout consists of links to this one, without a developer's .env. The virtual environment is this
+    one.
     """
     home = directory / "otp-gateway"
     home.mkdir()
@@ -145,7 +146,7 @@ class Service:
 
     def __init__(self, units: Path, port: int, *, hold_socket: bool = True) -> None:
         self.port = port
-        # Whether anything had to be ended by SIGKILL.
+        # Whether a process had to be killed by SIGKILL.
         self.killed = False
         self._socket_unit = _unit(units, "socket", port)["Socket"]
         self._unit = _unit(units, "service", port)["Service"]
@@ -160,7 +161,7 @@ class Service:
 
     @property
     def pid(self) -> int:
-        """The main process."""
+        """The process id of the main process."""
         return self._running().pid
 
     def log(self) -> str:
@@ -169,11 +170,11 @@ class Service:
         return os.pread(self._output.fileno(), size, self._cleared).decode(errors="replace")
 
     def clear(self) -> None:
-        """Let the log begin here."""
+        """Forget the log so far."""
         self._cleared = os.fstat(self._output.fileno()).st_size
 
     def start(self) -> None:
-        """Open the socket, if it is not open, start the service, and wait until it says that it is ready."""
+        """Open the socket if needed, start the service, and wait until it reports that it is ready."""
         assert self._value("Type") == "notify"
         self.runtime.mkdir(mode=int(self._value("RuntimeDirectoryMode"), 8), exist_ok=True)
         if self._hold and self._listener is None:
@@ -190,7 +191,7 @@ class Service:
                 address.unlink()
 
     def stop(self) -> int:
-        """Stop the service and leave the socket open, as a restart does; the main process's exit status."""
+        """Stop the service and leave the socket open, as a restart does. The main process's exit status."""
         assert self._value("KillMode") == "mixed"
         process = self._running()
         process.terminate()
@@ -198,13 +199,13 @@ class Service:
             process.wait(float(self._value("TimeoutStopSec")))
         except subprocess.TimeoutExpired:
             self.killed = True
-        # By `mixed`, what is left when the main process is gone has no more time.
+        # With `mixed`, the other processes get no more time after the main process has ended.
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
             self.killed = True
         self._process = None
         shutil.rmtree(self.runtime, ignore_errors=True)
-        # PrivateTmp: what the service has left behind goes with it.
+        # PrivateTmp: the files that the service has left are removed with it.
         for path in self._private.iterdir():
             shutil.rmtree(path) if path.is_dir() else path.unlink()
         return process.wait()
@@ -217,7 +218,7 @@ class Service:
         self.start()
 
     def reload(self) -> bool:
-        """``systemctl reload``: one command after the other; False when one fails, which ends them."""
+        """``systemctl reload``: one command after the other; False if one fails, which ends the sequence."""
         for command in self._unit["ExecReload"]:
             words = [word.replace("$MAINPID", str(self.pid)) for word in shlex.split(command)]
             done = subprocess.run(
@@ -235,11 +236,11 @@ class Service:
         return True
 
     def workers(self) -> set[int]:
-        """The main process's children."""
+        """The children of the main process."""
         return children_of(self.pid)
 
     def has_waiting(self) -> bool:
-        """Whether a connection waits on the held socket for the service."""
+        """Whether a connection on the held socket waits for the service."""
         if self._listener is None:
             raise RuntimeError("no socket is held")
         return bool(select.select([self._listener], [], [], 0)[0])
@@ -251,7 +252,7 @@ class Service:
             self._listener = None
 
     def close(self) -> None:
-        """Stop both and forget the output."""
+        """Stop both and remove the output."""
         try:
             if self._process is not None:
                 self.stop()
@@ -296,7 +297,7 @@ class Service:
         found["TMPDIR"] = str(self._private)
         for line in self._unit["Environment"]:
             found |= dict(word.split("=", 1) for word in shlex.split(line))
-        # Read anew at every start and reload.
+        # Read again at every start and reload.
         for line in Path(self._value("EnvironmentFile")).read_text(encoding="utf-8").splitlines():
             name, _, value = line.partition("=")
             found[name] = value.removeprefix('"').removesuffix('"')
@@ -318,7 +319,7 @@ class Service:
             stdin=subprocess.DEVNULL,
             stdout=self._output,
             stderr=subprocess.STDOUT,
-            # Stands for the control group.
+            # Takes the place of the control group.
             start_new_session=True,
         )
 

@@ -1,4 +1,4 @@
-"""HTTP as bytes on a socket, for what no HTTP client sends."""
+"""HTTP as bytes on a socket, for requests that no HTTP client sends."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.support.gateway import Gateway
 
 @dataclass(frozen=True)
 class Answer:
-    """One response off the wire."""
+    """One response, as it was received."""
 
     status: int
     headers: dict[str, str]
@@ -19,7 +19,7 @@ class Answer:
 
 
 def exchange(gateway: Gateway, data: bytes, *, close: bool = False) -> bytes:
-    """Send the bytes, and nothing more with `close`; all that comes back until the end."""
+    """Send the bytes, and no more with `close`; return everything that is received until the end."""
     with socket.create_connection(("127.0.0.1", gateway.port), timeout=5) as connection:
         connection.sendall(data)
         if close:
