@@ -1,1 +1,1 @@
-"""What a request costs: ``make bench`` prints one table. Nothing here is part of the package."""
+"""The cost of a request: ``make bench`` prints one table. These modules are not part of the package."""

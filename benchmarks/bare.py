@@ -1,4 +1,4 @@
-"""A Flask application with one route that does nothing: the unit of the table."""
+"""A Flask application with one route that returns a short JSON object. Its cost is the unit of the table."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ class SilentSender:
     configured = True
 
     def send(self, message: Message, deadline: float) -> None:
-        """Do nothing."""
+        """Send no message."""
 
 
 def measure(site: Site) -> Iterator[str]:

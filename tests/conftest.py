@@ -29,7 +29,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def make_settings(**variables: object) -> Settings:
-    """Settings from the given variables alone, a secret key among them."""
+    """Settings from the given variables only, among them a secret key."""
     values = {"SECRET_KEY": SECRET_KEY} | {name: str(value) for name, value in variables.items()}
     return Settings.load(values, dotenv=None)
 

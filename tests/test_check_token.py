@@ -100,7 +100,7 @@ def test_a_running_gateway_tells_the_bearer_alone_and_no_cache_keeps_it() -> Non
             reply = gateway.get("/healthz", headers=given)
             assert (reply.status_code, reply.json()) == (200, NOBODY)
             assert reply.headers["Cache-Control"] == "no-store"
-        # Bytes that are no text stand in no answer and break none.
+        # Bytes that are not text do not appear in an answer and do not break one.
         odd = {check_token.HEADER: check_token.make(KEY), "X-Forwarded-For": b"\xff\x80, 198.51.100.7"}
         assert gateway.get("/healthz", headers=odd).json()["arrival"]["client"] == "198.51.100.7"
         assert (

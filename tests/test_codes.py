@@ -80,7 +80,7 @@ def test_ids_and_digests_differ_by_phone_code_and_secret() -> None:
             codes.digest(phone, phone.e164),
         )
     ]
-    # The ids of a network do not know the phone; here its number stands in as one.
+    # The ids of a network do not depend on the phone, so one network takes the phone's place here.
     assert len(set(made)) == len(made) == 20
     assert all(re.fullmatch(r"[A-Za-z0-9_-]{12,22}", value) for value in made)
 

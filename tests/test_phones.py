@@ -33,7 +33,7 @@ E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 IRAN = PhoneParser(["IR"])
 EVERYWHERE = PhoneParser(["*"])
 
-# What may stand before the ten national digits of an Iranian mobile.
+# Prefixes that are accepted before the ten national digits of an Iranian mobile.
 PREFIXES = ("+98", "0", "98", "0098", "", "+98(0)")
 # ASCII, Persian, Arabic, full-width and mathematical bold digits, by their zeros.
 ZEROS = ("0", "\u06f0", "\u0660", "\uff10", "\U0001d7ce")

@@ -31,7 +31,7 @@ from tests.support.searches import examples
 
 FIELDS = tuple(field.name for field in dataclasses.fields(variables.Variables))
 NAMES = tuple(name.upper() for name in FIELDS)
-# What signs tokens is told of in tests/sessions/test_keys.py: these three only make sense together.
+# tests/sessions/test_keys.py tests the settings that sign tokens: these three only make sense together.
 KEYS = {"JWT_ALGORITHM", "JWT_PRIVATE_KEY", "JWT_FORMER_PUBLIC_KEYS"}
 # So do these; tests/senders/test_fixed_codes.py has them.
 TEST_NUMBERS = {"OTP_TEST_NUMBERS", "OTP_TEST_NUMBERS_UNTIL"}
@@ -719,7 +719,7 @@ def test_the_example_file_holds_the_defaults(name: str) -> None:
         assert not shown.get("SECRET_KEY")
     else:
         assert getattr(load(**shown), name) == DEFAULTS[name]
-        # An empty line stands for "unset", not for a default that it fails to tell.
+        # An empty line means "unset". It does not replace a default that is not shown.
         if name != "web_concurrency":
             assert bool(shown.get(name.upper())) is (DEFAULTS[name] not in (None, (), {}, ""))
 

@@ -1,4 +1,4 @@
-"""What an operator does to one phone: asked first, logged, undone where it can be, and nothing else."""
+"""The actions of an operator on one phone: confirmed first, logged, undone if possible, no side effects."""
 
 from __future__ import annotations
 
@@ -414,7 +414,10 @@ def test_no_key_of_the_panel_lives_for_ever_or_tells_a_secret(
 
 @pytest.fixture
 def lossy(redis_server: RedisServer) -> Iterator[tuple[RedisProxy, Operator]]:
-    """An operator whose panel reaches a real Redis through a proxy; the API beside it looks directly."""
+    """An operator whose panel reaches a real Redis through a proxy.
+
+    The API connects to that Redis directly.
+    """
     redis_server.clear()
     with RedisProxy(redis_server.port) as proxy, redis_server.client() as direct:
         sender = Recorder()

@@ -1,4 +1,4 @@
-"""The list and the page of one phone: every phone, its state in a word, and nothing secret."""
+"""The list and the page of one phone: they show every phone and its state in a word, and no secret."""
 
 from __future__ import annotations
 

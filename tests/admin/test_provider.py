@@ -1,4 +1,4 @@
-"""What the provider says: its account once a minute, and what became of one phone's messages."""
+"""The provider's reports: its account once a minute, and the delivery status of one phone's messages."""
 
 from __future__ import annotations
 

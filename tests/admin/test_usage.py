@@ -1,4 +1,4 @@
-"""What has happened: counted in the background, over all workers, whatever becomes of Redis meanwhile."""
+"""Usage: counted in the background, over all workers, also while Redis fails."""
 
 from __future__ import annotations
 

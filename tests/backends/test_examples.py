@@ -1,4 +1,4 @@
-"""The backends of docs/TOKENS.md, each run as it stands there, against a real gateway."""
+"""The backends of docs/TOKENS.md, each run exactly as it is printed there, against a real gateway."""
 
 from __future__ import annotations
 
@@ -179,7 +179,7 @@ def asymmetric(environment: dict[str, str]) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def expiring(asymmetric: dict[str, str], running_emulator: KavenegarEmulator) -> Tokens:
-    """A login whose access token lives for a second, from the same gateway with another setting."""
+    """A login whose access token is valid for one second, from the same gateway with another setting."""
     with Gateway(asymmetric | {"JWT_ACCESS_TTL": "1"}, workers=1) as gateway:
         return log_in(gateway, running_emulator, "+989123456780")
 

@@ -18,7 +18,7 @@ from tests.support.gateway import Gateway
 from tests.support.kavenegar import KavenegarEmulator
 
 OPERATOR, PASSWORD = "sara", "correct horse battery staple"
-# A hash that costs nothing: its strength is not what is tried here.
+# A hash that is cheap to check: these tests do not test its strength.
 PASSWORD_HASH = generate_password_hash(PASSWORD, "pbkdf2:sha256:1")
 TOKENS = "/admin/accounts/otptoken/"
 USAGE = "/admin/usage/"
@@ -105,12 +105,12 @@ class Operator:
 
     @property
     def headline(self) -> Locator:
-        """The first sentence about a phone's user."""
+        """The HTTP status of the current page."""
         return self.page.locator(".headline")
 
     @property
     def status(self) -> int:
-        """The HTTP status of the page that stands there."""
+        """The HTTP status of the current page."""
         return self.replies[-1].status
 
     def fact(self, name: str) -> Locator:
@@ -125,7 +125,7 @@ class Operator:
     # What no page may do.
 
     def look(self, state: str) -> None:
-        """Wide and light, narrow and dark: axe finds nothing, nothing is cut off or sticks out."""
+        """Wide and light, narrow and dark: axe finds no violation, and no element is cut off."""
         assert self.replies[-1].headers["content-security-policy"] == CONTENT_SECURITY_POLICY
         self.page.evaluate(self._axe)
         for width, scheme in LOOKS:

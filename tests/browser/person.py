@@ -19,7 +19,7 @@ PHONE = "+989123456789"
 TYPED = "09123456789"
 SHOWN = "0912 345 6789"
 PERSIAN = str.maketrans("0123456789", "۰۱۲۳۴۵۶۷۸۹")
-# Long, because a browser is slow while other tests use the processor. It costs nothing if all is well.
+# Long, because a browser is slow while other tests use the processor. It takes no time if all is well.
 TIMEOUT_MS = 15_000
 # The browser's own line for every reply of 400 and above.
 FAILED_RESOURCE = "Failed to load resource"

@@ -1,4 +1,7 @@
-"""Every error in words that tell what to do, each provoked for real; focus goes where the person acts."""
+"""The text of every error says what to do.
+
+Each error is provoked for real; focus goes where the user acts.
+"""
 
 from __future__ import annotations
 
@@ -306,7 +309,7 @@ def test_another_sites_page(person: MakePerson) -> None:
     somebody = person("fa", mode="cookies").open().asked()
 
     def from_elsewhere(route: Route) -> None:
-        # The browser lets no page of ours say this; so the request goes out beside it.
+        # The browser does not let our page send this header, so this request is sent outside of it.
         headers = {**route.request.headers, "sec-fetch-site": "cross-site"}
         route.fulfill(response=route.fetch(headers=headers))
 

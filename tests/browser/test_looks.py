@@ -1,4 +1,4 @@
-"""For every eye and ear: axe finds nothing, nothing overflows, in each state, language and colour scheme."""
+"""In each state, language and colour scheme, axe finds no violation and no element overflows."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Inspector:
         self._places: dict[str, float] = {}
 
     def look(self, state: str) -> None:
-        """No violation, nothing cut off, nothing beside the screen; a picture where one is wanted."""
+        """No violation, no element cut off or outside the screen; a picture if one is asked for."""
         page = self.somebody.page
         if not page.evaluate("'axe' in window"):
             page.evaluate(self._axe)

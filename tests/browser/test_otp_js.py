@@ -69,7 +69,7 @@ def test_a_lost_reply_costs_no_second_sms_and_no_second_try(
         keys = [request.headers["idempotency-key"] for request in somebody.posts(path)]
         assert len(keys) == 2
         assert keys[0] == keys[1]
-    somebody.faults.clear()  # the browser reports what was aborted
+    somebody.faults.clear()  # the browser reports the aborted request
 
 
 def test_a_reply_that_ends_in_its_middle_counts_as_lost(person: MakePerson) -> None:

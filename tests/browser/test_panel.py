@@ -69,7 +69,7 @@ def test_a_session_that_ends_in_the_middle_of_a_form(
     expect(somebody.heading).to_have_text("Your session has ended")
     expect(somebody.page.get_by_text("Nothing was changed")).to_be_visible()
     assert somebody.status == 401
-    # Back at the same phone, where the code still lives.
+    # Back at the same phone, whose code is still active.
     somebody.press("Sign in").give()
     expect(somebody.heading).to_contain_text(MASKED)
     expect(somebody.fact("Code")).to_contain_text("active, ")
@@ -112,7 +112,7 @@ def test_a_row_for_each_phone_in_each_state(operator: MakeOperator, callers: Cal
     assert (oldest["Code’s time left"], oldest["Sessions"]) == ("none", "1")
     assert rows["+98912***0002"]["Failures, 24 h"] == "4 of 4"
     assert rows["+98912***0001"]["Tries used"] == "3 of 3"
-    # Neither a number nor a code stands anywhere.
+    # No page shows a number or a code.
     assert NUMBER[3:] not in somebody.page.content()
 
     somebody.page.get_by_role("link", name=MASKED).click()
@@ -173,7 +173,7 @@ def test_the_code_is_shown_where_the_operator_has_allowed_it(
     expect(somebody.fact("The code")).to_have_text(emulator.code_for(NUMBER))
     assert any(line.get("action") == "code revealed" for line in admin_lines(panels("open")))
 
-    # The same Redis and key, at a gateway that reveals nothing.
+    # The same Redis and key, at a gateway that reveals no numbers.
     other = operator("guarded").signed_in().found(NUMBER)
     expect(other.fact("Code")).to_contain_text("active, ")
     expect(other.page.get_by_role("button", name="Show the code")).to_have_count(0)

@@ -1,4 +1,4 @@
-"""The panel for every eye: axe finds nothing and nothing overflows, on each page and in each state."""
+"""On each page of the panel and in each state, axe finds no violation and no element overflows."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ def test_the_page_has_few_bytes_and_is_usable_soon_on_a_slow_network(
     found = weights(gateway_of().url, language)
     plain, compressed = (sum(sizes) for sizes in zip(*found.values(), strict=True))
     assert compressed <= MOST_BYTES
-    # The network's share of the time, even if a proxy in front takes the compression away.
+    # The network's share of the time, even if a proxy in front removes the compression.
     assert ROUND_TRIPS * LATENCY_MS / 1000 + plain / BYTES_PER_SECOND <= MOST_SECONDS
 
 

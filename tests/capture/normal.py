@@ -1,4 +1,4 @@
-"""Takes out of a reply, a log line or a key what no two runs have in common, and nothing else."""
+"""Replaces the parts of a reply, a log line or a key that differ between two runs, and no other part."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 JWT = re.compile(r"(eyJ[\w-]+)\.([\w-]+)\.[\w-]+")
 # Countdowns begin at whole tens of seconds; what a run itself has taken of them is given back.
 GRID = 10
-# By where they stand: rounded up or to the nearest second.
+# The member's or header's name decides whether they are rounded up or to the nearest second.
 COUNTDOWNS = re.compile(r'((?:;t=)|(?:^Retry-After: )|(?:"(?:expires_in|resend_in)": ?))(\d+)', re.MULTILINE)
 # Differences of two moments in whole seconds.
 DIFFERENCES = re.compile(r'((?:"refresh_expires_in": ?)|(?:Max-Age=))(\d+)')

@@ -1,4 +1,4 @@
-"""What an operator meets in the panel: every page, every action, and what stands in their way."""
+"""The panel as an operator meets it: every page, every action, and every refusal."""
 
 from __future__ import annotations
 

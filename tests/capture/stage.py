@@ -65,7 +65,7 @@ class Stage:
         self._began = time.monotonic()
 
     def end_trace(self) -> None:
-        """Write down what Redis was asked; after this it may go away."""
+        """Write down the commands that Redis received. Redis may stop after this."""
         if self._trace:
             commands, inside = self._trace.end()
             self.files["redis-commands.txt"] = commands
@@ -77,7 +77,7 @@ class Stage:
         self.files["metrics.txt"] += f"# {title}\n{metrics.describe(site.scrape())}\n"
 
     def end(self) -> None:
-        """Write down what is left, and drop titles under which nothing stands."""
+        """Write down the rest, and drop titles that have no text under them."""
         self._note_provider()
         for site in self.sites:
             self.note_metrics(site, f"{site.name}, in the end")
@@ -117,7 +117,7 @@ class Stage:
 
 
 class Site:
-    """A gateway of the stage, by its variables; None takes one of the usual ones away."""
+    """A gateway of the stage, by its variables; None removes one of the usual ones."""
 
     def __init__(self, stage: Stage, name: str, /, **variables: str | None) -> None:
         self.stage = stage
@@ -141,7 +141,7 @@ class Site:
             function()
 
     def scrape(self) -> str:
-        """Its metrics as the oldest scrapers read them."""
+        """From now on this route meets an unexpected error."""
         token = {"Authorization": "Bearer a-token-for-scrapers"}
         overrides = {"REMOTE_ADDR": "127.0.0.1"}
         return self.client.get("/metrics", headers=token, environ_overrides=overrides).text
@@ -182,7 +182,7 @@ class Site:
         reply = (client or self.client).open(
             path, method=method, headers=made, environ_overrides={"REMOTE_ADDR": ip}, **options
         )
-        # Not a client of its own that has cookies: those say nothing new.
+        # Not a client of its own that has cookies: its replies have no new facts.
         lines = [f"{method} {normal.request(path)}", *(f"> {name}: {value}" for name, value in made.items())]
         given = options.get("json", options.get("data"))
         if given is not None:

@@ -1,4 +1,4 @@
-"""The commands that reach a Redis, as its MONITOR tells them."""
+"""The commands that reach a Redis, as its MONITOR shows them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WORD = re.compile(r'"((?:\\.|[^"\\])*)"')
 MARK = "capture-mark"
 READING = re.compile(r"(?:GET|HMGET|LRANGE|PTTL|ZCOUNT) otp:\{")
 SCRIPT = "<script>"
-# Shown whole: nothing in them is of the moment.
+# Shown whole: none of their arguments depends on the time of the run.
 WHOLE = re.compile(
     "DEL|EXEC|EXPIRE|H?GET|HDEL|HEXISTS|HGETALL|HINCRBY|HMGET|INCR|LRANGE|MULTI|PING|PTTL|RENAME|RENAMENX"
     "|SCAN|TIME|TTL"
@@ -89,7 +89,7 @@ def _command(words: list[str]) -> str:
 
 
 def _named(words: list[str], *, whole: bool) -> str:
-    """The command with all its words, or with its first key alone."""
+    """The command with all its words, or with only its first key."""
     name, *rest = words
     if whole or len(rest) < 2:
         return " ".join([name.upper(), *map(normal.key, rest)])

@@ -17,7 +17,7 @@ from tests.support.kavenegar import KavenegarEmulator
 
 @dataclass(frozen=True)
 class Report:
-    """What one run has found. A name that is found twice stands once, with its last finding."""
+    """The findings of one run. A name that is found twice is listed once, with its last finding."""
 
     exit_code: int
     status: str
@@ -29,7 +29,7 @@ class Report:
         return next((status, message) for found, status, message in self.findings[::-1] if found == name)
 
     def of(self, name: str) -> str:
-        """Its status alone."""
+        """Only its status."""
         return self[name][0]
 
     @property

@@ -146,7 +146,7 @@ def test_another_number_is_a_fault_that_says_what_it_does_and_what_to_set(
 @pytest.mark.parametrize(
     ("habits", "trusted", "counted"),
     [
-        # An inner proxy that starts the list anew puts the outer one in the client's place.
+        # An inner proxy that starts a new list puts the outer proxy's address in the client's place.
         ([append, overwrite], 1, "127.0.0.2"),
         ([append, append, overwrite], 1, "127.0.0.3"),
         ([silent], 0, "127.0.0.2"),
@@ -408,7 +408,7 @@ def test_an_arrival_of_the_wrong_shape_ends_no_check(
     body = '{"arrival": {' + ", ".join(f'"{n}": {v}' for n, v in members.items()) + "}}"
     report = checked(f"http://127.0.0.1:{answering(answer(200, body=body))}")
     assert report["proxies"][1]
-    # Nothing that a terminal would obey, or that has no encoding.
+    # The report has no character that a terminal obeys, or that has no encoding.
     report.output.encode("ascii")
     assert "u001b" not in report.output
     assert "ud800" not in report.output
@@ -454,7 +454,7 @@ def test_an_answer_that_hangs_drips_or_swells_is_given_up(
     monkeypatch.setattr(proxies, "REPLY_SECONDS", 1.0)
     began = time.monotonic()
     report = checked(f"http://127.0.0.1:{answering(*pieces, pause=pause)}")
-    # Not a measurement: what drips here does so for a minute and more.
+    # Not a measurement: this server sends data slowly for more than a minute.
     assert time.monotonic() - began < 30
     assert report.exit_code == 1
     assert "fault" in [report.of(name) for name in ("https", "proxies") if name in report.names]

@@ -403,7 +403,7 @@ def test_a_cluster_is_looked_at_node_by_node() -> None:
         began = time.monotonic()
         ((_, status, _),) = of_redis(checked(**variables))
         assert status == "fault"
-        # Not a measurement: nothing may hang here.
+        # Not a measurement: no check may block here.
         assert time.monotonic() - began < 30
 
 

@@ -25,7 +25,7 @@ class PigeonSender:
     @classmethod
     def from_settings(cls, settings: Settings, observer: Observer) -> PigeonSender:
         del observer
-        # METRICS_TOKEN stands for the key of this provider: the settings have no other text to spare.
+        # METRICS_TOKEN is the key of this provider: the settings have no other free text.
         return cls(configured=bool(settings.metrics_token))
 
     def send(self, message: Message, deadline: float) -> None:

@@ -32,7 +32,7 @@ COMMANDS = {
     "status",
     "unlock",
 }
-# Settings that the gateway refuses, three at once, with a secret beside them.
+# Three settings that the gateway refuses at once, together with a secret.
 WRONG = {"SECRET_KEY": "short-hunter2", "OTP_LENGTH": "3", "REDIS_URL": "http://u:hunter2@example.com"}
 
 

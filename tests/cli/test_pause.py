@@ -45,7 +45,7 @@ def app(redis_server: RedisServer, emulator: KavenegarEmulator, store: redis.Red
 
 @pytest.fixture
 def api(redis_server: RedisServer, emulator: KavenegarEmulator, store: redis.Redis) -> Api:
-    """A gateway over the same, with the gate in the mode that refuses nothing by itself."""
+    """A gateway on the same Redis. The gate's mode refuses no request by itself."""
     assert store.dbsize() == 0
     return make_api(connect(redis_server.url), None, emulator)
 
@@ -176,7 +176,7 @@ def test_the_log_of_activity_has_each_change_newest_first(app: Flask) -> None:
     otp(app, "mute", PHONE)
     otp(app, "mute", PHONE, "--undo")
     otp(app, "pause", "+98912", "--undo")
-    # What changes nothing is not an action.
+    # A command that changes no state is not logged as an action.
     otp(app, "pause", "+98912", "--undo")
     otp(app, "pause")
     otp(app, "pause", "nonsense")

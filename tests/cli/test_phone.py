@@ -1,4 +1,4 @@
-"""One phone from a shell: send, status and unlock, and what they leave alone."""
+"""One phone from a shell: send, status and unlock, and what they do not change."""
 
 from __future__ import annotations
 
@@ -241,7 +241,7 @@ def test_the_status_follows_a_phone_through_its_story(
     assert facts(otp(app, "status", PHONE).output)["live sessions"] == "1"
     set_failures(store, keys_of(PHONE), 50, seconds=3600)
     assert head().startswith(f"{MASKED}: Locked for 59 min 59 s: 50 wrong codes in 24 hours.")
-    # Nothing of this was told of another phone, nor done to it.
+    # None of this was reported of another phone or done to it.
     assert otp(app, "status", OTHER).output.splitlines()[0].endswith("no limit is reached.")
 
 
@@ -372,7 +372,7 @@ def test_what_commands_did_is_in_the_activity_log(app: Flask, store: redis.Redis
     lines = otp(app, "activity").output.splitlines()
     who = f"cli:{getpass.getuser()}"
     when = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d Asia/Tehran"
-    # An unlock that found nothing is none.
+    # An unlock that found no lock is not an action.
     assert len(lines) == 2
     assert re.fullmatch(rf"{when}  {who}  sent a test message  {re.escape(MASKED)}", lines[0])
     assert re.fullmatch(rf"{when}  {who}  unlocked the phone  {re.escape(MASKED)}", lines[1])

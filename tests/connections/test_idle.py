@@ -1,4 +1,4 @@
-"""Clients that send nothing, send slowly or do not read: they occupy connections, and never a thread."""
+"""Clients that send no data, send slowly or do not read: they occupy connections, but never a thread."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ def says(entries: object) -> Fault:
 
 
 def tells(credit: object) -> Fault:
-    """The provider tells this credit."""
+    """The provider reports this credit."""
     return says({"remaincredit": credit, "expiredate": 13_548_889, "type": "master"})
 
 
@@ -125,7 +125,7 @@ def test_low_credit_is_warned_of_once_an_hour_and_again_after_it_was_well(
     workers.minute()
     workers.minute()
     assert len(warnings(capsys)) == 1
-    # Paid, and spent again within the hour.
+    # The credit is raised, and used up again within the hour.
     emulator.fault = tells(2_000_000)
     workers.minute()
     assert warnings(capsys) == []
@@ -288,7 +288,7 @@ def test_the_thread_reports_an_unexpected_error_and_goes_on(
     ids=["no key", "console", "console with a key"],
 )
 def test_without_a_provider_there_is_no_watch(variables: dict[str, str]) -> None:
-    api: Api = make_api(sender=Recorder(), **variables)  # type: ignore[arg-type]  # settings alone
+    api: Api = make_api(sender=Recorder(), **variables)  # type: ignore[arg-type]  # only settings
     assert "provider_watch" not in api.app.extensions
 
 

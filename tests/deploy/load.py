@@ -24,7 +24,8 @@ _PATIENCE = 60.0
 class Load(load.Load):
     """Logins through nginx from several threads at once, from start to end of a ``with`` block.
 
-    `answered` counts by path the requests that got their 200; any other stands in `failures` with its end.
+    `answered` counts by path the requests that got their 200. `failures` lists every other request with its
+    result.
     """
 
     def __init__(self, nginx: Nginx, emulator: KavenegarEmulator, threads: int = 4) -> None:

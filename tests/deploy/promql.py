@@ -68,7 +68,7 @@ class Selector:
 
 @dataclass(frozen=True)
 class Expression:
-    """PromQL, and where it stands."""
+    """PromQL, and its place."""
 
     place: str
     text: str
@@ -143,6 +143,6 @@ def _label_values(query: str) -> tuple[str, str]:
 
 def _selector(name: str, matchers: str) -> Selector:
     found = tuple(Matcher(*parts) for parts in _MATCHER.findall(matchers))
-    # Nothing between the braces went unread.
+    # Every character between the braces was read.
     assert _MATCHER.sub("", matchers).strip() == "", matchers
     return Selector(name, found)

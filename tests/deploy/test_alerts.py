@@ -35,7 +35,7 @@ def promtool(*args: object) -> str:
 
 @functools.cache
 def expectations() -> list[tuple[str, str]]:
-    """Of the unit tests: expression and labels of each expected sample, as they stand there."""
+    """Expression and labels of each expected sample in the unit tests, as they are written there."""
     return [
         (check["expr"], sample["labels"])
         for file in promql.UNIT_TESTS
@@ -117,7 +117,7 @@ def test_an_alert_fires_in_a_unit_test_with_the_labels_that_its_words_use(
 
 def test_alerts_name_each_other_rightly() -> None:
     text = promql.RULES.read_text(encoding="utf-8") + promql.DASHBOARD.read_text(encoding="utf-8")
-    # In the dashboard's selectors stands "OtpGateway.+".
+    # The dashboard's selectors contain "OtpGateway.+".
     named = set(re.findall(r"\bOtpGateway\w+", text))
     assert named == promql.alerts().keys()
     assert len(promql.alerts()) == text.count("- alert: ")

@@ -38,7 +38,7 @@ def test_a_host_set_up_as_written_has_no_fault(run_host: RunHost) -> None:
 @pytest.mark.parametrize("trusted", ["0", "2"])
 def test_a_wrong_number_of_trusted_proxies_is_found_from_outside(run_host: RunHost, trusted: str) -> None:
     with run_host(TRUSTED_PROXIES=trusted) as host:
-        # In the shell's own environment it may stand right: what the gateway has counts.
+        # The shell's own environment may have the right number. The gateway's number counts.
         status, found = check(host)
     assert status == 1
     assert found["proxies"][0] == "fault"

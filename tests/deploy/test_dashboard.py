@@ -39,7 +39,7 @@ def test_it_is_a_dashboard_that_any_grafana_can_import() -> None:
         "type": "datasource",
         "query": "prometheus",
     }
-    # Inputs are asked for by hand alone: a dashboard that is provisioned would keep them unfilled.
+    # Grafana asks for inputs only in an import by hand. A provisioned dashboard would keep them unfilled.
     assert "__inputs" not in found
 
 

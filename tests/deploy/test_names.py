@@ -65,7 +65,7 @@ def samples() -> Samples:
                 if sample.name.endswith("_created"):
                     # gunicorn's workers, who share their values, have none.
                     continue
-                # Outcomes that stand at 0 from the start prove nothing: they must have happened.
+                # Outcomes that are 0 from the start prove no event: they must have happened.
                 if metric.type != "counter" or sample.value:
                     found[sample.name].append(sample.labels)
     found["up"].append({})

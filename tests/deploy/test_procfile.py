@@ -1,4 +1,4 @@
-"""The Procfile as a platform runs it: honcho stands for Heroku and Dokku."""
+"""The Procfile as a platform runs it: honcho takes the place of Heroku and Dokku."""
 
 from __future__ import annotations
 

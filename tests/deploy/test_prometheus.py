@@ -25,8 +25,8 @@ from tests.support.redis_server import RedisServer, wait_until
 
 TOKEN = "scrapers-only"
 WORKERS = 2
-# Without data in this short life: what is compared with former days, credit that does not fall, an alert that
-# has lasted long enough to fire.
+# These have no data in so short a run: the comparison with former days, credit that does not fall, and an
+# alert that has lasted long enough to fire.
 SILENT = {"Messages in 30 min B", "Messages in 30 min C", "Credit lasts A", "Firing alerts"}
 
 
@@ -47,7 +47,7 @@ class Site:
         self._verify(phone, f"{(int(code) + 1) % 10**6:06d}", 400)
         tokens = self._verify(phone, code, 200)
         self._post("/api/v1/usr/token/refresh", {"refresh_token": tokens["refresh_token"]}, 200)
-        # Of messages alone: the credit is asked for whenever its time comes.
+        # Only messages fail: the credit is queried at any time.
         self.emulator.set_fault(faults.code(418), action="sms/send")
         self._send(502)
 

@@ -1,4 +1,4 @@
-"""Restart and reload lose nothing: the units' rules, carried out on gateways under load."""
+"""Restart and reload lose no request: the units' rules, carried out on gateways under load."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def test_a_gateway_that_is_reloaded_finishes_its_sends(
     old = [gateway.workers() for gateway in host.gateways]
     for gateway, workers in zip(host.gateways, old, strict=True):
         assert gateway.reload()
-        # One of the two old workers has nothing to do and goes; the new ones serve already.
+        # One of the two old workers is idle and exits; the new ones already serve.
         wait_until(lambda g=gateway, w=workers: len(g.workers() & w) == 1 and len(g.workers()) == 3, "reload")  # type: ignore[misc]  # mypy cannot infer a lambda's default
     assert not any(future.done() for future in sends)
     with host.nginx.session() as client:

@@ -45,7 +45,7 @@ def fail(everything: Mapping[str, object], text: str) -> None:
             error.add_note(local)
             raise ExceptionGroup(local, [ValueError(local), OSError(5, local, local)]) from error
     except ExceptionGroup:
-        # Not "from": the context is told of as well.
+        # Not "from": reports include the context as well.
         final = RuntimeError(local, everything)
         final.add_note(local)
         raise final  # noqa: B904  # as said

@@ -19,7 +19,7 @@ PUBLIC_KEY = "0123456789abcdef0123456789abcdef"
 
 
 class Sink:
-    """A context manager. While ``hang`` is set, it takes reports and answers nothing."""
+    """A context manager. While ``hang`` is set, it takes reports and does not answer."""
 
     def __init__(self) -> None:
         self.hang = threading.Event()

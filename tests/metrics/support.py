@@ -61,12 +61,12 @@ def scrape(source: Api | Gateway) -> Scrape:
 
 
 def gained(before: Scrape, after: Scrape, name: str) -> dict[Labels, float]:
-    """What a counter's samples have gained between two scrapes; those that stood still are left out."""
+    """The increase of a counter's samples between two scrapes, without those that did not change."""
     old, new = before.by_label(name), after.by_label(name)
     assert old.keys() <= new.keys()
     return {labels: new[labels] - old.get(labels, 0) for labels in new if new[labels] != old.get(labels, 0)}
 
 
 def labels(**values: str) -> Labels:
-    """Labels as they stand in ``Scrape``."""
+    """Labels as ``Scrape`` has them."""
     return frozenset(values.items())

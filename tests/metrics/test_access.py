@@ -45,7 +45,7 @@ def test_without_a_token_a_scraper_on_the_same_machine_may_read(open_api: Api, i
         "10.0.0.1",
         "128.0.0.1",
         "126.255.255.255",
-        "0.0.0.0",  # noqa: S104  # a peer's address, nothing is bound
+        "0.0.0.0",  # noqa: S104  # the address of a peer; no socket binds it
         "::",
         "::2",
         "::ffff:10.0.0.1",
@@ -212,5 +212,5 @@ def test_who_asks_for_openmetrics_gets_openmetrics(open_api: Api, accept: str) -
 def test_whatever_format_is_asked_for_one_is_served(open_api: Api, accept: str) -> None:
     reply = open_api.get("/metrics", ip=SCRAPER, headers={"Accept": accept})
     assert reply.status_code == 200
-    # Prometheus itself may ask for names in another spelling.
+    # Prometheus itself may ask for names in another format.
     assert re.search(r"^[^#]*redis_+up\S* 1\.0$", reply.text, re.MULTILINE)

@@ -165,7 +165,7 @@ def test_a_file_system_that_becomes_full_costs_no_request(environment: dict[str,
 
         (seen_by(gateway, small) / "fill").unlink()
 
-        # More than 64 kB may be needed for everything, so the first values alone are compared.
+        # All values may need more than 64 kB, so only the first ones are compared.
         assert verifies(wait_for(gateway, lambda now: verifies(now) == counted, "the counts")) == counted
 
 

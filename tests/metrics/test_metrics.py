@@ -156,7 +156,7 @@ def test_sends_are_counted_by_outcome(emulator: KavenegarEmulator) -> None:
     api.send(OTHER)
     emulator.fault = faults.html(502)
     api.send(OTHER)
-    # A browser asks first whether it may; nothing is sent.
+    # A browser first asks for permission; no message is sent.
     api.request("OPTIONS", SEND)
     assert gained(before, scrape(api), "sends_total") == {
         labels(outcome="sent"): 2,

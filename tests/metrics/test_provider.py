@@ -1,4 +1,4 @@
-"""What is told of the SMS provider: how long it takes, and what it says when it does not confirm."""
+"""Metrics of the SMS provider: how long it takes, and its answers when it does not confirm."""
 
 from __future__ import annotations
 

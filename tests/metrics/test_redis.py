@@ -1,4 +1,4 @@
-"""What is told of Redis: times, and why it did not answer; in the scrape and in the log."""
+"""Metrics of Redis: times, and the reasons for no answer; in the scrape and in the log."""
 
 from __future__ import annotations
 

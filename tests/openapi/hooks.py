@@ -86,7 +86,7 @@ def before_call(context: Any, case: Any, kwargs: Any) -> None:
     path=[f"/api/v1/usr/{name}" for name in ("me", "token/refresh", "token/revoke")]
 )
 class Login:
-    """Every case that needs to be signed in is so anew: refresh spends tokens, revoke ends sessions."""
+    """Every case that needs a login gets a new one: refresh rotates tokens, revoke ends sessions."""
 
     def get(self, case: Any, context: Any) -> requests.Response:
         del case, context

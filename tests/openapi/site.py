@@ -106,7 +106,10 @@ class Site:
         self.document = Document(self.client.get("/openapi.json").get_json())
 
     def ask(self, method: str, path: str, **options: Any) -> TestResponse:
-        """A reply, held against the document. With cookies our own page asks, unless told otherwise."""
+        """A reply, compared with the document.
+
+        With cookies, our own page is the client, unless headers say otherwise.
+        """
         headers = {**(OWN if self.cookies else {}), **options.pop("headers", {})}
         reply = self.client.open(
             path, method=method, base_url="https://localhost", headers=headers, **options

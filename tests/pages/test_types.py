@@ -18,7 +18,7 @@ TARGETS = ["es2020", "esnext"]
 
 
 def compiled(folder: Path, target: str) -> str:
-    """What TypeScript's strict compiler says about the app and the types; nothing if it accepts them."""
+    """The output of TypeScript's strict compiler about the app and the types. Empty if it accepts them."""
     project, node = node_project(), require_program("node")
     compiler = project / "node_modules" / "typescript" / "bin" / "tsc"
     options = ["--strict", "--noEmit", "--module", "esnext", "--lib", f"{target},dom", "--target", target]

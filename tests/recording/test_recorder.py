@@ -83,7 +83,7 @@ def test_a_batch_that_failed_is_repeated_under_its_id_before_the_next_one() -> N
     recorder.flush()
     assert failed[0] == failed[1] == writer.batches[0]
     assert (writer.ids, writer.batches[0].counts) == (["one", "two"], {"sent": 1})
-    # Another writer's fault delays nothing.
+    # Another writer's fault delays no write.
     assert other.ids == ["one", "two"]
 
 

@@ -1,4 +1,4 @@
-"""The records in Redis: what they hold, that a repeated batch changes nothing, and how large they get."""
+"""The records in Redis: their content, their size, and that a repeated batch does not change them."""
 
 from __future__ import annotations
 

@@ -103,7 +103,7 @@ def raw(head: bytes, body: bytes = b"") -> Fault:
 
 
 def reply(body: bytes, status: int = 200) -> Fault:
-    """Any body; nothing is delivered."""
+    """A reply with any body; the message is not delivered."""
     return lambda call: call.send(Reply(status, body))
 
 

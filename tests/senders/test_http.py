@@ -196,7 +196,7 @@ def test_a_port_that_refuses_has_definitely_sent_nothing() -> None:
 def test_a_provider_that_hangs_is_given_up_at_the_deadline(full: bool) -> None:  # a parameter
     with silent(full=full) as url:
         error = failure(sender_at(url))
-    # A full backlog takes no connection, so nothing was sent.
+    # A full backlog takes no connection, so no request was sent.
     assert error.definite is full
 
 

@@ -1,4 +1,7 @@
-"""The API key stands in its URL, so in every text of the HTTP library: it must stand in none of ours."""
+"""The API key is in the provider's URL, so also in the HTTP library's texts.
+
+None of our texts may have it.
+"""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ def private_key(algorithm: str, number: int = 0) -> PrivateKey:
 
 @functools.cache
 def _private_key(algorithm: str, number: int) -> PrivateKey:
-    del number  # it only tells keys apart
+    del number  # it only makes the cached keys different
     if algorithm == "EdDSA":
         return ed25519.Ed25519PrivateKey.generate()
     if algorithm == "ES256":

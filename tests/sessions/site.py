@@ -82,7 +82,7 @@ class Site:
         return self.client.get(ME, headers={"Authorization": f"Bearer {token}"})
 
     def lives(self, token: str) -> bool:
-        """Whether a refresh token still refreshes; it is spent by the question."""
+        """Whether a refresh token can still be used. The call rotates it."""
         reply = self.refresh(token)
         assert reply.status_code in (200, 401), reply.text
         return reply.status_code == 200

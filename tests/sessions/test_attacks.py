@@ -283,7 +283,7 @@ class TestHeaders:
         assert mint.refuses(mint.forged(header=header))
 
     def test_an_unencoded_payload(self, mint: Mint) -> None:
-        """RFC 7797: the signature is over the bare payload, which stands in the token or outside it."""
+        """RFC 7797: the signature is over the bare payload, which is in the token or outside it."""
         genuine = mint.genuine()
         payload = json.dumps(claims_of(genuine)).encode()
         head = b64(json.dumps(header_of(genuine) | {"b64": False, "crit": ["b64"]}).encode())
@@ -459,7 +459,7 @@ class TestShapes:
             assert mint.refuses(token[:cut] + extra + token[cut + 1 :])
 
     def test_padding_is_not_part_of_a_token(self, mint: Mint) -> None:
-        """RFC 7515, section 2: base64url with all trailing ``=`` omitted, so each token has one spelling."""
+        """RFC 7515, section 2: base64url with all trailing ``=`` omitted, so each token has one form."""
         token = mint.genuine()
         head, body, signature = token.split(".")
         for padded in (
@@ -472,7 +472,7 @@ class TestShapes:
             assert mint.refuses(padded)
 
     def test_another_spelling_of_the_same_signature(self, mint: Mint) -> None:
-        """The last character has bits that stand for nothing; only one way of them is ours."""
+        """The last character has unused bits. Only one form of them is ours."""
         token = mint.genuine()
         others = set(string.printable) - {token[-1]}
         assert all(mint.refuses(token[:-1] + last) for last in others)

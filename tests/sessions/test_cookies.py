@@ -289,7 +289,7 @@ class TestForeignPages:
             assert problem_of(reply) == CROSS_ORIGIN
             assert not reply.headers.getlist("Set-Cookie")
             assert PHONE not in reply.text
-        # Nothing was spent or ended.
+        # No token was rotated and no session ended.
         (key,) = session_keys(site.store)
         assert site.store.hget(key, "refresh") == claims_of(jar.refresh)["jti"].encode()
 
@@ -299,7 +299,7 @@ class TestForeignPages:
         reply = site.send(VERIFY, headers=headers, json=body)
         assert problem_of(reply) == CROSS_ORIGIN
         assert not reply.headers.getlist("Set-Cookie")
-        # The code is neither compared nor spent.
+        # The code is neither compared nor used.
         assert session_keys(site.store) == []
         assert site.send(VERIFY, json=body).status_code == 200
 
@@ -373,7 +373,7 @@ class TestPlantedCookie:
             assert problem_of(reply) == INVALID_TOKEN
             assert not reply.headers.getlist("Set-Cookie")
             assert site.send(REVOKE, cookie).status_code == 204
-        # Neither is it spent or ended, nor is what it was planted over.
+        # It is neither rotated nor ended. The same is true of the session whose cookie it replaced.
         assert self.lives(site, planter)
         assert self.lives(site, own)
 

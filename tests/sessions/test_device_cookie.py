@@ -107,7 +107,7 @@ def test_an_empty_device_token_makes_the_gateway_ignore_the_cookie(site: Browser
     cookie = f"{DEVICE_COOKIE}={set_cookies(login)[DEVICE_COOKIE][0]}"
     for _ in range(3):
         assert site.send(OTP, cookie, json={"phone_number": PHONE}).status_code == 200
-    # The device's lane is full. A text that is no token changes nothing about the cookie.
+    # The device's lane is full. A text that is not a token does not change how the cookie counts.
     for other in ({}, {"device_token": "-"}):
         reply = site.send(OTP, cookie, json={"phone_number": PHONE} | other)
         assert problem_of(reply) == (429, "too_many_otp_requests")

@@ -52,7 +52,7 @@ def public_pem(algorithm: str, number: int = 0) -> str:
 
 
 def spellings(pem: str, folder: Path) -> dict[str, str]:
-    """The ways in which a PEM may stand in a variable."""
+    """The ways to write a PEM into a variable."""
     path = folder / "key.pem"
     path.write_text(pem)
     return {
@@ -247,11 +247,11 @@ class Former:
         assert site.revoke(self.second["refresh_token"]).status_code == 204
         assert len(session_keys(site.store)) == before - 1
         assert problem_of(site.refresh(self.second["refresh_token"])) == INVALID_TOKEN
-        # And what it rotated to lives on.
+        # The session of the rotated token is still valid.
         assert site.lives(self.rotated["refresh_token"])
 
     def fails(self, site: Site) -> None:
-        """Nothing of it works, and nothing is ended by trying."""
+        """Every call with it fails, and these calls end no session."""
         before = session_keys(site.store)
         for pair in (self.pair, self.rotated):
             assert problem_of(site.me(pair["access_token"])) == INVALID_TOKEN
@@ -309,7 +309,7 @@ class TestChangeOfSecret:
         if algorithm == "HS256":
             former.fails(site)
         else:
-            # The signature is still right; but nothing tells where the session stands.
+            # The signature is still right, but the gateway cannot find the session.
             assert problem_of(site.refresh(former.pair["refresh_token"])) == INVALID_TOKEN
             assert site.me(former.pair["access_token"]).status_code == 200
         former.passes(changed(store, SECRET_KEY=NEW_SECRET, SECRET_KEY_FALLBACKS=SECRET_KEY, **signing))
@@ -398,7 +398,7 @@ def faults(**variables: object) -> dict[str, list[str]]:
     with pytest.raises(SettingsError) as caught:
         make_settings(**variables)
     text = str(caught.value)
-    # No piece of what was given stands in the message, whatever the message is.
+    # The error message contains no piece of the given value.
     for value in map(str, variables.values()):
         for piece in value.replace("\\n", "\n").split():
             if len(piece) >= 16:

@@ -57,7 +57,7 @@ MALFORMED = [
 
 class TestRefresh:
     def test_a_life_set_shorter_since_the_login_counts_and_spends_nothing(self, site: Site) -> None:
-        # A login a minute ago, as its token tells it; the session in Redis is young.
+        # The token says that the login was a minute ago; the session in Redis is newer.
         token = site.pair(site.login()["refresh_token"], ends_in=3540).refresh_token
         short = Site(site.store, JWT_REFRESH_TTL=59, JWT_ACCESS_TTL=59)
         assert problem_of(short.refresh(token)) == INVALID_TOKEN
@@ -271,7 +271,7 @@ class TestRefusals:
         for ends_in in (-1, 0):
             expired = site.pair(token, ends_in=ends_in).refresh_token
             assert problem_of(site.refresh(expired)) == INVALID_TOKEN
-        # Nothing is spent or ended by it, and one that is not over yet passes.
+        # The calls rotate no token and end no session. A token before its expiry is still accepted.
         assert site.lives(site.pair(token, ends_in=5).refresh_token)
 
     @pytest.mark.parametrize("garbage", GARBAGE)

@@ -1,4 +1,4 @@
-"""After all kinds of session traffic: every key ends, and who reads Redis or the log learns nothing."""
+"""After all kinds of session traffic, every key expires; a reader of Redis or the log learns no secret."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Traffic:
         return reply
 
     def in_bodies(self, gateway: Gateway, store: redis.Redis) -> dict[str, Any]:
-        """Every outcome of every route; a pair that still lives."""
+        """Every outcome of every route. Returns a pair that is still valid."""
         wrong = {"phone_number": PHONES[0], "code": "000000"}
         gateway.post(VERIFY, wrong)
         pairs = [self.login(gateway, phone).json() for phone in PHONES for _ in range(5)]
@@ -138,7 +138,7 @@ def everything_in(client: redis.Redis) -> bytes:
 
 
 def check(text: str, traffic: Traffic, secrets: list[str]) -> None:
-    """That the text holds nothing of what went over the wire in confidence."""
+    """Check that the text holds none of the secrets that were sent."""
     assert traffic.tokens
     assert traffic.users
     for token in traffic.tokens:
@@ -175,7 +175,7 @@ def test_nothing_stays_for_ever_and_nothing_is_revealed(
         base = environment(proxy.url, emulator, LOG_LEVEL="DEBUG")
         with Gateway(base, workers=1) as gateway:
             live = traffic.in_bodies(gateway, store)
-            # A Redis that goes away in the middle of it all.
+            # Redis becomes unavailable in the middle of the traffic.
             proxy.drop_replies(10_000)
             assert gateway.post(REFRESH, {"refresh_token": live["refresh_token"]}).status_code == 503
             proxy.reset()

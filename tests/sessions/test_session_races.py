@@ -99,7 +99,7 @@ def snapshot(store: redis.Redis) -> dict[bytes, Any]:
 
 
 def uses(store: redis.Redis) -> int:
-    """How many tokens of the one session there is were spent in the last ten seconds."""
+    """How many tokens of the only session were rotated in the last ten seconds."""
     (key,) = session_keys(store)
     fields: list[Any] = store.hkeys(key)
     return sum(name.startswith(b"s:") for name in fields)
