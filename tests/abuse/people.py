@@ -1,4 +1,4 @@
-"""Honest people and attackers of the simulation, and the order of what they do."""
+"""Honest people and attackers of the simulation, and the order of their actions."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from tests.abuse.world import MINUTE, SECOND, World
 
 # Seconds from the request to the login of a person whose SMS arrives, and for the work of a challenge.
 READING, SOLVING = (5.0, 25.0), (1.0, 4.0)
-# Requests that a person makes who gets no SMS, and seconds between them.
+# How many requests a person makes if no SMS arrives, and the seconds between them.
 PATIENCE, BETWEEN = 3, 60.0
 # Addresses may send five requests a minute (OTP_IP_LIMITS).
 PER_ADDRESS = 5
 
 
 class Timeline:
-    """What happens at which moment of virtual time."""
+    """The actions of each moment of virtual time."""
 
     def __init__(self, world: World, seed: int) -> None:
         self.world = world
@@ -37,7 +37,7 @@ class Timeline:
         self.at(self.world.now + 1000 * seconds, action)
 
     def run(self) -> None:
-        """Let everything happen."""
+        """Run all actions."""
         while self._events:
             moment, _, action = heapq.heappop(self._events)
             self.world.go_to(moment)
@@ -47,7 +47,7 @@ class Timeline:
 
 @dataclass
 class Group:
-    """Honest people, and what the gate did to them. ``solves``: their clients solve challenges."""
+    """Honest people, and how the gate treated them. ``solves``: their clients solve challenges."""
 
     name: str
     solves: bool = True
@@ -57,7 +57,7 @@ class Group:
     logins: int = 0
 
     def share(self, number: int) -> float:
-        """Percent of the people."""
+        """The percentage of the people."""
         return 100 * number / self.people if self.people else 0.0
 
 
@@ -80,7 +80,7 @@ class Person:
         self.request()
 
     def request(self) -> None:
-        """Request a code, with a solved challenge if the gateway wants one."""
+        """Request a code, with a solved challenge if the gateway demands one."""
         world = self.timeline.world
         self.tries += 1
         decision, issued = world.send(self.phone, self.network)
@@ -141,7 +141,7 @@ class Attack:
             self.timeline.at(moment, lambda network=network: self.request(network))  # type: ignore[misc]
 
     def request(self, network: str) -> None:
-        """Request one code, as an attacker that stops where it is refused for the day."""
+        """Request one code. The attacker stops using an address that is refused for the day."""
         world = self.timeline.world
         self.requests += 1
         phone = world.phone(self.prefix)
@@ -165,7 +165,7 @@ def people(
     conversion: float = 0.85,
     receives: Callable[[int], bool] = lambda _: True,
 ) -> None:
-    """So many people of a group who come at random within this time, from these networks."""
+    """So many people of a group, who come at random within this time, from these networks."""
     for _ in range(number):
         draw = timeline.random
         person = Person(

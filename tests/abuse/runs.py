@@ -12,7 +12,7 @@ from tests.abuse.people import Attack, Group, Timeline, named, people
 from tests.abuse.world import DAY, HOUR, MINUTE, World
 from tests.support.redis_server import RedisServer
 
-# The attack of the issue of every run: numbers that never sign in, and addresses.
+# The size of the attack in every run: numbers that never sign in, and addresses.
 NUMBERS, ADDRESSES = 10_000, 1_000
 CARRIERS = (30, 300, 4_000)
 # Honest people of each kind.
@@ -44,12 +44,12 @@ class Result:
 
     @property
     def challenged(self) -> int:
-        """Those of them who had to solve one."""
+        """The people who had to solve a challenge."""
         return sum(group.challenged for group in self.groups if group.solves)
 
     @property
     def refused(self) -> int:
-        """Those of them who got no code."""
+        """The people who got no code."""
         return sum(group.refused for group in self.groups if group.solves)
 
 
@@ -70,7 +70,7 @@ class Site:
         self._attacks: list[Attack] = []
 
     def warm_up(self, networks: list[str], logins: int = 300) -> None:
-        """A quiet day before the run: people sign in from these networks, from each of them at least once."""
+        """A quiet day before the run: people sign in from each of these networks at least once."""
         group, begin = Group("earlier"), self.world.now
         for network in networks:
             people(self.timeline, group, [network], 1, begin=begin, seconds=86_400, conversion=1)
@@ -103,7 +103,7 @@ class Site:
         self._attacks.append(attack)
 
     def run(self) -> Result:
-        """Let everything happen."""
+        """Run all actions."""
         self.timeline.run()
         for attack in self._attacks:
             self.result.requests += attack.requests
@@ -124,7 +124,7 @@ def burst(server: RedisServer, *, seed: int = 1, scale: float = 1, mode: GateMod
 
 
 def day(server: RedisServer, *, seed: int = 1, scale: float = 1) -> Result:
-    """The same over a day."""
+    """The same over one day."""
     site = Site(server, seed=seed)
     site.warm_up(KNOWN)
     site.attack(int(NUMBERS * scale), 86_400)
@@ -197,7 +197,7 @@ def laundering(
 
 
 def _sign_in(site: Site, networks: list[str], sims: int, *, logins: int, spread: bool) -> int:
-    """How often the SIMs have signed in: each of them so often, evenly within six days."""
+    """The SIMs sign in, each of them so often, evenly within six days. The number of their logins."""
     world, done = site.world, 0
     phones = [world.phone() for _ in range(sims)]
     begin = world.now

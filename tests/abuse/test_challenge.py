@@ -1,4 +1,4 @@
-"""A challenge is for one phone and two minutes, and nothing that a client sends makes it cheap."""
+"""A challenge is for one phone and two minutes, and a client cannot make it cheaper."""
 
 from __future__ import annotations
 
@@ -162,7 +162,8 @@ def test_a_changed_parameter_is_refused_before_any_key_is_derived(
         error = refusal(encoded(document))
 
     assert error.reason == "unsigned"
-    # The only key is that of the new challenge, which is the hardest: nonsense buys no easy one.
+    # The only key is that of the new challenge, which is the hardest: a malformed solution gets no easier
+    # one.
     assert iterations == [COST]
     assert step_of(error.challenge) == HARDEST
 
@@ -195,7 +196,7 @@ def test_members_that_clients_add_do_not_matter(easy: dict[str, Any]) -> None:
     document["challenge"]["codeChallenge"] = None
     document["solution"]["time"] = 123.4
     document["test"] = False
-    # In another order, and with blanks.
+    # In another order, and with spaces.
     text = json.dumps(json.loads(json.dumps(document, sort_keys=True)), indent=2)
 
     assert CHALLENGES.check(base64.b64encode(text.encode()).decode(), PID, NOW).step == 1

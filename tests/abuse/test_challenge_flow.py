@@ -1,4 +1,4 @@
-"""The whole way over real workers: a burst, a challenge, its solution, a send; and what attackers try."""
+"""The whole flow over real workers: a burst, a challenge, its solution, a send; and what attackers try."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Site:
         return self.gateway.post(SEND, body, headers={"X-Forwarded-For": network})
 
     def challenge(self, phone: str, *, network: str = HOME) -> dict[str, Any]:
-        """The challenge that the send is answered with."""
+        """The challenge in the answer to the send."""
         reply = self.send(phone, network=network)
         assert (reply.status_code, reply.json()["code"]) == (429, "challenge_required")
         assert reply.headers["Retry-After"] == "60"
@@ -116,7 +116,7 @@ def test_a_network_that_has_used_up_its_challenges_is_paused_and_no_other_networ
     assert (reply.status_code, code_of(reply)) == (429, "sending_paused")
     assert reply.headers["Retry-After"] == "3600"
     assert "challenge" not in reply.json()
-    # Only a send that goes out uses the solution. It is the phone's, whatever the network is.
+    # Only a send that goes out uses the solution. The solution is for the phone, on any network.
     assert site.send(PHONES[3], solution, network=AWAY).status_code == 200
     assert len(emulator.messages) == 5
 
@@ -156,7 +156,7 @@ def test_a_forged_challenge_buys_nothing(site: Site, emulator: KavenegarEmulator
     for solution in forged:
         reply = site.send(phone, solution)
         assert code_of(reply) == "invalid_challenge"
-        # Nonsense does not buy an easier challenge than that of the gate.
+        # A malformed solution does not get an easier challenge than that of the gate.
         attempts = reply.json()["challenge"]["parameters"]["data"]["attempts"]
         assert attempts > document["challenge"]["parameters"]["data"]["attempts"]
     assert emulator.messages_to(phone) == []
@@ -175,7 +175,7 @@ def test_of_twenty_sends_at_once_with_one_solution_one_goes_out_and_one_is_count
     # On a cluster, each of them holds a challenge of the network until issue.lua refuses it.
     assert set(found) <= {"200", "invalid_challenge", "sms_busy", "sending_paused"}
     assert len(emulator.messages_to(first)) == 1
-    # Two of the three sends with a solved challenge that the network has in a day are left.
+    # The network may have three sends with a solved challenge in a day. Two of them are left.
     for phone in others:
         assert site.send(phone, site.solution(phone)).status_code == 200
     assert code_of(site.send(PHONES[4], site.solution(PHONES[4]))) == "sending_paused"
@@ -204,7 +204,7 @@ def test_a_network_that_owes_credit_gets_a_harder_challenge(environment: dict[st
 
     with Gateway(environment | {"OTP_GATE_CREDIT": "7"}, workers=1) as gateway:
         site = Site(gateway)
-        # The network's own credit, and one more that all networks share.
+        # The network's own credit, and one more credit that all networks share.
         for n in range(6):
             assert site.send(f"+98912345680{n}").status_code == 200
         assert site.send("+989123456810", network=AWAY).status_code == 200
@@ -227,7 +227,7 @@ def test_a_challenge_costs_two_round_trips_and_changes_nothing(
         site.challenge(phone)
 
         def keys() -> set[bytes]:
-            """All keys except those that are written in the background, for people."""
+            """All keys except the records for support staff, which are written in the background."""
             kinds = ("code", "tries", "sends", "challenge", "call")
             return {key for kind in kinds for key in redis.scan_iter(f"*:{kind}*")}
 

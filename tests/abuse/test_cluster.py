@@ -58,7 +58,7 @@ class ClusterGate(Gate):
         self.unused = UnusedChargeWriter(self.gate, self._client, self.policy.lifetime)
 
     def run(self, *command: Any) -> Any:
-        """What the cluster answers to a command with a key."""
+        """The cluster's reply to a command with a key."""
         return self._client.execute_command(*command)
 
     def now(self) -> int:
@@ -85,7 +85,7 @@ class ClusterGate(Gate):
         return round(own, 1), round(pool, 1), [use.sends for use in self.figures.budget()]
 
     def give_back_unused(self, batch: str = "unused") -> None:
-        """What the recorder does with the charges of sends that were not made."""
+        """As the recorder does it: give back the charges of sends that were not made."""
         self.unused.write(Batch(batch, list(self.reported), {}))
 
 
@@ -143,7 +143,7 @@ def test_a_device_passes_the_gate_without_credit_and_counts_in_the_budget(gate: 
     phone = gate.phone()
     for turn in range(4):
         caller = replace(gate.caller(), device_made_at=gate.now() - 60_000)
-        # The window of the lane refuses the fourth, which then costs nothing.
+        # The window of the lane refuses the fourth send, which then costs no credit.
         with pytest.raises(TooManyOtpRequests) if turn > 2 else nullcontext():
             gate.store.issue(SendRequest(phone), caller, gate.codes.propose(phone))
         assert gate.of_network() == pytest.approx(0, abs=0.1)
@@ -211,8 +211,8 @@ def test_a_send_that_ran_although_it_was_answered_503_keeps_its_charge_for_the_l
     before = gate.state()
     gate.give_back_unused()
     assert gate.state() == before
-    # The code is the same, so the message of the first send has it. The login gives one send back, and its
-    # own credit: it is the first of the day.
+    # The code is the same, so the message of the first send has it. The login gives one credit back. It is
+    # the first login of the day, so it earns one more.
     gate.give_back(gate.earn(PHONE, first))
     assert gate.state()[0] == pytest.approx(before[0] + 2, abs=0.1), (
         "one for the send, one for the first login"
@@ -293,7 +293,7 @@ def test_a_stopped_node_of_the_phone_costs_no_credit(gate: ClusterGate) -> None:
         assert gate.state()[:2] == pytest.approx((before[0] - 1, before[1] - 1), abs=0.1)
     finally:
         node.resume()
-    # Whatever waited in buffers has run now, and did nothing.
+    # The calls that waited in buffers have run now, without an effect.
     wait_until(lambda: gate.run("EXISTS", gate.keys(phone).sends) == 0, "the node")
     gate.give_back_unused()
     assert gate.state() == before
@@ -319,7 +319,7 @@ def test_the_gateway_gives_the_charge_of_a_503_back_within_seconds(
         return gate.of_pool("new")
 
     with Gateway(environment, workers=1) as gateway:
-        # The address is on any node: the limiter must answer for the send to reach the gate.
+        # The keys of the address can be on any node. The send reaches the gate only if the limiter answers.
         assert gateway.post(SEND, {"phone_number": str(gate.elsewhere().e164)}).status_code == 200
         before = credit()
         timer = threading.Timer(1.5, node.resume)

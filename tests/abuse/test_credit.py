@@ -1,7 +1,7 @@
-"""No credit is made: whatever is lost, repeated, withdrawn or killed.
+"""No credit is created, whatever is lost, repeated, withdrawn or killed.
 
-The rules are those of the contract, and the ledger below keeps whole histories. It knows no arithmetic of the
-scripts, except how a bucket refills and decays.
+The rules are those of the contract, and the ledger below keeps whole histories. It repeats no calculation of
+the scripts, except how a bucket refills and decays.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ from tests.abuse.test_gate import GERMAN, Gate
 from tests.store.bench import DAY, PHONE
 
 CREDIT = 4
-# Base, most, credits an hour, and whether earned credit decays.
+# Base, cap, credits an hour, and whether earned credit decays.
 POOL, NETWORK, PREFIX = (CREDIT, 240.0, 2, True), (6, 40.0, 2, False), (40, 240.0, 2, False)
 PHONES = [PHONE, PhoneNumber("+989351112233"), PhoneNumber(f"{GERMAN}3456789")]
 NETWORKS = ["home", "work", "train"]
 STEPS = [1.25, 600.25, 3600.25, 43_200.25, 86_400.25, 604_800.25]
 REPEATED = ("issue", "withdraw", "verify", "give_back")
-# A few milliseconds pass in every step: far less than what refills a hundredth of a credit.
+# A few milliseconds pass in every step. In this time, much less than a hundredth of a credit refills.
 SLACK = 0.05
 
 phones, networks = st.sampled_from(PHONES), st.sampled_from(NETWORKS)
@@ -47,7 +47,7 @@ phones, networks = st.sampled_from(PHONES), st.sampled_from(NETWORKS)
 
 @dataclass
 class Ledger:
-    """What each bucket has paid and got back."""
+    """The credit that each bucket has paid and got back."""
 
     paid: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     returned: dict[str, float] = field(default_factory=lambda: defaultdict(float))
@@ -69,7 +69,7 @@ class Story(RuleBasedStateMachine):
         self.last_extra: dict[PhoneNumber, float] = {}
         self.gone_out: list[float] = []
 
-    # What people, the provider and the network do.
+    # Actions of people, the provider and the network.
 
     @rule(phone=phones, network=networks, solved=st.booleans())
     def a_stranger_requests_a_code(self, phone: PhoneNumber, network: str, *, solved: bool) -> None:
@@ -144,7 +144,7 @@ class Story(RuleBasedStateMachine):
             return
         finally:
             assert self.same(before), "a login itself changes no bucket"
-        # The gateway gives one more at most once in 24 h.
+        # The gateway earns one more credit at most once in 24 h.
         if earned.first:
             assert self.now - self.last_extra.get(phone, -2 * DAY) >= DAY
             self.last_extra[phone] = self.now
@@ -160,7 +160,7 @@ class Story(RuleBasedStateMachine):
         self.waiting = []
         self.write(*self.batches[-1])
 
-    # What goes wrong.
+    # Faults.
 
     @precondition(lambda self: self.batches)
     @rule(data=st.data())
@@ -214,14 +214,14 @@ class Story(RuleBasedStateMachine):
     def every_key_expires(self) -> None:
         self.gate.snapshot()
 
-    # How it is observed.
+    # Observation.
 
     def write(self, name: str, earned: list[Earned]) -> None:
         with self.returning():
             self.gate.give_back(*earned, batch=name)
 
     def returning(self) -> Any:
-        """The block gives credit back: the ledger notes how much."""
+        """The block gives credit back: the ledger records how much."""
         story = self
 
         class Returning:

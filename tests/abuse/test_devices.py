@@ -1,4 +1,4 @@
-"""A device token is good for one phone, under one secret, for a time. Everything else counts as no token."""
+"""A device token is valid for one phone, under one secret, for a time. Any other text counts as no token."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The send gate by itself, on real Redis and on the embedded store."""
+"""The send gate without the HTTP API, on real Redis and on the embedded store."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ GERMAN = "+4915112"
 
 
 class Gate(Bench):
-    """A store with a gate, and its sends in one line each."""
+    """A store with a gate, and methods that make sends in one line each."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class Gate(Bench):
     def send(
         self, network: str = "home", phone: PhoneNumber | None = None, *, solved: bool = False
     ) -> Issued | GateRefusal:
-        """A send, or why the gate refuses it."""
+        """A send; raises the gate's refusal."""
         phone = phone or self.phone()
         solution = Solution(f"s{next(self._numbers)}", self.now() + 120_000, 0) if solved else None
         try:
@@ -102,7 +102,7 @@ class Gate(Bench):
         return login.earned
 
     def give_back(self, *earned: Earned, batch: str = "") -> None:
-        """What the recorder does with these logins."""
+        """As the recorder does it: give back the credit of these logins."""
         events = [
             LoginEvent(id="", pid="", masked="", prefix="", client=one.network, at=0, earned=one)
             for one in earned
@@ -110,7 +110,7 @@ class Gate(Bench):
         self.write(Batch(batch or f"batch{next(self._numbers)}", events, {}))
 
     def write(self, batch: Batch) -> None:
-        """What the recorder does with any batch."""
+        """As the recorder does it: write this batch."""
         self._writer.write(batch)
 
     def level(self, key: str, field: str = "") -> float:
@@ -134,7 +134,7 @@ def gate(redis_client: RedisClient) -> Gate:
 
 
 def each_new() -> Callable[[], str]:
-    """A network that no other send comes from, at each call."""
+    """A network that no earlier send came from, at each call."""
     numbers = count()
     return lambda: f"net{next(numbers)}"
 
@@ -436,7 +436,7 @@ def test_pauses_are_listed_ended_and_restored(gate: Gate) -> None:
     assert gate.decision("home", PHONE) == PAUSED
     gate.snapshot()
     gate.advance(HOUR)
-    # Both are an hour older now, as everything that Redis holds.
+    # Both are an hour older now, as all data in Redis.
     assert gate.pauses.restore(replace(mute, until=mute.until - 1000 * HOUR)) is False
     assert [pause.target for pause in gate.pauses.all()] == ["+98912"]
 

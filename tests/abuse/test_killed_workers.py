@@ -1,4 +1,4 @@
-"""No credit is made and none is taken twice while requests come in parallel and workers are killed."""
+"""No credit is created or taken twice while requests come in parallel and workers are killed."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Levels:
         self.reads = 0
 
     def read(self) -> dict[str, float]:
-        """The credit of each bucket that has been used."""
+        """Read the credit of each bucket that has been used."""
         found: dict[str, float] = {}
         shared: Any = self._client.hgetall("gate:{send}:shared")
         text: Any
@@ -51,7 +51,7 @@ class Levels:
         return found
 
     def watch(self, done: threading.Event) -> None:
-        """Note every level that is above its cap or below 0."""
+        """Record every level that is above its cap or below 0."""
         while not done.wait(0.02):
             self.reads += 1
             for name, level in self.read().items():
@@ -61,7 +61,7 @@ class Levels:
 
 
 class Site:
-    """Clients that count what has surely happened, and what may have happened."""
+    """Clients that count the events that have definitely happened, and those that may have happened."""
 
     def __init__(self, gateway: Gateway, emulator: KavenegarEmulator) -> None:
         self._gateway = gateway
@@ -71,7 +71,7 @@ class Site:
         self.counts: Counter[str] = Counter()
 
     def note(self, name: str) -> None:
-        """Count one more of it."""
+        """Count one more event of this name."""
         with self._lock:
             self.counts[name] += 1
 
@@ -105,7 +105,7 @@ class Site:
 
 
 def kill(gateway: Gateway, done: threading.Event) -> int:
-    """Kill a worker from time to time; how many."""
+    """Kill a worker from time to time; return how many were killed."""
     killed = 0
     while killed < KILLS and not done.wait(0.6):
         with suppress(ProcessLookupError, IndexError):
@@ -140,7 +140,7 @@ def test_no_credit_is_made_by_parallel_requests_and_killed_workers(
                 done.set()
             watching.result()
             killed = killing.result()
-    # The gateway has stopped, and its recorders have written what they had.
+    # The gateway has stopped, and its recorders have written their last batches.
     counts, found = site.counts, levels.read()
     assert killed > 0
     assert levels.reads > 10
@@ -148,12 +148,12 @@ def test_no_credit_is_made_by_parallel_requests_and_killed_workers(
     charged, logins = counts["send: charged"], counts["login"]
     assert min(charged, logins) > 50
     pools = CREDIT * 2 - CREDIT * (2 - len({"new", "known"} & found.keys()))
-    # Each login gives one send back, and one more: each phone signs in once.
+    # Each login gives one credit back, and one more, because each phone signs in once.
     most = 2 * logins
     assert found.get("new", 0) + found.get("known", 0) <= pools - charged + most + SLACK
     own = [level for name, level in found.items() if name not in ("new", "known")]
     assert sum(own) <= NETWORK * len(own) - charged + most + SLACK * len(own)
-    # And nothing is taken twice: only a send whose outcome is not known may have taken more.
+    # No credit is taken twice: only a send whose outcome is unknown may have taken more.
     uncertain = counts["send: not known"]
     with redis_server.client() as client:
         money: Any = client.hgetall("gate:{send}:money")

@@ -169,7 +169,7 @@ def test_a_send_that_a_second_backend_sends_too_costs_two(
     redis_client: RedisClient, emulator: KavenegarEmulator, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with Provider(never) as unsure:
-        # The provider has the message, but its reply does not say so.
+        # The provider has accepted the message, but its reply does not say so.
         unsure.refuse = (500, {})
         api = make_api(
             redis_client,
@@ -182,7 +182,7 @@ def test_a_send_that_a_second_backend_sends_too_costs_two(
             assert api.send(number(last)).status_code == 200
             assert (len(unsure.calls), len(emulator.messages)) == (last + 1, last + 1)
             assert budget(api) == total
-        # Both are unsure: two messages may have gone out, and the user gets 504.
+        # Both outcomes are unknown: two messages may have been sent, and the user gets 504.
         emulator.fault = http_error(500)
         assert api.send(number(3)).status_code == 504
         assert budget(api) == 8

@@ -25,7 +25,7 @@ from tests.support.redis_server import RedisServer, wait_until
 SEND, VERIFY = "/api/v1/usr/otp", "/api/v1/usr/otp/verify"
 ADDRESSES = [f"198.18.{n // 200}.{n % 200 + 1}" for n in range(120)]
 REQUESTS, PEOPLE = 360, 6
-# This credit of the new networks is never given back. Each login of a person earns one more.
+# This credit of the new networks is not given back. Each login of a person earns one more.
 CREDIT = 60
 
 
@@ -53,7 +53,7 @@ class Site:
         return code_of(self.post(SEND, ADDRESSES[number % len(ADDRESSES)], phone_number=self.phone("+98935")))
 
     def person(self, address: str) -> str:
-        """An honest person: from the request to the tokens, with a challenge if the gateway wants one."""
+        """An honest person: from the request to the tokens, with a challenge if the gateway demands one."""
         phone, challenged = self.phone(), ""
         reply = self.post(SEND, address, phone_number=phone)
         if code_of(reply) == "challenge_required":
@@ -67,7 +67,7 @@ class Site:
         return f"signed in{challenged}"
 
     def messages(self) -> int:
-        """The messages that the attack has got."""
+        """The messages that the attack has received."""
         return sum(sms.receptor.startswith("+98935") for sms in self.emulator.messages)
 
     def decisions(self) -> Counter[str]:
@@ -137,7 +137,7 @@ def test_an_attack_gets_the_credit_and_no_honest_person_is_refused(start: Callab
     assert set(people) <= {"signed in", "signed in after a challenge"}
     found = site.decisions()
     assert found["challenge"] == attack["challenge_required"] + people["signed in after a challenge"]
-    # If a login has given credit back meanwhile, a solved challenge is not needed any more.
+    # If a login has given credit back meanwhile, the gate demands no challenge any more.
     assert found["solved"] <= people["signed in after a challenge"]
     assert found["free"] + found["solved"] == attack["200"] + 5 * PEOPLE
     assert found["paused"] == 0

@@ -1,7 +1,7 @@
 """The send gate under attack: the bounds of the simulation whose table is in docs/ABUSE.md.
 
-The fast tests run a part of the requests: an attack without a solver gets no more by more of them. The
-long tests run all of them.
+The fast tests run a part of the requests, because an attack without a solver gets no more credit with more
+requests. The long tests run all of them.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ SECRET_KEY = "tests-only-secret-key-of-forty-characters"
 CLOCK = "simulation:clock"
 SECOND, MINUTE, HOUR, DAY = 1_000, 60_000, 3_600_000, 86_400_000
 FLUSH = 2 * SECOND
-# Put before each script, which then calls Redis through it: the time is that of the simulation, and so is the
+# This is put before each script, which then calls Redis through it. The simulation sets the time and the
 # expiry of each key.
 VIRTUAL = """
 local ENDS = 'simulation:ends'
@@ -106,7 +106,7 @@ class VirtualScripts(Scripts):
         }
 
     def run(self, name: str, keys: Sequence[str], args: Sequence[str | int], timeout: float) -> Reply:
-        """As long as it takes: time passes only when the simulation says so."""
+        """Run the script without a deadline: time passes only when the simulation says so."""
         return super().run(name, keys, args, max(timeout, 60))
 
 
@@ -142,14 +142,14 @@ class World:
         self.redis.set(CLOCK, self.now)
 
     def go_to(self, moment: int) -> None:
-        """Let time pass, with the flushes of the recorder at their times."""
+        """Let time pass, and flush the recorder at its intervals."""
         while self._earned and moment >= self._flushed_at + FLUSH:
             self._set(max(self.now, self._flushed_at + FLUSH))
             self.flush()
         self._set(max(self.now, moment))
 
     def flush(self) -> None:
-        """Give back what the logins since the last flush have earned."""
+        """Give back the credit that the logins since the last flush have earned."""
         self._flushed_at = self.now
         if self._earned:
             events = tuple(_event(earned, self.now) for earned in self._earned)
@@ -163,9 +163,9 @@ class World:
     def send(
         self, phone: PhoneNumber, network: str, solution: Solution | None = None
     ) -> tuple[Decision | None, Issued | None]:
-        """Request a send: the gate's decision, and the send if it went out.
+        """Request a send: the gate's decision, and the send if it was made.
 
-        ``None`` and no send: the phone's own windows are full.
+        The result is ``None`` without a send if the phone's own windows are full.
         """
         try:
             issued = self.store.issue(
@@ -179,7 +179,7 @@ class World:
         return issued.gate, issued
 
     def solution(self) -> Solution:
-        """A solved challenge: the check of the solution needs no Redis, so it is not simulated."""
+        """A solved challenge. Redis does not check the solution, so the solution is not simulated."""
         return Solution(f"solution-{next(self._numbers)}", self.now + 2 * MINUTE, 0)
 
     def login(self, phone: PhoneNumber, network: str, issued: Issued) -> Earned:

@@ -1,4 +1,4 @@
-"""A store under test: its calls in one line each, time that can be pushed, and all that Redis holds."""
+"""A store under test: its calls in one line each, time that can be moved, and the data in Redis."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ SECRET_KEY = "tests-only-secret-key-of-forty-characters"
 PHONE = PhoneNumber("+989123456789")
 OTHER_PHONE = PhoneNumber("+989351112233")
 DAY = 86_400
-# The contract's defaults, by its own numbers.
+# The contract's defaults, as numbers.
 POLICY = Policy(
     length=6,
     lifetime=300,
@@ -55,14 +55,14 @@ POLICY = Policy(
 )
 # Milliseconds by which two readings of one moment may differ on a busy machine.
 SLACK = 2000
-# What scripts write as a time: milliseconds since 1970. No id and no digest looks like it.
+# Scripts write a time as milliseconds since 1970. No id and no digest looks like it.
 STAMP = re.compile(rb"(?<!\d)1\d{12}(?!\d)")
 
 Snapshot = tuple[dict[bytes, Any], dict[bytes, int]]
 
 
 class RecordedScripts(Scripts):
-    """The scripts, and what they were last called with."""
+    """The scripts, and the arguments of their last calls."""
 
     calls: list[tuple[str, Sequence[str], Sequence[str | int]]]
 
@@ -72,7 +72,7 @@ class RecordedScripts(Scripts):
 
 
 class Bench:
-    """A store over ``client``; ``direct``, by default the same, is where the test itself looks."""
+    """A store over ``client``. The test itself reads Redis through ``direct``, by default the same client."""
 
     def __init__(
         self,
@@ -82,7 +82,7 @@ class Bench:
         gate: GateRules | None = None,
         **policy: Any,
     ) -> None:
-        """``policy``: what differs from the contract's defaults. ``gate``: by default, no gate."""
+        """``policy``: differences from the contract's defaults. ``gate``: by default, no gate."""
         self.codes = Codes(SECRET_KEY, 6)
         self.policy = replace(POLICY, **policy)
         self.scripts = RecordedScripts(client)
@@ -114,7 +114,7 @@ class Bench:
         return self._direct
 
     def run(self, *command: Any) -> Any:
-        """What Redis answers to a command of the test's own."""
+        """Redis's reply to one of the test's own commands."""
         return self.redis.execute_command(*command)  # type: ignore[no-untyped-call]  # redis-py has left it so
 
     def now(self) -> int:
@@ -125,14 +125,14 @@ class Bench:
     def caller(
         self, client: str = "home", *, read_ago: float = 0, made_at: int | None = None, key: str | None = None
     ) -> Caller:
-        """A request of this client; its clock was read ``read_ago`` seconds ago and stood still since.
+        """A request of this client. Its clock was read ``read_ago`` seconds ago and has not moved since.
 
         ``made_at``: when its device token was made, ``key``: its idempotency key.
         """
         return Caller(client, Clock.read(self.now() - int(1000 * read_ago)), key, made_at)
 
     def device(self, client: str = "home", *, key: str | None = None) -> Caller:
-        """A request with a good device token, which was made a minute ago."""
+        """A request with a valid device token, which was made a minute ago."""
         return self.caller(client, made_at=self.now() - 60_000, key=key)
 
     def issue(
@@ -161,7 +161,7 @@ class Bench:
         return self.logins.verify(phone, digits, caller).session
 
     def fail(self, client: str = "home", *, phone: PhoneNumber = PHONE) -> int:
-        """Guess wrong; how many tries are left. Another error than ``InvalidCode`` passes."""
+        """Guess wrong; return how many tries are left. Errors other than ``InvalidCode`` are raised."""
         with pytest.raises(InvalidCode) as error:
             self.verify(self.wrong(phone), client, phone=phone)
         return error.value.attempts_remaining
@@ -177,11 +177,11 @@ class Bench:
         return self.limits.admit(networks or ("net",), endpoint, windows, share)
 
     def code(self, issued: Issued, *, phone: PhoneNumber = PHONE) -> str:
-        """What the SMS of this send says."""
+        """The code in the SMS of this send."""
         return self.codes.derive(phone, issued.nonce)
 
     def wrong(self, phone: PhoneNumber = PHONE) -> str:
-        """Six digits that are not the live code."""
+        """Six digits that are not the active code."""
         nonce = self.run("HGET", self.keys(phone).code, "nonce")
         right = self.codes.derive(phone, nonce.decode()) if nonce else ""
         return "000000" if right != "000000" else "000001"
@@ -191,12 +191,12 @@ class Bench:
         return PhoneKeys(self.codes.pid(phone))
 
     def replay(self, call: tuple[str, Sequence[str], Sequence[str | int]] | None = None) -> Reply:
-        """Run a script once more with the very arguments of a call, by default the last one."""
+        """Run a script once more with the same arguments as in a call, by default the last one."""
         name, keys, args = call or self.scripts.calls[-1]
         return Scripts(self._direct).run(name, keys, args, 1)
 
     def advance(self, seconds: float) -> None:
-        """Let time pass: every key, and every time that stands in one, is that much older."""
+        """Let time pass: make every key, and every time in a value, that much older."""
         ms = round(seconds * 1000)
         run = self.run
         for key in run("KEYS", "*"):
@@ -218,7 +218,7 @@ class Bench:
             run("PEXPIRE", key, run("PTTL", key) - ms)
 
     def snapshot(self) -> Snapshot:
-        """All that Redis holds, and when each key ends; every key must."""
+        """The data in Redis, and the expiry of each key. Every key must have one."""
         run = self.run
         read = {
             b"string": lambda key: run("GET", key),
@@ -236,14 +236,14 @@ class Bench:
         return values, ends
 
     def assert_same(self, before: Snapshot) -> None:
-        """Redis holds what it held, to the last value and to the end of each key."""
+        """Check that the data in Redis have not changed, including every value and expiry."""
         values, ends = self.snapshot()
         assert values == before[0]
         assert ends == pytest.approx(before[1], abs=SLACK)
 
 
 def settle() -> None:
-    """Let a few milliseconds pass, so that equal times are no accident."""
+    """Let a few milliseconds pass, so that equal times are not a coincidence."""
     time.sleep(0.005)
 
 

@@ -1,4 +1,4 @@
-"""The store's tests run on real Redis and on the embedded store alike."""
+"""The store's tests run on real Redis and on the embedded store."""
 
 from __future__ import annotations
 

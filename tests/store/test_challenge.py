@@ -62,7 +62,7 @@ def test_a_used_solution_is_remembered_for_as_long_as_it_could_be_accepted(bench
     name = bench.keys().challenge(found.id)
     left = bench.run("PTTL", name)
     assert found.expires_at_ms - bench.now() <= left <= LIFETIME + 1_000
-    # At any time until then, either the key or the expiry refuses it.
+    # At any time before, either the key or the expiry makes the script refuse the solution.
     bench.run("PEXPIRE", name, 1)
     settle()
     assert unusable(bench, Solution(found.id, bench.now(), 0)) == "expired"

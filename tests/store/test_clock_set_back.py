@@ -1,4 +1,4 @@
-"""Redis's clock was set back: what is stored then seems to come from the future."""
+"""Redis's clock was set back: stored times then seem to come from the future."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BACK = 600
 
 
 def set_back(redis: Any) -> None:
-    """Make every time that Redis keeps later, and so every key live longer, by `BACK` seconds."""
+    """Make every time in Redis later, and the TTL of every key longer, by `BACK` seconds."""
     for key in redis.scan_iter():
         redis.pexpire(key, redis.pttl(key) + 1000 * BACK)
         if key.endswith(b":sends"):

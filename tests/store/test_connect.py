@@ -1,4 +1,4 @@
-"""Every kind of URL leads to a store that works, and to one that comes back."""
+"""Every kind of URL gives a working store, and one that works again after a failure."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def test_a_cluster_that_is_paused_is_unavailable_in_time_and_comes_back(cluster:
         node.pause()
     try:
         for bench in (known, new):
-            # Many at once: none may wait for the others' questions for the topology.
+            # Many calls at once: none may wait until the others have read the topology.
             with ThreadPoolExecutor(12) as pool:
                 for job in [pool.submit(assert_unavailable, bench.admit) for _ in range(12)]:
                     job.result()

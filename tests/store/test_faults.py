@@ -1,4 +1,4 @@
-"""What a Redis error is called. tests/metrics/test_redis.py meets real ones; here are the rare ones too."""
+"""The name of each Redis error. tests/metrics/test_redis.py uses real errors; here are the rare ones, too."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ IN_SCRIPT = "Error running script (call to f_0): @user_script:1: @user_script: 1
 
 
 def as_redis_says(line: str) -> Exception:
-    """What redis-py makes of an error line of Redis."""
+    """The exception that redis-py makes of an error line of Redis."""
     error = BaseParser.parse_error(line)  # type: ignore[no-untyped-call]  # as shipped
     assert isinstance(error, Exception)
     return error

@@ -9,7 +9,7 @@ from otp_gateway.model import Window
 from otp_gateway.store.client import RedisClient
 from tests.store.bench import DAY, OTHER_PHONE, SLACK, Bench, settle
 
-# Seconds before a boundary; a slow machine needs less between two calls.
+# Seconds before a boundary; also a slow machine needs less time between two calls.
 EDGE = 0.4
 
 WINDOWS = [

@@ -1,4 +1,4 @@
-"""What an operator does to a phone is done in both lanes, and an undo puts both back."""
+"""An operator's action on a phone applies to both lanes, and an undo restores both."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_forgotten_devices_use_the_common_lane_at_once(
     actions.forget_devices([pid(bench)])
     assert not bench.issue(who).device
     settle()
-    # A login after it gives a token that is good.
+    # A later login gives a token that is valid.
     assert bench.issue(bench.caller(made_at=bench.now())).device
 
 

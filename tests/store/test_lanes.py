@@ -1,4 +1,4 @@
-"""A phone has two lanes. What happens in one of them never changes the other."""
+"""A phone has two lanes. Events in one of them never change the other."""
 
 from __future__ import annotations
 
@@ -33,20 +33,20 @@ def lane_of(bench: Bench, *, device: bool) -> PhoneKeys:
 
 
 def wrong_for(bench: Bench, *issued: Issued) -> str:
-    """A code that is none of those that were sent."""
+    """A code that differs from all codes that were sent."""
     sent = {bench.code(each) for each in issued}
     return next(code for code in ("000000", "000001", "000002") if code not in sent)
 
 
 def guess(bench: Bench, code: str, who: Caller) -> int:
-    """Guess wrong; how many tries are left."""
+    """Guess wrong; return how many tries are left."""
     with pytest.raises(InvalidCode) as error:
         bench.verify(code, who)
     return error.value.attempts_remaining
 
 
 def lane_keys(bench: Bench, *, device: bool) -> dict[str, object]:
-    """Everything that Redis holds of one lane."""
+    """All data of one lane in Redis."""
     names = lane_of(bench, device=device)
     values, _ = bench.snapshot()
     return {name: values.get(name.encode()) for name in (names.code, names.tries, names.sends)}
@@ -78,7 +78,10 @@ def test_a_token_made_before_the_devices_were_forgotten_counts_as_none(bench: Be
 
 def test_each_lane_has_its_own_windows(bench: Bench) -> None:
     def fill(who: Caller, limit: str, *steps: tuple[int, float]) -> int:
-        """Send so often with so many seconds in between; the number of sends until a day's window is full."""
+        """Send so often, with so many seconds in between.
+
+        The number of sends until a day's window is full.
+        """
         sent = 0
         for sends, seconds in steps:
             for _ in range(sends):
@@ -95,7 +98,7 @@ def test_each_lane_has_its_own_windows(bench: Bench) -> None:
     assert fill(own, "device", (3, 120), (2, hour), (3, 120), (2, hour)) == 10
     with pytest.raises(TooManyOtpRequests):
         bench.issue(bench.device())
-    # Strangers still have all of theirs.
+    # Clients without a token still have all of their sends.
     assert fill(bench.caller(), "phone", (3, 120), (3, 120), (3, 120), (1, 0)) == 10
     assert bench.run("LLEN", bench.keys().of_devices.sends) == 10
 
@@ -139,13 +142,13 @@ def test_both_lanes_together_compare_as_many_wrong_codes_as_the_phone_has_failur
 
 
 def use_up(bench: Bench, *, device: bool) -> int:
-    """Guess wrong until the budget of the lane is used up; how often a code was compared."""
+    """Guess wrong until the budget of the lane is used up. How often a code was compared."""
     compared = 0
     while True:
         # A new code for each guess, so that no code's tries are the limit.
         bench.run("DEL", lane_of(bench, device=device).code)
         if device:
-            # The windows of this lane are fixed.
+            # The windows of this lane cannot be set.
             bench.run("DEL", lane_of(bench, device=device).sends)
         who = caller(bench, device=device)
         try:
@@ -200,7 +203,7 @@ def test_an_exhausted_lane_stays_the_lane_of_its_code(bench: Bench) -> None:
         with pytest.raises(TooManyAttempts) as error:
             bench.verify(code, bench.device())
         assert error.value.limit == "tries"
-    # The client may go on without its token.
+    # The client may continue without its token.
     bench.verify(common)
 
 
@@ -273,7 +276,7 @@ def test_a_repeated_verify_of_a_device_finds_its_answer_whatever_happened_to_the
     except InvalidCode:
         assert not right
     call, answer = bench.scripts.calls[-1], bench.replay()
-    # Now the lane has an active code if it had none, and the other way round.
+    # Now the lane has an active code if it had none before, and no code if it had one.
     bench.run("DEL", lane_of(bench, device=lane).code)
     bench.issue(caller(bench, device=not lane))
     before = bench.snapshot()
@@ -361,7 +364,7 @@ def with_failures(bench: Bench) -> None:
 def test_wrong_codes_in_the_lane_are_answered_by_tries_and_budget_only(
     bench: Bench, story: Callable[[Bench], None]
 ) -> None:
-    """The same guesses get the same answers in the lane, whatever code is active in it."""
+    """In the lane, the same guesses get the same answers, with any code active in it."""
     bench.issue(bench.device())
     story(bench)
     answers: list[int | str] = []
@@ -377,7 +380,7 @@ def test_wrong_codes_in_the_lane_are_answered_by_tries_and_budget_only(
 
 @pytest.mark.parametrize("redis_client", ["redis"], indirect=True)
 def test_a_stolen_token_gives_ten_guesses_and_ten_sends_a_day_and_no_more(redis_client: RedisClient) -> None:
-    """An attacker with the token does everything it allows for two days, every ten minutes."""
+    """For two days, an attacker with the token does everything that it allows, every ten minutes."""
     bench = Bench(redis_client)
     lane = bench.keys().of_devices
     guesses: list[int] = []
@@ -408,7 +411,7 @@ def test_a_stolen_token_gives_ten_guesses_and_ten_sends_a_day_and_no_more(redis_
     assert len(guesses) == 20
     for at in sends:
         assert sum(at - day < other <= at for other in sends) <= 10
-    # The owner's other lane was never touched, and the owner signs in without a token.
+    # The owner's other lane did not change, and the owner signs in without a token.
     assert lane_keys(bench, device=False) == dict.fromkeys(lane_keys(bench, device=False))
     assert bench.verify(bench.issue("owner"), "owner")
 

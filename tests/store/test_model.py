@@ -1,7 +1,7 @@
-"""Any story of sends, failures, guesses and passing time ends as the contract says.
+"""Any sequence of sends, failures, guesses and passing time ends as the contract says.
 
-The model below is written from the contract, not from the scripts: it keeps whole histories and looks
-through them, where the scripts keep counters.
+The model below is written from the contract, not from the scripts. It keeps whole histories and searches
+them; the scripts keep counters.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ from otp_gateway.store.client import RedisClient
 from tests.store.bench import DAY, OTHER_PHONE, PHONE, Bench, settle
 from tests.support.searches import examples
 
-# Small budgets, so that short stories reach them.
+# Budgets are small, so short sequences reach them.
 LIFE, TRIES, PER_CLIENT, PER_PHONE = 300, 3, 4, 10
 WINDOWS = (Window(3, 120), Window(5, 3600), Window(8, DAY))
 # The contract's windows of the device lane, and a fifth of the phone's failures.
 DEVICE_WINDOWS = (Window(3, 120), Window(5, 3600), Window(10, DAY))
 OF_DEVICES = 2
 OF_STRANGERS = PER_PHONE - OF_DEVICES
-# Every boundary is a multiple of ten seconds. Each step of time is that and a quarter second more, so sums of
-# less than forty steps stay clear of all boundaries by 2.5 s. The model also counts the seconds that a story
-# takes, so only a boundary within a single call could be missed.
+# Every boundary is a multiple of ten seconds. Each step of time is a multiple, too, plus a quarter of a
+# second. So sums of less than forty steps keep 2.5 s from all boundaries. The model also counts the seconds
+# that the calls of a story take. So it could only miss a boundary within a single call.
 STEPS = [10.25, 40.25, 110.25, 140.25, 290.25, 1200.25, 3590.25, 43_200.25, 86_390.25]
 MOST_STEPS = 30
 TOLERANCE = 2_000
@@ -56,7 +56,7 @@ channels: st.SearchStrategy[Channel] = st.sampled_from(["sms", "sms", "call"])
 
 @dataclass
 class Code:
-    """A code that came into being: what stood before it, in case its sends all fail."""
+    """A code that was issued, and the code before it, which is active again if all its sends fail."""
 
     made: float
     before: Code | None
@@ -75,7 +75,7 @@ class Send:
 
 @dataclass
 class Failure:
-    """A wrong guess as the budgets see it."""
+    """A wrong guess, as the budgets count it."""
 
     at: float
     client: str
@@ -95,9 +95,9 @@ class Lane:
     # Wrong guesses since the last new code or login.
     wrong: list[float] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
-    # Guesses while no send was younger than a day: they are forgotten together with the tries.
+    # Guesses while no send was younger than a day. They are forgotten together with the tries.
     worthless: list[Failure] = field(default_factory=list)
-    # When a guess was compared with an active code.
+    # The times at which a guess was compared with an active code.
     compared: list[float] = field(default_factory=list)
     known: dict[str, Code] = field(default_factory=dict)
     in_flight: list[Send] = field(default_factory=list)
@@ -175,9 +175,9 @@ class Phone:
 
 
 def answered(call: Callable[[], T]) -> T:
-    """What the store answers.
+    """The store's answer.
 
-    On a busy machine a call may come too late. It changes nothing then, so it is made again.
+    On a busy machine a call may come too late. Then it has no effect, so it is made again.
     """
     for _ in range(20):
         try:
@@ -198,7 +198,7 @@ def _current_period(failures: list[Failure], now: float) -> list[Failure]:
 
 
 class Story(RuleBasedStateMachine):
-    """The store and the model live through the same."""
+    """A sequence of events that happen to both the store and the model."""
 
     def __init__(self, client: RedisClient) -> None:
         super().__init__()
@@ -220,7 +220,7 @@ class Story(RuleBasedStateMachine):
 
     @property
     def now(self) -> float:
-        """Redis's clock: the time that was let pass, and the time that the story has taken."""
+        """Redis's clock, plus the time that the story has skipped."""
         return self.moved + time.monotonic() - self.began
 
     @rule(phone=phones, client=clients, channel=channels, data=st.data())
@@ -315,7 +315,7 @@ class Story(RuleBasedStateMachine):
         self.moved += seconds
         self.steps += 1
         for _, lane in self.all_lanes():
-            # A send takes ten seconds at most; after that it was confirmed, or never will be.
+            # A send takes ten seconds at most. After that it was confirmed or can never be.
             lane.in_flight.clear()
         for token in [token for told in self.phones.values() for token in told.tokens]:
             token.made_at -= round(1000 * seconds)
@@ -347,7 +347,7 @@ class Story(RuleBasedStateMachine):
     def guess(
         self, phone: PhoneNumber, client: str, code: str, token: Token | None, *, of: Code | None
     ) -> None:
-        """``of``: the code that has these digits, if any was sent."""
+        """Guess these digits. ``of``: the code that has them, if any was sent."""
         told, now = self.phones[phone].lane_of_guess(token, self.now), self.now
         right = of is not None and told.live(now) is of
         used = told.tries_used(now)
@@ -389,14 +389,14 @@ class Story(RuleBasedStateMachine):
             failure.forgiven |= failure.client == client
 
     def compare(self, told: Lane, client: str) -> None:
-        """A guess was compared with an active code of the lane, so its budgets were not used up."""
+        """Record that a guess was compared with an active code, so the budgets were not used up."""
         own = [f for f in told.failures if f.client == client and not f.forgiven]
         assert len(_current_period(told.failures, self.now)) < told.budget
         assert told.device or len(_current_period(own, self.now)) < PER_CLIENT
         told.compared.append(self.now)
 
     def at_most_the_budget_is_compared(self, phone: PhoneNumber) -> None:
-        """Both lanes together compare as many wrong codes as a phone may have failures."""
+        """Both lanes together compare no more wrong codes than the phone's budget allows."""
         compared = []
         for lane in self.phones[phone].lanes:
             compared.append(sum(at > self.now - DAY for at in lane.compared))

@@ -1,4 +1,4 @@
-"""Whatever arrives in parallel: one login, three tries, three sends."""
+"""Requests in parallel: one login, three tries, three sends."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from tests.store.bench import Bench
 
 @pytest.fixture
 def threads(request: pytest.FixtureRequest) -> int:
-    """How many requests at once; the embedded store serves a laptop."""
+    """How many requests at once; the embedded store is for a laptop."""
     return 20 if "embedded" in request.node.callspec.params.values() else 100
 
 
 def in_parallel(threads: int, request: Callable[[int], object]) -> Counter[str]:
-    """What came of so many requests that start at one moment, by the type of the outcome."""
+    """The outcomes of so many requests that start at the same moment, counted by type."""
     start = Barrier(threads)
 
     def run(n: int) -> str:
@@ -39,7 +39,7 @@ def in_parallel(threads: int, request: Callable[[int], object]) -> Counter[str]:
 def test_of_many_right_codes_one_logs_in(bench: Bench, threads: int) -> None:
     code, caller = bench.code(bench.issue()), bench.caller()
     outcomes = in_parallel(threads, lambda _: bench.verify(code, caller))
-    # What comes after the login is a guess without a live code, and three of those fit.
+    # A guess after the login meets no active code, and three such guesses are allowed.
     assert outcomes == {"Session": 1, "InvalidCode": 3, "TooManyAttempts": threads - 4}
     assert bench.run("ZCARD", bench.keys().sessions) == 1
     assert len(bench.run("KEYS", "*:session:*")) == 1
@@ -60,7 +60,7 @@ def test_among_many_wrong_codes_a_right_one_wins_at_most_once(bench: Bench, thre
     right, wrong = bench.code(issued), bench.wrong()
     outcomes = in_parallel(threads, lambda n: bench.verify(wrong if n % 4 else right, caller))
     assert outcomes["Session"] <= 1
-    # A login gives the tries back, once.
+    # A login restores the tries, once.
     assert outcomes["InvalidCode"] <= 3 + 2 * outcomes["Session"]
     assert outcomes.total() == threads
 

@@ -1,4 +1,4 @@
-"""Connections to Redis: how many are open, when they are closed, and what happens if Redis has no place."""
+"""Connections to Redis: how many are open, when they are closed, and what happens if Redis allows no more."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_connections_that_no_thread_uses_are_closed_without_further_calls(kind: 
         wait_until(
             lambda: [len(_clients(observer)) for observer in observers] <= before, "the connections to close"
         )
-        # They come back.
+        # The connections are opened again.
         at_once(Bench(connect(url, threads=THREADS)), THREADS)
 
 
@@ -124,7 +124,7 @@ def test_calls_one_after_the_other_share_one_connection(server: RedisServer, obs
 def test_there_are_never_more_connections_than_threads_and_every_call_succeeds(
     server: RedisServer, observer: redis.Redis, threads: int
 ) -> None:
-    """The second case has more threads than the pool knows of: they share its connections."""
+    """The second case has more threads than the pool has connections, so threads share them."""
     bench = Bench(connect(server.url, threads=THREADS))
     done = threading.Event()
     counts = []
@@ -138,7 +138,7 @@ def test_there_are_never_more_connections_than_threads_and_every_call_succeeds(
         at_once(bench, threads, calls=20)
         done.set()
         counting.result()
-    # A closed connection is still listed until Redis has noticed that.
+    # Redis lists a closed connection until it has noticed the close.
     assert 1 <= max(counts) <= THREADS + BACKGROUND_THREADS
     assert opened(observer) - 2 <= 2 * (THREADS + BACKGROUND_THREADS)
 
@@ -148,7 +148,7 @@ def test_threads_share_the_connections_that_a_full_redis_allows(
 ) -> None:
     observer.config_set("maxclients", 3)
     bench = Bench(connect(server.url, threads=32))
-    # One connection is there before, as in a worker that has served requests.
+    # One connection is open before, as in a worker that has served requests.
     bench.admit()
     at_once(bench, 32)
 
@@ -160,7 +160,8 @@ def test_a_burst_of_one_process_leaves_the_next_process_a_connection(
     first, second = (Bench(connect(server.url, threads=32)) for _ in range(2))
     for bench in (first, second) * 3:
         at_once(bench, 8)
-        # Without a pause: a refused call repeats its attempts until the other process has closed some.
+        # There is no pause: a refused call repeats its attempts until the other process has closed
+        # connections.
         assert called(second if bench is first else first)
 
 
@@ -184,7 +185,7 @@ def test_a_pool_works_after_a_fork_in_both_processes(server: RedisServer, observ
     held, may_go = threading.Event(), threading.Event()
 
     def hold() -> None:
-        # As the thread that closes connections may do at the moment of the fork.
+        # The thread that closes connections may hold the lock at the moment of the fork.
         with pool_of(bench)._lock:
             held.set()
             may_go.wait(10)
@@ -206,7 +207,7 @@ def _fork(succeeds: Callable[[], bool]) -> int:
     child = os.fork()
     if child:
         return child
-    # Nothing of pytest runs in the child.
+    # The child must not run pytest's own shutdown.
     threading.Timer(10, os._exit, (2,)).start()
     status = 1
     try:
@@ -218,7 +219,7 @@ def _fork(succeeds: Callable[[], bool]) -> int:
 def test_without_a_new_thread_connections_are_closed_at_once(
     server: RedisServer, observer: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A process that ends can start no thread, but it still writes the usage."""
+    """A process that is stopping cannot start a thread, but it still writes the usage."""
 
     def start(_: threading.Thread) -> None:
         raise RuntimeError("can't create new thread at interpreter shutdown")
@@ -271,7 +272,7 @@ class TestTls:
                 bench.admit()
             trusted.write_bytes(new.read_bytes())
             assert called(bench)
-            # The other way around: after a while, the new file counts for new connections.
+            # After a while, new connections use the new file.
             trusted.write_bytes(old.read_bytes())
             monkeypatch.setattr("otp_gateway.store.tls_connection.RENEW_SECONDS", 0.0)
             pool_of(bench).disconnect()

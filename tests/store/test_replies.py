@@ -1,4 +1,4 @@
-"""Lost replies, stuck commands, and a Redis that is paused, gone or full."""
+"""Lost replies, stuck commands, and a Redis that is paused, stopped or full."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def proxy(redis_server: RedisServer) -> Iterator[RedisProxy]:
 
 @pytest.fixture
 def bench(proxy: RedisProxy, redis_server: RedisServer) -> Bench:
-    """A store behind the lossy proxy; the test itself looks past it."""
+    """A store behind the proxy that loses replies. The test itself connects to Redis directly."""
     bench = Bench(connect(proxy.url), connect(redis_server.url))
     bench.run("FLUSHALL")
     bench.load()
@@ -39,7 +39,7 @@ def bench(proxy: RedisProxy, redis_server: RedisServer) -> Bench:
 
 @dataclass
 class Call:
-    """One call of the store, its history, and what tells that it had its effect exactly once."""
+    """One call of the store, the calls before it, and a check that it had its effect exactly once."""
 
     prepare: Callable[[Bench], Issued | None]
     run: Callable[[Bench, Caller, Issued | None], object]
@@ -61,7 +61,7 @@ def charged(bench: Bench, outcome: object) -> bool:
 
 
 def logged_in(bench: Bench, _: object) -> bool:
-    # Of the code only the panel's word is left: neither what it was, nor what it could be compared by.
+    # Only the panel's state of the code is left. The code itself and its digest are deleted.
     left = bench.run("HGETALL", bench.keys().code)
     return keys(bench, "session:*") == 1 and left == {b"phone": b"+98912***6789", b"verified": b"1"}
 
@@ -205,7 +205,7 @@ def unavailable() -> Iterator[None]:
 
 
 def assert_unavailable(*requests: Callable[[], object]) -> None:
-    """Each of them, all at once for the tests' sake."""
+    """Make all calls at once, to save time. Each must raise ``StoreUnavailable``."""
 
     def run(request: Callable[[], object]) -> None:
         with unavailable():
@@ -243,7 +243,7 @@ def test_a_command_held_up_that_arrives_beside_its_repetition_counts_once(
 ) -> None:
     issued = call.prepare(bench)
     run = scripts_run(bench)
-    # The first attempt gives up waiting after half a second; the second one's reply comes at once.
+    # The first attempt ends after half a second without a reply; the second one's reply comes at once.
     proxy.delay(5, b"EVALSHA", 1)
     outcome = call.run(bench, bench.caller(), issued)
     assert scripts_run(bench) == run + 2

@@ -1,4 +1,4 @@
-"""Each script's header says what its body does."""
+"""The header of each script describes its body."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def header(name: str) -> list[str]:
 
 
 def body(name: str) -> str:
-    """What runs: the shared functions too."""
+    """The complete script that runs, with the shared functions."""
     shared = COMMON + CREDIT if name in OF_THE_GATE else COMMON
     code = "\n".join([shared, *SCRIPTS[name].splitlines()[len(header(name)) :]])
     return re.sub(r"--.*", "", code)
@@ -52,7 +52,7 @@ def section(name: str, title: str) -> list[str]:
 
 
 def documented(name: str, title: str) -> tuple[dict[int, str], int | None]:
-    """What stands behind each number, and the number from which on there are any more."""
+    """The description of each number, and the number from which on there can be any number of entries."""
     entries: dict[int, str] = {}
     more = None
     for line in section(name, title):
@@ -80,7 +80,10 @@ def commands(name: str) -> Iterator[tuple[str, list[str]]]:
 
 
 def numbers_in_variables(name: str) -> set[int]:
-    """Numbers of keys in variables such as ``code_key``, which depend on the lane; each variable is used."""
+    """The numbers of keys in variables such as ``code_key``, which depend on the lane.
+
+    Each variable must be used.
+    """
     code, found = body(name), set()
     for names, values in re.findall(r"^ *(?:local )?(\w+_key(?:, \w+)*) = (\d.*)$", code, re.MULTILINE):
         for variable, value in zip(names.split(", "), values.split(", "), strict=True):
@@ -102,7 +105,7 @@ def test_every_key_and_argument_is_documented_and_used(name: str) -> None:
         assert used <= entries.keys()
         unused = entries.keys() - used
         if unused:
-            # These are reached by counting: from a number, in a loop.
+            # The script reaches these in a loop that starts at a number.
             assert re.search(title + r"\[[a-z]\w*(?: \+ 1)?\]", body(name))
             if title == "ARGV":
                 assert unused == {more}
@@ -133,7 +136,7 @@ def test_keys_come_only_from_keys(name: str) -> None:
         names = arguments if command in ("DEL", "UNLINK", "EXISTS") else arguments[:1]
         for key in names:
             assert re.fullmatch(r"KEYS\[\w+\]|key", key), f"{command} {key}"
-    # A helper with a parameter `key` is only ever given one of KEYS.
+    # A helper with a parameter `key` only ever gets one of KEYS.
     for helper in re.findall(r"function (\w+)\(key\b", code):
         given = re.findall(rf"(?<!function )\b{helper}\(([^,)]+)", code)
         assert given or helper in HELPERS
@@ -147,11 +150,11 @@ def test_every_key_that_a_script_can_create_gets_a_ttl(name: str) -> None:
     calls = list(commands(name))
     created = {arguments[0] for command, arguments in calls if command in CREATING.split()}
     if name == "rotate":
-        # It writes to a session that it has found alive, and must leave the end that the login set.
+        # It writes to a session that is valid, and must keep the expiry that the login set.
         created.remove("KEYS[1]")
     if name == "verify":
-        # What it leaves of a code keeps the end that issue.lua set: the key is alive, for a digest was found
-        # in it, and its field 'phone' stays, so that it never goes and comes again.
+        # The part of a code that it keeps has the expiry that issue.lua set. The key exists, because the
+        # script found a digest in it. Its field 'phone' stays, so the key is never deleted and created again.
         created.remove("KEYS[code_key]")
     if name == "set_aside":
         # The key exists, and is renamed at once.
@@ -178,7 +181,7 @@ def test_the_clock_is_redis_own_and_nothing_is_used_that_the_embedded_store_lack
 
 @pytest.fixture(scope="module")
 def oldest_redis() -> Iterator[RedisServer]:
-    """The Redis that the contract names, whatever else the machine has."""
+    """The oldest Redis that the contract names, even if the machine has a newer one."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("REDIS_SERVER", require_oldest_redis())
         with RedisServer() as server:

@@ -64,7 +64,7 @@ def test_a_port_that_speaks_something_else_is_a_fault_of_the_protocol(emulator: 
 
 
 def test_a_server_that_closes_the_connection_before_tls_is_no_fault_of_tls() -> None:
-    """Redis does this when all its connections are in use."""
+    """Redis closes new connections when all its connections are in use."""
 
     def close(_connection: object, _address: object) -> None:
         return
@@ -78,7 +78,7 @@ def test_a_server_that_closes_the_connection_before_tls_is_no_fault_of_tls() -> 
 
 
 def test_a_redis_without_tls_does_not_answer_in_time(redis_server: RedisServer) -> None:
-    # Redis waits for the rest of a command, so nothing tells that it speaks no TLS.
+    # Redis waits for the rest of a command, so the client cannot see that it does not use TLS.
     url = f"rediss://localhost:{redis_server.port}/0"
     assert reason(url, RedisTls(verify="none")) == "timeout"
 

@@ -24,7 +24,7 @@ def locked(request: Callable[[], object], by: str | None = None) -> int:
 
 
 def spend(bench: Bench, failures: int, clients: list[str]) -> None:
-    """So many wrong guesses, as far as possible with three for each life of tries."""
+    """Make so many wrong guesses, if possible three in each lifetime of the tries."""
     for n in range(failures):
         if n and n % 3 == 0:
             bench.advance(300)
@@ -161,7 +161,8 @@ def test_a_success_clears_its_own_clients_count_and_no_other(redis_client: Redis
         bench.issue()
         bench.fail("home"), bench.fail("home"), bench.fail("work")
     bench.verify(bench.issue(), "home")
-    # Home has its ten again, work has spent three of its own; the phone has spent nine of fourteen.
+    # The client at home has all ten again, the client at work has used three; the phone has used nine of
+    # fourteen.
     for left in (2, 1, 0), (1, 0):
         bench.issue()
         assert [bench.fail("home") for _ in left] == list(left)
@@ -231,7 +232,7 @@ GUESSES = ["home", "home", "work", "home", "train", "work"] * 5
 
 
 def outcome(bench: Bench, client: str, phone: PhoneNumber) -> object:
-    """What a wrong guess is answered."""
+    """The answer to a wrong guess."""
     try:
         bench.verify(bench.wrong(phone), client, phone=phone)
     except InvalidCode as error:

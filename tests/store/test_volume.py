@@ -1,4 +1,4 @@
-"""What one request can leave in Redis is bounded, whatever the request and the limits are."""
+"""The data that one request can leave in Redis are bounded, for any request and any limits."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LIMITS: dict[str, Sequence[Window]] = {
 
 @pytest.fixture
 def bench(redis_server: RedisServer) -> Bench:
-    """A real Redis: the embedded store does not tell its memory."""
+    """A real Redis: the embedded store does not report its memory."""
     bench = Bench(connect(redis_server.url))
     bench.run("FLUSHALL")
     bench.load()
@@ -35,7 +35,7 @@ def bench(redis_server: RedisServer) -> Bench:
 
 
 def used(bench: Bench, work: Callable[[], object]) -> int:
-    """By how much ``used_memory`` grows."""
+    """The growth of ``used_memory``."""
     before = bench.redis.info("memory")["used_memory"]
     work()
     return int(bench.redis.info("memory")["used_memory"] - before)
@@ -46,7 +46,7 @@ def test_a_guess_on_a_phone_that_was_sent_no_code_leaves_few_bytes_for_a_few_min
         for number in range(first, last):
             bench.fail("abcdefghijkl", phone=PhoneNumber(f"+98912{number:07d}"))
 
-    # Redis's own tables grow by doubling: a few phones first.
+    # Redis's own tables grow by doubling, so a few phones come first.
     guess(0, 1000)
     assert used(bench, lambda: guess(1000, 4000)) / 3000 <= MOST_PER_UNSENT_PHONE
     for key in bench.run("KEYS", "*"):
@@ -62,7 +62,7 @@ def test_three_guesses_from_three_clients_leave_few_bytes_too(bench: Bench) -> N
                 bench.fail(client, phone=phone)
 
     grown = used(bench, guess_all)
-    # The answers to calls expire after ten seconds; what is left is the hash.
+    # The answers to calls expire after ten seconds. Only the hash remains.
     bench.run("DEL", *bench.run("KEYS", "*:call:*"))
     assert grown / len(phones) <= 3 * MOST_PER_UNSENT_PHONE
     assert max(bench.run("MEMORY", "USAGE", key) for key in bench.run("KEYS", "*")) <= MOST_PER_UNSENT_PHONE
@@ -104,7 +104,7 @@ def test_a_ninth_refresh_within_ten_seconds_is_refused_and_costs_nothing(bench: 
     with pytest.raises(RateLimited):
         bench.sessions.rotate(PHONE, session.id, session.refresh_id, bench.caller())
     bench.assert_same(before)
-    # Waiting as long as the error says is enough.
+    # To wait as long as the error says is enough.
     bench.advance(10)
     assert bench.sessions.rotate(PHONE, session.id, session.refresh_id, bench.caller())
 

@@ -99,7 +99,7 @@ def test_a_withdrawn_send_leaves_redis_as_it_was(bench: Bench, history: Callable
     settle()
     bench.withdraw(issued)
     bench.assert_same(before)
-    # Once more: a repeated withdrawal, and a whole second round.
+    # Once more: a repeated withdrawal, and a whole second cycle.
     assert bench.replay() == ["withdrawn", b""]
     bench.assert_same(before)
     bench.withdraw(bench.issue())
@@ -137,7 +137,7 @@ def test_guesses_made_meanwhile_cost_the_old_code_no_try_but_count_for_the_budge
     second = bench.issue()
     assert [bench.fail(), bench.fail()] == [2, 1]
     bench.withdraw(second)
-    # The old code has two tries left as before; this client two failures of its five.
+    # The old code has two tries left as before. This client has used two failures of its five.
     assert bench.fail() == 1
     bench.verify(first)
 
@@ -169,7 +169,7 @@ def test_a_new_code_that_another_send_repeats_stays(bench: Bench) -> None:
     bench.withdraw(failed)
     assert bench.fail() == 2
     assert bench.verify(arrived).channel == "call"
-    # The first and the arrived one are charged, the failed one is not.
+    # The first send and the one that arrived are charged, the failed one is not.
     bench.issue()
     bench.issue()
     with pytest.raises(TooManyOtpRequests):
