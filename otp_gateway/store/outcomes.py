@@ -14,8 +14,10 @@ from otp_gateway.store.scripts import CALL_TIMEOUT, Scripts
 
 KEPT = 20
 DAY_MS = 86_400_000
-# The shorter TTL, for a phone without any send: a stranger can make the gateway refuse any number of phones.
-REFUSED_MS = 3_600_000
+# A phone that has only refused sends has a shorter TTL and fewer entries, because a stranger can make the
+# gateway refuse any number of phones. Two entries need less than 500 bytes.
+REFUSED_MS = 600_000
+REFUSED_KEPT = 2
 NOTHING = "-"
 
 
@@ -51,7 +53,7 @@ class OutcomeStore:
         self._scripts.run_many(
             "record",
             [
-                ([PhoneKeys(pid).outcomes], [DAY_MS, REFUSED_MS, KEPT, *_entries(events)])
+                ([PhoneKeys(pid).outcomes], [DAY_MS, REFUSED_MS, KEPT, REFUSED_KEPT, *_entries(events)])
                 for pid, events in by_phone.items()
             ],
             CALL_TIMEOUT,

@@ -6,12 +6,13 @@ Each index is one sorted set with a bounded number of members, ``pid masked`` or
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from otp_gateway.events import Batch, PhoneEvent
+from otp_gateway.events import Batch, PhoneEvent, StuckEvent
 from otp_gateway.store import keys
 from otp_gateway.store.client import Pipeline, RedisClient
+from otp_gateway.store.keys import PhoneKeys
 from otp_gateway.store.scripts import available
 
 DAY = 86_400
@@ -56,11 +57,12 @@ class RecentPhones:
     def write(self, batch: Batch) -> None:
         """Move the phones of the batch to the top.
 
-        A refused send, which costs nothing, does not move its phone.
+        A refused send, which costs nothing, does not move its phone. A phone without a send is not stuck: an
+        attacker has guessed, and the next send clears the tries.
         """
         called = [event for event in batch.sends if event.outcome != "refused"]
         self._put(keys.RECENT_PHONES, called, NEWEST)
-        self._put(keys.STUCK_PHONES, batch.stuck, NEWEST_STUCK)
+        self._put(keys.STUCK_PHONES, self._with_a_send(batch.stuck), NEWEST_STUCK)
 
     def now_ms(self) -> int:
         """Redis's time."""
@@ -92,6 +94,19 @@ class RecentPhones:
                 return
             member, at = fresh[-1]
             position = Position(at, member)
+
+    def _with_a_send(self, events: Sequence[StuckEvent]) -> list[StuckEvent]:
+        """The events of phones to which a code was sent within a day, in any lane."""
+        if not events:
+            return []
+        with available():
+            pipeline: Pipeline = self._redis.pipeline(transaction=False)
+            for event in events:
+                names = PhoneKeys(event.pid)
+                pipeline.exists(names.sends)
+                pipeline.exists(names.of_devices.sends)
+            found = pipeline.execute()
+        return [event for event, *lanes in zip(events, found[::2], found[1::2], strict=True) if any(lanes)]
 
     def _put(self, name: str, events: Iterable[PhoneEvent], newest: int) -> None:
         scores = _scores(events)

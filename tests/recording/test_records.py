@@ -84,18 +84,38 @@ class TestOutcomes:
             ("sent", "", 1),
         ]
 
-    def test_a_phone_that_was_only_refused_is_forgotten_after_an_hour(
+    def test_a_phone_that_was_only_refused_is_forgotten_after_ten_minutes(
         self, redis_client: RedisClient
     ) -> None:
         client, name = cast("redis.Redis", redis_client), PhoneKeys(a_phone()["pid"]).outcomes
         refused = a_send("one", outcome="refused", reason="challenge_required")
         write(redis_client, Batch("1", [refused], {}))
-        assert 0 < client.ttl(name) <= 3600
+        assert 0 < client.ttl(name) <= 600
         assert members(redis_client) == []
         write(redis_client, Batch("2", [a_send("two")], {}))
         write(redis_client, Batch("3", [a_send("three", outcome="refused", reason="phone")], {}))
         assert 86_000 < client.ttl(name) <= 86_400
         assert members(redis_client) == ["+98912***6789"]
+
+    def test_a_phone_that_was_only_refused_takes_few_bytes(self, redis_server: RedisServer) -> None:
+        with redis_server.client() as client:
+            client.flushall()
+            store = connect(redis_server.url)
+
+            def refuse(first: int, last: int) -> int:
+                """Twenty refusals of each phone with changing reasons; by how much the memory grows."""
+                before = client.info("memory")["used_memory"]
+                for n in range(first, last):
+                    events = [
+                        a_send(f"{n:08d}{i:04d}", f"+98912{n:07d}", outcome="refused", reason=reason)
+                        for i, reason in enumerate(("challenge_required", "invalid_challenge") * 10)
+                    ]
+                    OutcomeStore(Scripts(store)).write(Batch(str(n), events, {}))
+                return int(client.info("memory")["used_memory"] - before)
+
+            # Redis's own tables grow by doubling: a few phones first.
+            refuse(0, 600)
+            assert refuse(600, 1000) / 400 <= 500
 
 
 def test_a_batch_that_is_written_twice_counts_once(redis_client: RedisClient) -> None:
@@ -118,10 +138,12 @@ def test_every_key_has_an_end(redis_client: RedisClient) -> None:
         a_login("login"),
         StuckEvent(**a_phone(), client="network-0001", at=NOW),
     ]
-    write(redis_client, Batch("b", events, {"sent": 1}))
     client = cast("redis.Redis", redis_client)
+    client.rpush(PhoneKeys(a_phone()["pid"]).sends, "a send")
+    client.expire(PhoneKeys(a_phone()["pid"]).sends, 60)
+    write(redis_client, Batch("b", events, {"sent": 1}))
     names = list(client.scan_iter())
-    assert len(names) == 13
+    assert len(names) == 14
     assert all(client.ttl(name) > 0 for name in names)
 
 
@@ -137,6 +159,13 @@ def test_no_record_has_both_the_masked_number_and_the_prefix() -> None:
 
 
 class TestRecentPhones:
+    def test_a_phone_that_was_sent_no_code_is_never_listed_as_stuck(self, redis_client: RedisClient) -> None:
+        client = cast("redis.Redis", redis_client)
+        client.rpush(PhoneKeys(a_phone(OTHER)["pid"]).of_devices.sends, "a send")
+        stuck = [StuckEvent(**a_phone(e164), client="network-0001", at=NOW) for e164 in (PHONE, OTHER)]
+        write(redis_client, Batch("b", stuck, {}))
+        assert members(redis_client, keys.STUCK_PHONES) == ["+98935***2233"]
+
     def test_the_order_is_newest_first_and_a_late_write_does_not_change_it(
         self, redis_client: RedisClient
     ) -> None:

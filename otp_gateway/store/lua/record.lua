@@ -4,7 +4,8 @@
 -- ARGV   1  TTL of a list with a send that called the provider, ms
 --        2  TTL of a list that has only refused sends, ms
 --        3  how many sends the list keeps
---        4… one entry for each send, oldest first: 'time times id outcome reason …'
+--        4  how many sends a list keeps that has only refused sends
+--        5… one entry for each send, oldest first: 'time times id outcome reason …'
 -- REPLY  {'recorded'}
 --
 -- If the id of an entry is in the list, an earlier attempt of the same call has written it. If a refused send follows
@@ -23,7 +24,7 @@ for i, entry in ipairs(redis.call('LRANGE', KEYS[1], 0, -1)) do
   end
 end
 
-for i = 4, #ARGV do
+for i = 5, #ARGV do
   local at, times, id, outcome, reason = string.match(ARGV[i], pattern)
   local rest = string.sub(ARGV[i], #at + #times + 3)
   if not known[id] then
@@ -38,6 +39,6 @@ for i = 4, #ARGV do
     newest = { times = times, outcome = outcome, reason = reason }
   end
 end
-redis.call('LTRIM', KEYS[1], 0, tonumber(ARGV[3]) - 1)
+redis.call('LTRIM', KEYS[1], 0, tonumber(called and ARGV[3] or ARGV[4]) - 1)
 redis.call('PEXPIRE', KEYS[1], called and ARGV[1] or ARGV[2])
 return { 'recorded' }
