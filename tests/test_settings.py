@@ -415,6 +415,18 @@ def faults_of(**variables: str) -> dict[str, list[str]]:
     return faults
 
 
+def test_a_message_is_measured_with_the_longer_last_line_that_it_can_have() -> None:
+    # 900 characters, with a code of six digits.
+    text = "{code}" + 894 * "x"
+    assert load(OTP_MESSAGE=text).otp_message == text
+    (fault,) = faults_of(OTP_MESSAGE=text, OTP_APP_HASH="A+/bcdefghi")["OTP_MESSAGE"]
+    assert "messages of 912 characters" in fault
+    (fault,) = faults_of(OTP_MESSAGE=text, OTP_APP_HASH="A+/bcdefghi", OTP_WEB_DOMAIN="a.example")[
+        "OTP_MESSAGE"
+    ]
+    assert "messages of 920 characters" in fault
+
+
 def pairs(table: dict[str, Any]) -> list[Any]:
     return [
         pytest.param(name, text, id=f"{name}-{text[:24]}") for name, texts in table.items() for text in texts

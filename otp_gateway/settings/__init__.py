@@ -44,7 +44,7 @@ class Settings(Variables):
         variables = read_variables(environ, dotenv)
         values, faults = read_values(variables)
         for name, text in rules.contradictions(values, variables):
-            faults.setdefault(name, [text])
+            faults.setdefault(name, []).append(text)
         if faults:
             raise SettingsError(faults)
         unknown = tuple(misspelt(variables, (variable.name for variable in declared(Variables).values())))

@@ -101,12 +101,14 @@ def _tls_faults(values: Mapping[str, Any], variables: Mapping[str, str]) -> Iter
 
 def _message_faults(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     length = values["otp_length"]
-    domain = values["otp_web_domain"]
+    domain, app_hash = values["otp_web_domain"], values["otp_app_hash"]
     for name in ("otp_message", "otp_message_fa", "otp_message_en"):
         message = values[name]
         if None not in (length, message):
+            # A message ends with at most one of the two lines: the app's hash or the domain with the code.
             web_line = len(f"\n\n@{domain} #") + length if domain else 0
-            longest = len(message) - len("{code}") + length + web_line
+            app_line = len(f"\n{app_hash}") if app_hash else 0
+            longest = len(message) - len("{code}") + length + max(web_line, app_line)
             if longest > MAX_MESSAGE:
                 yield name.upper(), f"makes messages of {longest} characters, above Kavenegar's {MAX_MESSAGE}"
 

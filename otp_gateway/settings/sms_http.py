@@ -22,7 +22,7 @@ def template_url(text: str) -> str:
     try:
         parts = urlsplit(text)
         base_url(f"{parts.scheme}://{parts.netloc}")
-    except ValueError:
+    except (ValueError, ValidationError):
         raise ValidationError("give an http:// or https:// URL") from None
     if parts.fragment or not text.isascii() or not text.isprintable() or " " in text:
         raise ValidationError("give a URL of printable ASCII, without blanks and without #")

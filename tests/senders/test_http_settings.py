@@ -76,3 +76,14 @@ def test_no_fault_repeats_a_text_that_may_hold_a_key() -> None:
         found = faults(**variables)
         assert found
         assert key not in str(found)
+
+
+def test_every_fault_of_one_variable_is_listed() -> None:
+    found = faults(SMS_HTTP_BODY='{"to": "{number}"}')["SMS_HTTP_BODY"]
+    assert len(found) == 3
+    assert all(any(words in text for text in found) for words in ("{number}", "exactly one", "{phone_local}"))
+
+
+def test_a_url_of_another_scheme_is_refused_in_words_that_allow_a_query() -> None:
+    (found,) = faults(SMS_HTTP_URL="ftp://sms.example.com/?to={phone}")["SMS_HTTP_URL"]
+    assert found == "give an http:// or https:// URL"
