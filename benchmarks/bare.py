@@ -15,5 +15,5 @@ def bare() -> Response:
 
 @app.get("/healthz")
 def healthz() -> Response:
-    """For the start: the server waits for it."""
+    """The server waits for this answer at start."""
     return jsonify(status="ok")

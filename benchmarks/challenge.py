@@ -1,8 +1,8 @@
-"""What a challenge costs the gateway, and how long Chromium works on it: ``python -m benchmarks.challenge``.
+"""The cost of a challenge for the gateway, and Chromium's time for it: ``python -m benchmarks.challenge``.
 
 Chromium derives the keys in a worker, as the login page does. Its processor time is measured, because other
-processes of the machine change the time on the clock. A machine that is six times slower needs six
-times that. The throttling of Chromium's debugging protocol cannot show it: it slows only the main thread.
+processes of the machine change the time on the clock. A machine that is six times slower needs six times
+that. The throttling of Chromium's debugging protocol cannot show it: it slows only the main thread.
 """
 
 from __future__ import annotations

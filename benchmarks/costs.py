@@ -1,4 +1,4 @@
-"""What each kind of request costs: processor time of the gateway and of Redis, round trips, bytes."""
+"""The cost of each kind of request: processor time of the gateway and of Redis, round trips, bytes."""
 
 from __future__ import annotations
 

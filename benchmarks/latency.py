@@ -1,4 +1,4 @@
-"""How long a verify takes: while the provider is slow, and with and without an active code."""
+"""The duration of a verify: while the provider is slow, and with and without an active code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long Redis runs each script, as Redis itself counts it."""
+"""The duration of each script in Redis, as Redis itself measures it."""
 
 from __future__ import annotations
 

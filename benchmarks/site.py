@@ -45,7 +45,7 @@ class Usage:
 
 @dataclass(frozen=True)
 class Site:
-    """Everything that a figure needs."""
+    """All parts that a figure needs."""
 
     redis: RedisServer
     gateway: Gateway

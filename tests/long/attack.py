@@ -1,4 +1,4 @@
-"""An attack from a thousand addresses: all that a client without a code can do, at the same time.
+"""An attack from a thousand addresses: everything that a client without a code can do, at the same time.
 
 Each kind has its own threads and is bounded by them and by the time.
 """
@@ -23,8 +23,8 @@ from tests.support.kavenegar import Call
 
 ADDRESSES = [f"10.{n // 250}.{n % 250}.7" for n in range(1000)]
 VICTIM = "+989151234567"
-# Phones of the attack begin so. The provider is slow for them only: so the test shows what the gateway's own
-# threads do to others.
+# Phones of the attack begin like this. The provider is slow only for them. So the test shows how the
+# gateway's own threads affect other clients.
 SENT, GUESSED = "+98916", "+98917"
 PROVIDER_SECONDS = 4.0
 IDLE = 1000
@@ -35,7 +35,7 @@ LOGIN = "/admin/login/"
 
 
 class Attack:
-    """Threads from start to end of a ``with`` block; ``answers`` counts what has no place in the record."""
+    """Threads from start to end of a ``with`` block. ``answers`` counts those that are not in the record."""
 
     def __init__(self, site: Site, record: Record, tokens: list[str]) -> None:
         """``tokens``: refresh tokens of sessions of the attackers' own, each for a chain."""
@@ -154,7 +154,7 @@ class Attack:
                 b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
                 b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
                 b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\nxyz",
-                # The header is ignored, so this one is refused by the application: no such path.
+                # The header is ignored, so the application refuses this one: there is no such path.
                 b"GET /x HTTP/1.1\r\nHost: x\r\nSCRIPT_NAME: /y\r\n\r\n",
             ]
         )
@@ -162,10 +162,10 @@ class Attack:
         self.over.wait(0.3)
 
     def _refused(self, request: bytes) -> None:
-        """Send the bytes; note the status, and the type and id that a refusal must have, too."""
+        """Send the bytes; record the status, and the type and id that a refusal must also have."""
         port, head = random.choice(self._site.gateways).port, b""
         with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=45) as connection:
-            # It may answer and close before it has read all.
+            # The gateway may answer and close before it has read everything.
             with suppress(OSError):
                 connection.sendall(request)
             while b"\r\n\r\n" not in head and (data := connection.recv(65_536)):

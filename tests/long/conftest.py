@@ -21,7 +21,8 @@ from tests.support.kavenegar import KavenegarEmulator
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 DEPLOY = README.partition("\n## Deploy\n")[2].partition("\n## ")[0]
 BLOCKS = re.findall(r"^```sh\n(.*?)^```", DEPLOY, re.MULTILINE | re.DOTALL)
-# Connections that the router uses again, each after another pause: almost as long as it keeps them.
+# Connections that the router uses again, each after another pause, up to almost the time for which it keeps
+# them.
 PAUSES = [5 + n * (KEEP_SECONDS - 6) / 39 for n in range(40)]
 
 

@@ -1,4 +1,4 @@
-"""The faults of a soak: one after another, each undone before the next, and counted."""
+"""The faults of a soak: one after another, each ended before the next, and counted."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support import kavenegar_faults as provider
 from tests.support.kavenegar import Fault
 from tests.support.redis_server import wait_until
 
-# The gateways give up a call to Redis after 0.9 s: these are well within it, and well beyond it.
+# The gateways stop waiting for Redis after 0.9 s. One of these is much shorter, the other much longer.
 SHORT, LONG = 0.3, 2.0
 # The scripts for phones, without the limiter of addresses.
 TRANSITIONS = b"otp:{"
@@ -88,7 +88,7 @@ class Faults:
         return "Redis: requests lost"
 
     def _lose_replies(self) -> str:
-        # Few in a row: then the call is found again in time.
+        # Only a few in a row, so that the call is found again in time.
         for _ in range(ROUNDS):
             self._site.proxy.drop_replies(random.randint(1, 2), TRANSITIONS)
             time.sleep(SHORT / 2)
@@ -150,7 +150,8 @@ class Faults:
         def fault() -> str:
             before = len(self._site.emulator.requests)
             self._site.emulator.set_fault(PROVIDER[name](), action="sms/send")
-            # Until some sends have met it; all may be waiting for their timeout, or for the circuit breaker.
+            # Until some sends have met the fault. All may be waiting for their timeout, or for the circuit
+            # breaker.
             with suppress(TimeoutError):
                 wait_until(lambda: len(self._site.emulator.requests) > before + 8, "sends", timeout=2)
             self._site.emulator.set_fault(None)

@@ -1,4 +1,4 @@
-"""What processes and Redis take, sampled each second, and the table that shows a soak's figures."""
+"""The resources of processes and Redis, sampled each second, and the table that shows a soak's figures."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Sampler:
         self._store.close()
 
     def look_at_keys(self) -> None:
-        """Note the keys that have no TTL at this moment."""
+        """Record the keys that have no TTL at this moment."""
         names = list(self._store.scan_iter(count=1000))
         with self._store.pipeline(transaction=False) as pipeline:
             for name in names:

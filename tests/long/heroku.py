@@ -38,7 +38,7 @@ SLUG = (
     "Procfile", "README.md", "app.json", ".python-version", "gunicorn.conf.py", "otp_gateway",
     "pyproject.toml", "requirements.txt", "wsgi.py",
 )  # fmt: skip
-# What the Python buildpack and the platform set for each dyno.
+# The variables that the Python buildpack and the platform set for each dyno.
 RUNTIME = {
     "FORWARDED_ALLOW_IPS": "*",
     "GUNICORN_CMD_ARGS": "--access-logfile -",
@@ -145,7 +145,7 @@ class App:
         return found
 
     def shell(self, script: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        """Run lines as a developer types them in the checkout; the first one that fails ends them."""
+        """Run lines as a developer types them in the checkout; stop at the first one that fails."""
         return subprocess.run(
             [BASH, "-ec", script],
             cwd=self.checkout,
@@ -158,7 +158,7 @@ class App:
         )
 
     def build(self) -> None:
-        """Make the slug from what was pushed, as the buildpack does: it needs these two files."""
+        """Make the slug from the pushed commit, as the buildpack does: it needs these two files."""
         self.shell(f"git clone -q -b main {self.folder}/app.git {self.folder}/slug")
         for name in ("requirements.txt", ".python-version"):
             assert (self.folder / "slug" / name).is_file(), name
@@ -182,7 +182,7 @@ class Dyno:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> Self:
-        """Start it. The platform waits for nothing: see `is_up`."""
+        """Start it. The platform does not wait: see `is_up`."""
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 [BASH, "-c", self.command],

@@ -1,4 +1,4 @@
-"""What must be true of each phone, by the clients' record, the provider's messages and Redis at the end."""
+"""The conditions for each phone, from the clients' record, the provider's messages and Redis at the end."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ WINDOWS = ((3, 120), (10, 3600), (20, 86_400))
 TRIES = 3
 CLIENT_BUDGET = 10
 SCRIPTS = ("issue", "verify", "withdraw")
-# The counter of a route's outcomes, and the name of its success.
+# The counter of a route's outcomes, and the name of a success.
 OUTCOMES = {
     OTP: ("sends_total", "sent"),
     VERIFY: ("verifies_total", "verified"),
@@ -50,7 +50,7 @@ class Phone:
         self._calls = [call for name in SCRIPTS for call in site.calls.of(keys.pid, name)]
         issues, withdrawals = site.calls.of(keys.pid, "issue"), site.calls.of(keys.pid, "withdraw")
         self._deadlines = {word.decode(): call.deadline for call in issues for word in call.words}
-        # Sends that the gateway tried to take back, and Redis never did.
+        # Sends that the gateway tried to withdraw, but Redis never did.
         tried = [call for call in withdrawals if all(each.tag != "withdrawn" for each in call.attempts)]
         self.kept = [
             charge for charge in self.charges if any(charge.send_id.encode() in call.words for call in tried)
@@ -82,14 +82,14 @@ class Phone:
                 yield "a send was charged after its deadline"
 
     def check_charges(self) -> Iterator[str]:
-        """Only a send that may have gone out is charged; a 503 and a failure are not."""
+        """Only a send that may have been delivered is charged; a 503 and a failure are not."""
         least = sum(answer.status in (200, 504) for answer in self.sends)
         most = least + _unanswered(self.sends) + len(self.kept) + self.unknown_sends
         if not least <= len(self.charges) <= most:
             yield f"{len(self.charges)} charges, and not {least} to {most}"
 
     def check_tries(self) -> Iterator[str]:
-        """Exactly the guesses that were answered wrong are counted."""
+        """The counted guesses are exactly those that were answered wrong."""
         wrong = [answer for answer in self.verifies if answer.code == "invalid_code"]
         sent = min(
             (answer.ended for answer in self.sends if answer.status in (200, 504)), default=float("inf")
@@ -123,10 +123,10 @@ class Phone:
 
 @dataclass
 class _Active:
-    """The active code of a phone, as its client can know it; no code: none, or it is not known."""
+    """The active code of a phone, as its client can know it. No code: there is none, or it is unknown."""
 
     code: str = ""
-    # When it was made at the earliest.
+    # The earliest time at which it was made.
     since: float = 0.0
     unconfirmed: bool = False
     tries: int = 0

@@ -1,4 +1,4 @@
-"""Clients that log in, guess, come late, repeat tokens and revoke, and note what the contract forbids."""
+"""Clients that log in, guess, come late, repeat tokens and revoke, and record what the contract forbids."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Person:
                 self._refresh(session)
 
     def _visit(self) -> None:
-        # One visit in five comes from the address of the visit before, which its limit may then refuse.
+        # One visit in five comes from the address of the visit before; its limit may refuse this visit.
         self._address = self._address if random.random() < 0.2 else any_address()
         phone, visits = self._phone()
         if random.random() < 0.3:
@@ -77,7 +77,7 @@ class Person:
                 self._in(CODE_SECONDS + 3, lambda: self._come_late(phone, code))
             if self._log_in(phone, code) == 0:
                 return
-        # An unanswered request may still run, so its phone is used no more.
+        # An unanswered request may still run, so its phone is not used again.
         if visits + 1 < VISITS:
             self._current.append((phone, visits + 1))
 
@@ -135,7 +135,7 @@ class Person:
             self._record.violation(f"an access token was answered {answer.status}")
 
     def _refresh(self, session: Session) -> None:
-        """Repeat it until it is answered; within the grace, that gives the pair of the lost answer."""
+        """Repeat it until it is answered. Within the grace, the answer is the pair of the lost answer."""
         began, token = time.time(), session.refresh
         answer = self._repeated(REFRESH, token)
         if answer.status == 200:

@@ -19,9 +19,9 @@ from tests.support.servers import LoopbackServer
 
 # The router's own address: the gateway's peer.
 ADDRESS = "127.0.0.9"
-# For so long the router uses an idle connection to a dyno again.
+# The router reuses an idle connection to a dyno for so long.
 KEEP_SECONDS = 90.0
-# For so long it looks for a dyno that accepts a connection.
+# The router looks for a dyno that accepts a connection for so long.
 CONNECT_SECONDS = 30.0
 REPLY_SECONDS = 30.0
 
@@ -48,7 +48,7 @@ class Router:
         return self._server.port
 
     def add(self, port: int) -> None:
-        """Route requests to a dyno, too. Whether it is up shows when it accepts a connection."""
+        """Route requests to this dyno, too. It is up when it accepts a connection."""
         with self._lock:
             self._ports.append(port)
 
@@ -128,7 +128,7 @@ class Router:
 
 
 class Reply:
-    """What goes back to the client."""
+    """The response to the client."""
 
     def __init__(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
         self.status = status
@@ -175,5 +175,5 @@ class _Handler(BaseHTTPRequestHandler):
 
 def _is_closed(connection: http.client.HTTPConnection) -> bool:
     """Whether the peer has closed an idle connection."""
-    # An idle connection has nothing to read, except its end.
+    # An idle connection has only its end to read.
     return connection.sock is None or bool(select.select([connection.sock], [], [], 0)[0])

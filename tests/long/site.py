@@ -41,7 +41,7 @@ class Site:
             stack.enter_context(self.redis)
             stack.enter_context(self.emulator)
             self.proxy = stack.enter_context(RedisProxy(self.redis.port, self.calls.note))
-            # Past the proxy, for the faults and for the checks.
+            # A connection that avoids the proxy, for the faults and for the checks.
             self.store = stack.enter_context(self.redis.client())
             self.gateways = [stack.enter_context(Gateway(self._environment(), workers=WORKERS)) for _ in "ab"]
             self._stack = stack.pop_all()
@@ -61,7 +61,7 @@ class Site:
         return found[0] if found else None
 
     def reload(self, gateway: Gateway) -> None:
-        """HUP, and wait until no worker of before is left."""
+        """Send HUP, and wait until no earlier worker is left."""
         old = workers_of(gateway)
         gateway.hup()
         wait_until(lambda: _replaced(gateway, old), "the new workers", timeout=60)

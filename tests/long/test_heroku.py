@@ -1,4 +1,4 @@
-"""Heroku to the letter: README's lines deploy an app, and it keeps what Heroku's router relies on."""
+"""README's lines deploy an app on Heroku, and the app follows the rules of Heroku's router."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_the_check_of_the_readme_finds_no_fault_from_a_one_off_dyno(platform: Pl
         check["name"]: (check["status"], check["message"]) for check in json.loads(done.stdout)["checks"]
     }
     assert found["proxies"][0] == found["https"][0] == found["host"][0] == "ok"
-    # It warns only of the certificate, which is not checked, as the README says.
+    # Its only warning is about the certificate, which README says is not checked.
     assert {name for name, (status, _) in found.items() if status == "warning"} == {"redis_tls"}
 
 
@@ -109,7 +109,7 @@ def test_no_log_line_shows_an_address_although_the_platform_asks_for_an_access_l
 
 
 def test_restarts_under_load_lose_no_request_and_send_none_twice(platform: Platform, web: Dyno) -> None:
-    # It goes on with the connections that are used again.
+    # It continues with the connections that are used again.
     platform.router.remove(web.port)
     platform.emulator.clear()
     platform.emulator.set_fault(provider.slow(0.3), action="sms/send")

@@ -1,4 +1,4 @@
-"""The image of the Dockerfile: its steps in an empty environment, and what a container of it does."""
+"""The image of the Dockerfile: its steps in an empty environment, and the behaviour of its container."""
 
 from __future__ import annotations
 

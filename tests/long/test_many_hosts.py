@@ -34,7 +34,7 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 OTP, VERIFY = "/api/v1/usr/otp", "/api/v1/usr/otp/verify"
 HOSTS = ("127.0.0.11", "127.0.0.12", "127.0.0.13")
 NAME = "otp"
-# The windows are longer than the test, so each limit is one number for the whole of it.
+# The windows are longer than the test, so each limit is one number for the whole test.
 PER_ADDRESS, PER_PHONE = 20, 3
 ADDRESSES = [f"10.20.0.{n}" for n in range(1, 61)]
 PHONES = [f"+98912{n:07d}" for n in range(120)]
@@ -79,7 +79,7 @@ class Cluster:
         return response.status
 
     def guess_nothing(self, address: str) -> int:
-        """A request that counts for its address, and for nothing else."""
+        """A request that counts only for its address."""
         return self.call(VERIFY, {}, key=address, address=address)
 
     def send(self, phone: str) -> int:

@@ -1,7 +1,7 @@
-"""Mixed traffic on two gateways for some minutes, with faults without pause: the contract holds.
+"""Mixed traffic on two gateways for some minutes, with faults without pause: the contract is kept.
 
-``SOAK_SECONDS`` sets the length. Every check is exact: it takes the requests without an answer, and the calls
-whose every reply was lost, into account one by one.
+``SOAK_SECONDS`` sets the length. Every check is exact. It takes each request without an answer into account,
+and each call whose every reply was lost.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(SECONDS + 400)]
 
 @dataclass
 class Soak:
-    """What is known after the load, with the site still running."""
+    """The results after the load, with the site still running."""
 
     site: Site
     record: Record
@@ -58,7 +58,7 @@ def soak() -> Iterator[Soak]:
                 over.set()
         for job in jobs:
             job.result()
-        # The faults are over, and the load continues a little: the sessions' last use.
+        # The faults are over, and the load continues for a short time: the sessions' last use.
         with ThreadPoolExecutor(PEOPLE) as pool:
             list(pool.map(Person.finish, people))
         sampler.look_at_keys()

@@ -1,4 +1,4 @@
-"""A thousand addresses do all they can at the same time, and honest clients still log in.
+"""A thousand addresses do everything they can at the same time, and honest clients still log in.
 
 ``VOLUME_SECONDS`` sets the length of the attack.
 """
@@ -26,7 +26,7 @@ from tests.support.redis_server import wait_until
 
 SECONDS = float(os.environ.get("VOLUME_SECONDS", "45"))
 HONEST = 4
-# Bytes: what the contract promises, and what a code with its log of sends takes.
+# Bytes: the bound of the contract, and the size of a code with its log of sends.
 ADDRESS, SESSION, UNSENT, CODE = 4096, 1024, 500, 2048
 # Redis's tables grow by doubling, and answers to calls are kept for ten seconds.
 TABLES = 2**20
@@ -87,7 +87,7 @@ class Honest:
 
 @dataclass
 class Volume:
-    """What is known after the attack, with the site still running."""
+    """The results after the attack, with the site still running."""
 
     site: Site
     record: Record
@@ -107,7 +107,7 @@ def dataset(site: Site) -> int:
 
 
 def own_tokens(record: Record) -> list[str]:
-    """Two attackers log in, and refresh in a chain then."""
+    """Two attackers log in, and then refresh in a chain."""
     tokens = []
     for phone in (f"{SENT}9999998", f"{SENT}9999999"):
         assert record.call(OTP, {"phone_number": phone}, address="192.0.2.9").status == 200
@@ -156,7 +156,7 @@ def volume() -> Iterator[Volume]:
 
 
 def bound(volume: Volume) -> int:
-    """Bytes that the attack and the logins may take in Redis."""
+    """The bytes that the attack and the logins may use in Redis."""
     phones = {name.split(b"}")[0] for name in volume.site.store.scan_iter("otp:*:tries", count=1000)}
     sent = {name.split(b"}")[0] for name in volume.site.store.scan_iter("otp:*:sends", count=1000)}
     logins = sum(a.status == 200 and a.route == VERIFY for a in volume.record.answers)
@@ -199,7 +199,7 @@ def test_honest_clients_still_log_in(volume: Volume) -> None:
         },
     )
     assert honest.begun >= HONEST
-    # A send competes with the attack for the provider; all that follows it does not.
+    # A send competes with the attack for the provider. The later requests do not.
     assert honest.logins >= honest.begun / 2
     assert sum(n for step, n in honest.unserved.items() if not step.startswith("send")) <= 0.05 * honest.begun
 

@@ -1,4 +1,4 @@
-"""Requests, and the complete record of their answers; each answer is compared with the contract at once."""
+"""Requests, and the complete record of their answers. Each answer is compared with the contract at once."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.long.site import Site
 USR = "/api/v1/usr"
 OTP, VERIFY = f"{USR}/otp", f"{USR}/otp/verify"
 REFRESH, REVOKE, ME = f"{USR}/token/refresh", f"{USR}/token/revoke", f"{USR}/me"
-# Longer than any answer may take; a request without an answer by then has none.
+# Longer than any answer may take. A request without an answer by then counts as unanswered.
 TIMEOUT = 45.0
 ERRORS = {
     400: {"invalid_request", "invalid_phone_number", "unsupported_destination", "invalid_code"},
@@ -109,7 +109,7 @@ class Record:
         return answer
 
     def violation(self, text: str) -> None:
-        """Note that something was against the contract."""
+        """Record a violation of the contract."""
         with self._lock:
             self.violations.append(text)
 
@@ -156,7 +156,7 @@ def _faults(answer: Answer, response: http.client.HTTPResponse, request_id: str)
 
 
 def any_address() -> str:
-    """Some client's address, of the networks that are for measurements."""
+    """The address of some client, from the networks that are reserved for measurements."""
     return f"198.{random.choice((18, 19))}.{random.randrange(256)}.{random.randrange(1, 255)}"
 
 
@@ -166,7 +166,7 @@ def wrong(code: str | None) -> str:
 
 
 def garbage(record: Record, address: str) -> None:
-    """A request that no route accepts, or a token that is none."""
+    """A request that no route accepts, or a text that is not a token."""
     huge = json.dumps({"phone_number": "0" * 9000}).encode()
     text = {"Content-Type": "text/plain"}
     kinds: list[dict[str, Any]] = [
