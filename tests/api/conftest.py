@@ -16,7 +16,7 @@ from tests.support.redis_server import RedisServer
 
 @pytest.fixture
 def api(redis_client: RedisClient, emulator: KavenegarEmulator) -> Api:
-    """The whole gateway on either store, its SMS going to the emulator over HTTP."""
+    """The whole gateway on either store. It sends SMS to the emulator over HTTP."""
     return make_api(redis_client, emulator=emulator)
 
 
@@ -28,7 +28,7 @@ def sender() -> Recorder:
 
 @pytest.fixture(scope="session")
 def wire(running_emulator: KavenegarEmulator) -> Iterator[Gateway]:
-    """One gunicorn with a Redis of its own, behind two proxies as it believes, with roomy limits."""
+    """One gunicorn with a Redis of its own, with high limits. It is set to trust two proxies."""
     with (
         RedisServer() as server,
         Gateway(

@@ -1,4 +1,4 @@
-"""A client for the API under test, sender fakes, and the shape of a problem document."""
+"""A client for the API under test, fake senders, and the format of a problem document."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ SEND = "/api/v1/usr/otp"
 VERIFY = "/api/v1/usr/otp/verify"
 HOME = "192.0.2.1"
 AWAY = "192.0.2.2"
-# No test but those of the limit itself shall meet the address's limit.
+# Only the tests of the address's limit may reach that limit.
 ROOMY = "1000/minute"
 STANDARD = {"type", "title", "status", "detail", "code"}
 
 
 class Recorder:
-    """Accepts every code, or raises what `fault` holds, after `seconds`."""
+    """Accepts every code, or raises the error in `fault`, after `seconds`."""
 
     configured = True
 
@@ -51,12 +51,12 @@ class Recorder:
         self.sent.append((message.phone.e164, message.code, message.channel))
 
     def code_for(self, e164: str) -> str:
-        """The last code that went to this phone."""
+        """The last code that was sent to this phone."""
         return [code for phone, code, _ in self.sent if phone == e164][-1]
 
 
 class Api:
-    """The gateway's API as one client after another sees it; `ip` is the peer's address."""
+    """The gateway's API as different clients see it; `ip` is the peer's address."""
 
     def __init__(self, app: Flask, store: RedisClient) -> None:
         self.app = app
@@ -81,7 +81,7 @@ class Api:
         return self.request("GET", path, **options)
 
     def post(self, path: str, body: object, **options: Any) -> TestResponse:
-        """POST bytes as they are, anything else as JSON; both as application/json."""
+        """POST bytes unchanged, and anything else as JSON; both as application/json."""
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         return self.request("POST", path, data=data, content_type="application/json", **options)
 
@@ -93,7 +93,7 @@ class Api:
         return self.post(VERIFY, {"phone_number": phone, "code": code}, **options)
 
     def pass_time(self, seconds: int) -> None:
-        """Let every key of the phones grow older, and the tries and budgets in it; expired keys vanish."""
+        """Make every key of the phones older, and the tries and budgets in it. Expired keys are deleted."""
         for key in list(self.redis.scan_iter("otp:*")):
             left = int(self.redis.pttl(key)) - 1000 * seconds
             if key.endswith(b":tries"):
@@ -117,9 +117,9 @@ def make_api(
     emulator: KavenegarEmulator | None = None,
     **variables: object,
 ) -> Api:
-    """The application over the store (else a new embedded one).
+    """The application over the given store, or over a new embedded one.
 
-    Codes go to the emulator, the sender, the provider that the variables name, or else to a recorder.
+    Codes go to the emulator, the sender, or the provider that the variables name; otherwise to a recorder.
     """
     store = store or connect(None)
     values: dict[str, object] = {"OTP_IP_LIMITS": ROOMY}
@@ -144,7 +144,7 @@ def keys_of(e164: str) -> PhoneKeys:
 def set_failures(
     store: RedisClient, keys: PhoneKeys, count: int, *, seconds: int = 1000, client: str | None = None
 ) -> None:
-    """Use a failure budget of the phone, or of one client's network, as verify.lua does it."""
+    """Use up a failure budget of the phone, or of one client's network, as verify.lua does it."""
     redis_ = cast("redis.Redis", store)
     now, micros = redis_.time()
     ends = 1000 * (now + seconds) + micros // 1000
@@ -154,7 +154,7 @@ def set_failures(
 
 
 def failures_of(store: RedisClient, keys: PhoneKeys, client: str | None = None) -> tuple[int, float]:
-    """Count of a failure budget and the seconds until it is free; zeros without one."""
+    """The count of a failure budget and the seconds until it is free; zeros if there is none."""
     redis_ = cast("redis.Redis", store)
     value = cast("bytes | None", redis_.hget(keys.tries, _budget(client)))
     if value is None:
@@ -171,7 +171,7 @@ def _budget(client: str | None) -> str:
 def assert_problem(
     reply: TestResponse, status: int, code: str, detail: str | None = None, members: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """The reply is a problem document with exactly the standard members and these; its body."""
+    """Check that the reply is a problem document with exactly these members; return its body."""
     assert reply.status_code == status, reply.text
     assert reply.headers["Content-Type"] == "application/problem+json"
     assert reply.headers["X-Request-ID"]

@@ -1,4 +1,4 @@
-"""The member ``challenge`` of a send: when it is checked, what it costs, and what uses it up."""
+"""The member ``challenge`` of a send: when it is checked, how much it costs, and when it is used up."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_an_expired_solution_is_refused_with_a_challenge_as_hard(api: Api) -> No
     assert new["parameters"]["data"]["attempts"] == STEPS[0]
 
 
-# The embedded store has the worker's clock.
+# The embedded store uses the worker's clock.
 @pytest.mark.parametrize("redis_client", ["redis"], indirect=True)
 def test_the_clock_of_the_worker_does_not_matter(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     solution, now = easy_solution(PHONE), time.time()
@@ -113,7 +113,7 @@ def test_the_clock_of_the_worker_does_not_matter(api: Api, monkeypatch: pytest.M
 
 
 def test_the_log_has_the_reason_and_nothing_of_the_challenge(capsys: pytest.CaptureFixture[str]) -> None:
-    # The log is written to the stream of the time when the application was made.
+    # The log goes to the stream that was set when the application was made.
     api = make_api()
     solution = easy_solution(PHONE)
     send(api, solution)

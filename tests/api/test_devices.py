@@ -1,4 +1,4 @@
-"""A user with a device token signs in during an attack, and a token that is not good changes nothing."""
+"""A user with a device token signs in during an attack. An invalid token changes no answer."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def now_ms(api: Api) -> int:
 
 
 def token(api: Api, phone: str = PHONE, *, age: float = 60, secret: str = SECRET_KEY) -> str:
-    """A device token as a login has made it so many seconds ago."""
+    """A device token from a login so many seconds ago."""
     devices = Devices(Codes(secret, 6), LIFETIME)
     made = devices.create(PhoneNumber(phone), "s" * 12 + "kkid", now_ms(api) - int(1000 * age))
     assert made
@@ -80,7 +80,7 @@ def test_a_login_gives_a_token_with_which_the_next_one_has_its_own_lane(redis_cl
 
 
 def full_windows(api: Api, sender: Recorder, phone: str) -> None:
-    """Strangers send until the phone's windows are full."""
+    """Clients without a token send until the phone's windows are full."""
     before = len(sender.sent)
     statuses = [send(api, phone=phone, ip=f"198.51.100.{n}").status_code for n in range(20)]
     assert statuses == [200] * 19 + [429]
@@ -88,7 +88,7 @@ def full_windows(api: Api, sender: Recorder, phone: str) -> None:
 
 
 def used_up_failures(api: Api, sender: Recorder, phone: str) -> None:
-    """Strangers guess until the phone's failures are used up."""
+    """Clients without a token guess until the phone's failures are used up."""
     send(api, phone=phone)
     guess = wrong(sender.code_for(phone))
     for n in range(40):
@@ -102,7 +102,7 @@ def test_a_victim_with_a_token_signs_in_fifty_of_fifty_times(
     redis_client: RedisClient, attack: Callable[[Api, Recorder, str], None]
 ) -> None:
     sender = Recorder()
-    # The windows and tries of a day, without the time between.
+    # The windows and tries of a day, without the time in between.
     api = make_api(redis_client, sender, OTP_PHONE_LIMITS="19/day", OTP_MAX_ATTEMPTS=100)
     victims = [f"+9891234567{n:02d}" for n in range(50)]
     signed_in = 0
@@ -114,7 +114,7 @@ def test_a_victim_with_a_token_signs_in_fifty_of_fifty_times(
         if send(api, own, phone).status_code != 200:
             continue
         code = sender.code_for(phone)
-        # The strangers go on meanwhile.
+        # The other clients continue meanwhile.
         for n in range(5):
             send(api, phone=phone, ip=f"203.0.113.{n}")
             assert verify(api, code, phone=phone, ip=f"203.0.113.{n}").status_code in (400, 429)
@@ -147,7 +147,7 @@ NOT_GOOD: dict[str, Callable[[Api], str]] = {
 
 
 def face(reply: TestResponse) -> tuple[object, ...]:
-    """What a client sees, without what changes from one request to the next."""
+    """What a client sees, without the parts that change from one request to the next."""
     headers = sorted((name, value) for name, value in reply.headers.items() if name not in CHANGING)
     body = reply.get_json()
     for name in ("access_token", "refresh_token", "device_token", "expires_in", "resend_in"):
@@ -225,7 +225,7 @@ def test_a_stolen_token_cannot_lock_the_common_lane(redis_client: RedisClient) -
     statuses = [verify(api, guess, stolen).status_code for _ in range(12)]
     assert statuses == [400] * 10 + [429] * 2
     assert_problem(send(api, stolen), 429, "too_many_attempts")
-    # The owner's own token is locked too, but the owner can go on without it.
+    # The owner's own token is locked too, but the owner can continue without it.
     assert_problem(send(api, token(api, age=1)), 429, "too_many_attempts")
     assert send(api).status_code == 200
     assert verify(api, sender.code_for(PHONE)).status_code == 200
@@ -239,7 +239,7 @@ def test_without_devices_a_token_is_neither_given_nor_read(redis_client: RedisCl
     api = make_api(redis_client, sender, OTP_DEVICE_DAYS=0, OTP_MAX_ATTEMPTS=100)
     send(api, token(api))
     guess = wrong(sender.code_for(PHONE))
-    # All fifty failures are the strangers'.
+    # All fifty failures are those of clients without a token.
     statuses = [verify(api, guess, token(api), ip=f"198.51.100.{n // 10}").status_code for n in range(60)]
     assert statuses == [400] * 50 + [429] * 10
     assert not api.redis.keys("otp:*:d:*")

@@ -1,4 +1,4 @@
-"""The error table, row by row; bodies that mean harm; the order of the checks."""
+"""The error table, row by row; hostile bodies; the order of the checks."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ INVALID_NUMBERS = {
 
 
 def spend(api: Api, phone: str, guesses: int, ip: str = HOME) -> TestResponse:
-    """So many verifies with a code that was not sent; the last answer."""
+    """So many verifies with a code that was not sent; return the last answer."""
     for _ in range(guesses):
         reply = api.verify(phone, "000000", ip=ip)
     return reply
@@ -189,7 +189,7 @@ def test_only_a_client_that_has_used_up_its_budget_is_refused_on_both_endpoints(
     assert api.send(ip=AWAY).status_code == 200
     assert api.send(OTHER).status_code == 200
     assert api.verify(PHONE, sender.code_for(PHONE), ip=AWAY).status_code == 200
-    # A success clears its own client's count only.
+    # A success clears only its own client's count.
     assert api.send().status_code == 429
     api.pass_time(retry_after(refused))
     assert api.send().status_code == 200
@@ -206,7 +206,7 @@ def test_a_phone_whose_budget_is_spent_is_refused_to_every_client(
         assert_problem(refused, 429, "too_many_attempts")
         assert 86_390 <= retry_after(refused) <= 86_400
     assert len(sender.sent) == 1
-    # New tries do not bring the budget back.
+    # New tries do not restore the budget.
     api.pass_time(301)
     assert_problem(api.verify(PHONE, sender.code_for(PHONE)), 429, "too_many_attempts")
 
@@ -257,7 +257,7 @@ def test_waiting_as_long_as_told_is_enough_for_a_phone_and_refusals_are_not_char
     assert_problem(refused, 429, "too_many_otp_requests")
     assert retry_after(refused) == 1
     time.sleep(retry_after(refused))
-    # Had the refusals been charged, the window would still be full.
+    # If the refusals had been charged, the window would still be full.
     assert [api.send().status_code for _ in range(2)] == [200, 200]
 
 
@@ -277,7 +277,7 @@ def test_where_the_address_must_wait_longer_than_the_phone_its_wait_is_told(send
     assert [api.send().status_code for _ in range(2)] == [200, 200]
     refused = api.send()
     assert_problem(refused, 429, "too_many_otp_requests")
-    # The phone's window alone would say 1.
+    # With only the phone's window, it would be 1.
     assert retry_after(refused) == 3
     time.sleep(3)
     assert api.send().status_code == 200
@@ -401,7 +401,7 @@ def test_without_a_key_sends_say_that_sms_is_not_configured(redis_client: RedisC
     api = make_api(redis_client, KAVENEGAR_API_KEY="")
     reply = api.send()
     assert_problem(reply, 503, "sms_not_configured", "SMS service is not configured")
-    # Nothing was charged, and verifies go on.
+    # The send was not charged, and verifies continue.
     assert list(api.redis.scan_iter("otp:*")) == []
     assert api.verify(PHONE, "000000").status_code == 400
 
@@ -488,7 +488,7 @@ def test_an_unforeseen_failure_tells_neither_the_client_nor_the_log_what_it_must
     [unhandled] = [line for line in lines if line["level"] == "error"]
     assert unhandled["event"] == "unhandled exception"
     assert unhandled["request_id"] == reply.headers["X-Request-ID"]
-    # The way to the fault is there, the values that lay along it are not.
+    # The log shows the lines that led to the fault, but not the values of their variables.
     assert "RuntimeError" in log
     for word in (code, PHONE, PHONE[1:], PHONE[3:]):
         assert word not in log
@@ -507,7 +507,7 @@ def test_a_failed_send_tells_nothing_of_the_provider(fault: Exception) -> None:
         assert word not in reply.text.lower()
 
 
-# --- bodies that mean harm
+# --- hostile bodies
 
 PAIR = b'"phone_number":"+989123456789","code":"123456"'
 NOT_JSON: dict[str, bytes] = {
@@ -588,7 +588,7 @@ def test_a_body_that_is_no_json_object_is_an_invalid_request(
 
 @ENDPOINTS
 def test_brackets_that_are_closed_are_no_internal_error(path: str) -> None:
-    """Python 3.11 reads JSON of a thousand levels at most; newer versions read this body."""
+    """Python 3.11 reads JSON of at most a thousand levels; newer versions read this body."""
     body = b'{"x":' + b"[" * 4000 + b"]" * 4000 + b"," + PAIR + b"}"
     reply = make_api().post(path, body)
     assert reply.status_code == 400 or (path == SEND and reply.status_code == 200), reply.text
@@ -744,7 +744,7 @@ def test_a_refused_guess_is_not_counted_again(redis_client: RedisClient, sender:
     first = sender.code_for(PHONE)
     for by in range(1, 12):
         api.verify(PHONE, wrong(first, by))
-    # Three tries were compared, eight refused; so half of the budget is left for a new code.
+    # Three tries were compared, and eight were refused. So half of the budget is left for a new code.
     assert api.send().status_code == 200
     guess = wrong(sender.code_for(PHONE))
     left = [(api.verify(PHONE, guess).json or {}).get("attempts_remaining") for _ in range(3)]

@@ -1,4 +1,4 @@
-"""The send gate as a client, a log and a scraper see it."""
+"""The send gate in replies to clients, in the log and in the metrics."""
 
 from __future__ import annotations
 

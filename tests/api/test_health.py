@@ -1,4 +1,4 @@
-"""Probes: the process answers; it can do its work, or which part cannot."""
+"""Probes: whether the process answers, whether it can do its work, and if not, which part fails."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.support.servers import free_port
 
 
 def away(**variables: str) -> Api:
-    """A gateway whose Redis is not there."""
+    """A gateway whose Redis is unavailable."""
     return make_api(connect(f"redis://127.0.0.1:{free_port()}/0"), None, None, **variables)
 
 
@@ -90,7 +90,7 @@ def test_readiness_follows_redis_as_it_goes_and_comes() -> None:
         server.start()
         time.sleep(FRESH_SECONDS)
         assert api.get("/readyz").status_code == 200
-        # Its scripts are gone with it, which no client notices.
+        # Its scripts are lost, too, but no client sees an error.
         assert api.verify("+989123456789", "000000").status_code == 400
 
 
@@ -105,7 +105,7 @@ def own_server() -> Iterator[RedisServer]:
 
 
 def not_ready(server: RedisServer, client: redis.Redis) -> str:
-    """The reason that a gateway on this server gives; none of its logins works either."""
+    """The reason that a gateway on this server gives; logins through it fail, too."""
     api = make_api(connect(server.url), KAVENEGAR_API_KEY="a-key")
     reply = api.get("/readyz")
     problem = assert_problem(reply, 503, "store_unavailable", members=["parts", "reasons"])

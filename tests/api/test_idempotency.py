@@ -187,7 +187,7 @@ def log_in(api: Api, sender: Recorder) -> str:
 
 
 def age_used_tokens(api: Api, seconds: int) -> None:
-    """Let the time since the tokens' use pass."""
+    """Make the used tokens older."""
     [name] = api.redis.scan_iter("otp:*:session:*")
     fields: dict[Any, Any] = api.redis.hgetall(name)
     for field, value in fields.items():
@@ -228,7 +228,7 @@ def test_an_outcome_is_kept_for_a_minute_and_no_key_is_eternal(api: Api, sender:
     assert len(kept) == 2
     for name in kept:
         assert 50_000 < api.redis.pttl(name) <= 60_000
-        # Neither the client's key nor a code is in Redis.
+        # Redis has neither the client's key nor a code.
         assert KEY.encode() not in name + api.redis.get(name)
 
 
@@ -236,5 +236,5 @@ def test_the_login_survives_a_reply_of_redis_that_never_comes(api: Api, sender: 
     send(api, None)
     code = sender.code_for(PHONE)
     first = verify(api, code)
-    # As if every reply had been lost: the client saw 503, and makes its request again.
+    # As if every reply had been lost: the client got 503, and repeats its request.
     assert verify(api, code).json == first.json

@@ -1,4 +1,4 @@
-"""The limit of an address: its headers, its windows, and who counts as one client."""
+"""The limit of an address: its headers, its windows, and which requests count as one client."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ STATE = re.compile(r'"([a-z0-9-]+)";r=(\d+);t=(\d+)')
 
 
 def policies(reply: TestResponse) -> list[tuple[str, int, int]]:
-    """Name, quota and window of every policy, or a failure when the header says anything else."""
+    """Name, quota and window of every policy; the test fails if the header has another format."""
     return _items(POLICY, reply.headers["RateLimit-Policy"])
 
 
 def states(reply: TestResponse) -> list[tuple[str, int, int]]:
-    """Name, rest and seconds of every state, or a failure when the header says anything else."""
+    """Name, rest and seconds of every state; the test fails if the header has another format."""
     return _items(STATE, reply.headers["RateLimit"])
 
 
@@ -112,7 +112,7 @@ def test_every_reply_that_was_counted_says_so(status: int, ask: Callable[[], Tes
     [(same, rest, reset)] = states(reply)
     assert name == same == "ip"
     assert 0 <= rest < quota
-    # These limits are so large that they are counted in parts, and a part leaves the window as a whole.
+    # These limits are so large that they are counted in parts. A part leaves the window as a whole.
     assert 1 <= reset <= window * 9 / 8 + 1
     assert window == 60
 
@@ -161,7 +161,7 @@ def test_the_window_slides(redis_client: RedisClient) -> None:
     time.sleep(1.2)
     assert api.send("x").status_code == 400
     time.sleep(0.9)
-    # The first has left, the second has not; a fixed window would hold two again.
+    # The first request has left the window, the second has not. A fixed window would have room for two again.
     assert [api.send("x").status_code for _ in range(2)] == [400, 429]
 
 
@@ -220,7 +220,7 @@ def test_the_rest_that_is_told_is_that_of_the_fuller_network() -> None:
     api = make_api(OTP_IP_LIMITS="2/minute")
     for subnet in range(19):
         api.send("x", ip=f"2001:db8:1:{subnet:x}::1")
-    # The /64 has sent once and could once more; the /48 is full.
+    # The /64 has sent once and may send once more; the /48 is full.
     assert remaining(api.send("x", ip="2001:db8:1:ffff::1")) == 0
 
 
@@ -240,7 +240,8 @@ def test_five_64s_of_one_48_share_one_failure_budget_and_lock_the_phone_only_for
     code = sender.code_for(PHONE)
     statuses = []
     for guess in range(60):
-        # Each network of the connection guesses, and more tries are no matter: a new code brings them.
+        # Each network of the connection guesses. The tries do not matter, because they are restored each
+        # time.
         api.redis.hdel(keys_of(PHONE).tries, "tries", "tries_end")
         hop = f"2001:db8:1:{guess % 5:x}::{guess + 1:x}"
         statuses.append(api.verify(PHONE, wrong(code), headers={"X-Forwarded-For": hop}).status_code)
@@ -277,7 +278,7 @@ def test_behind_a_unix_socket_clients_are_told_apart_by_the_header() -> None:
     api = make_api(OTP_IP_LIMITS="1/minute", TRUSTED_PROXIES=1)
     hops = ["192.0.2.1", "192.0.2.2", "192.0.2.1", "nonsense", "more nonsense", ""]
     replies = [api.send("x", ip="", headers={"X-Forwarded-For": hop}) for hop in hops]
-    # What is unreadable counts as the peer, who has no address and is one client nevertheless.
+    # An unreadable value counts as the peer. The peer has no address, but it is one client nevertheless.
     assert [reply.status_code for reply in replies] == [400, 400, 429, 400, 429, 429]
 
 
@@ -288,7 +289,7 @@ CLIENT = "198.51.100.1"
 SPOOF = "198.51.100.66"
 NEAR = "203.0.113.1"
 
-# Trusted proxies, X-Forwarded-For headers, whom the request counts as.
+# Trusted proxies, X-Forwarded-For headers, and the client that the request counts for.
 HOPS: dict[str, tuple[int, Sequence[str], str]] = {
     "0: ignored": (0, [CLIENT], PEER),
     "0: two ignored": (0, [f"{SPOOF}, {CLIENT}"], PEER),
@@ -340,7 +341,7 @@ def test_the_client_is_read_as_many_hops_from_the_right_as_proxies_are_ours(
     for somebody in {PEER, CLIENT, SPOOF, NEAR} - {counts_as}:
         assert api.send("x", ip=somebody).status_code == 400
     assert api.send("x", ip=PEER, headers=forwarded).status_code == 400
-    # From now on the one that it counts as has sent.
+    # From now on, the client that it counts for has sent.
     assert api.send("x", ip=counts_as).status_code == 429
 
 

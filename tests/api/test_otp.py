@@ -1,4 +1,4 @@
-"""What the two endpoints answer when all is well, and which codes they take."""
+"""The normal answers of the two endpoints, and the codes that they accept."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from tests.api.support import (
 from tests.conftest import SECRET_KEY
 from tests.support.kavenegar import KavenegarEmulator
 
-# Zeros of the scripts whose digits a code may be typed in.
+# The zeros of the scripts whose digits are accepted in a code.
 ZEROS = {"ascii": "0", "persian": "\u06f0", "arabic": "\u0660", "full-width": "\uff10"}
-# And of some in which it may not: Unicode calls them digits too.
+# Zeros of some scripts that are not accepted: Unicode calls them digits, too.
 FOREIGN_ZEROS = {
     "devanagari": "\u0966",
     "bengali": "\u09e6",
@@ -117,7 +117,7 @@ def test_a_resend_repeats_the_code(api: Api, emulator: KavenegarEmulator) -> Non
     texts = [message.text for message in emulator.messages_to(PHONE)]
     assert len(texts) == 3
     assert len(set(texts)) == 1
-    # Three messages, not one that the provider took for its own repeat.
+    # Three messages, not one that the provider considers a repeat.
     assert len({message.localid for message in emulator.messages_to(PHONE)}) == 3
 
 
@@ -316,7 +316,7 @@ def test_scripts_may_be_mixed_in_one_code(api: Api, emulator: KavenegarEmulator)
     assert api.verify(PHONE, mixed).status_code == 200
 
 
-# Formats with the code in two halves: text before, between, behind.
+# Formats with the code in two halves: the text before, between and after them.
 WRITTEN = {
     "a blank": ("", " ", ""),
     "a dash": ("", "-", ""),

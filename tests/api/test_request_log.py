@@ -1,4 +1,4 @@
-"""One id and one line in the log for every request, and nothing in either that is not for the log."""
+"""One id and one line in the log for every request. The line has no private data."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ NATIONAL = PHONE.removeprefix("+98")
 
 
 def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
-    """What was logged since the last look, one object a line."""
+    """The lines that were logged since the last call, one object for each."""
     return [json.loads(line) for line in capsys.readouterr().err.splitlines()]
 
 
@@ -134,7 +134,7 @@ REPLIES: dict[str, tuple[int, Callable[[], TestResponse]]] = {
 
 
 def make_api_once() -> Api:
-    """An API whose only request has been spent."""
+    """An API that allows one request, which has been made."""
     api = make_api(OTP_IP_LIMITS="1/minute")
     api.send("x")
     return api
@@ -247,7 +247,7 @@ def test_no_code_no_phone_and_no_token_is_ever_logged(capsys: pytest.CaptureFixt
     login = api.verify(PHONE, code).json
     api.send()
     assert login is not None
-    # The subject is as private as the phone.
+    # The subject of a token is as private as the phone.
     secrets = [code, guess, login["access_token"], login["refresh_token"], login["user"]["id"]]
     log = capsys.readouterr().err
     assert log.count('"request"') >= 4

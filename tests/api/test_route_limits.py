@@ -1,4 +1,4 @@
-"""Each route of the API has its own limit, stated at the route."""
+"""Each route of the API has its own limit, which is set at the route."""
 
 from __future__ import annotations
 

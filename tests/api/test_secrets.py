@@ -1,4 +1,4 @@
-"""After a full run: Redis, log and replies hold no secret, and no request asked Redis too often."""
+"""After a full run, Redis, log and replies hold no secret, and no request called Redis too often."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ from tests.support.redis_server import RedisServer, wait_until
 SECRET_KEY = "nobody-shall-ever-read-this-secret-key-anywhere"
 API_KEY = "6B6579-that-stays-with-the-provider"
 PHONES = [f"+98912{number:07d}" for number in range(4_815_160, 4_815_175)]
-# What a request asks of Redis: a script's own commands are others. The recorder writes in the background.
+# The commands that a request sends to Redis. A script's own commands are others. The recorder writes in the
+# background.
 OF_REQUESTS = ("EVALSHA", "EVAL", "SCRIPT", "PING", "AUTH", "SELECT")
 OF_RECORDER = tuple(Scripts(connect(None))._digests[name] for name in ("record", "tally", "give_back"))
 
@@ -40,7 +41,7 @@ def calls(store: redis.Redis, names: Sequence[str]) -> int:
 
 @dataclass
 class Run:
-    """One gateway, everything that was asked of it, and all that came back."""
+    """One gateway, all requests to it, and all replies."""
 
     gateway: Gateway
     emulator: KavenegarEmulator
@@ -53,7 +54,7 @@ class Run:
     eternal: set[bytes] = field(default_factory=set)
 
     def ask(self, method: str, path: str, ip: str, label: str, **options: Any) -> requests.Response:
-        """A request; how many commands it cost, and which keys without end it left."""
+        """Make a request; record how many commands it used, and which keys without TTL it left."""
         headers = {"X-Forwarded-For": ip, **options.pop("headers", {})}
         before = self._commands()
         reply = self.gateway.request(method, path, headers=headers, **options)
@@ -87,7 +88,7 @@ class Run:
 
 
 def play(run: Run) -> None:
-    """Everything that the API does, well and badly."""
+    """All calls of the API, right and wrong ones."""
     for number, phone in enumerate(PHONES[:4]):
         ip = f"192.0.2.{number}" if number % 2 else f"2001:db8:{number}::1"
         run.send(phone, ip)
@@ -97,7 +98,7 @@ def play(run: Run) -> None:
             run.guess(phone, wrong(code, by), ip)
         run.guess(phone, code, ip)
         run.guess(phone, code, ip)
-    # A second session, and a code that stays live beside it.
+    # A second session, and a second code that stays active.
     run.send(PHONES[0], "192.0.2.20")
     run.guess(PHONES[0], run.emulator.code_for(PHONES[0]), "192.0.2.20")
     run.send(PHONES[1], "192.0.2.20")
@@ -108,7 +109,7 @@ def play(run: Run) -> None:
         run.guess(PHONES[5], wrong(run.emulator.code_for(PHONES[5]), 1 + number), f"192.0.2.{30 + number}")
     for number in range(7):
         run.guess(PHONES[6], f"{271_828 + number}", "192.0.2.40")
-    # Failures of the provider, of either kind, before and after a live code.
+    # Failures of the provider, of both kinds, before and after an active code.
     for phone, fault in (
         (PHONES[7], faults.code(418)),
         (PHONES[8], faults.code(411, http=200)),
@@ -121,7 +122,7 @@ def play(run: Run) -> None:
         run.emulator.set_fault(fault)
         run.send(phone, f"192.0.2.{50 + PHONES.index(phone)}")
     run.emulator.set_fault(None)
-    # What is no request of ours, with secrets where none should be looked for.
+    # Requests that no route serves, with secrets in places that the log must ignore.
     phone, code = PHONES[1], run.emulator.code_for(PHONES[1])
     token = run.tokens[0]
     run.ask("GET", f"/{phone}/{code}", "192.0.2.70", "unknown", params={"phone": phone, "code": code})
@@ -160,7 +161,7 @@ def run() -> Iterator[Run]:
     ):
         run = Run(gateway, emulator, store)
         scripts = len(sources())
-        # One worker answers while the other still makes itself ready.
+        # One worker answers while the other is still starting.
         wait_until(lambda: calls(store, SCRIPT_LOADS) == 2 * scripts, "both workers")
         play(run)
         yield run
@@ -188,14 +189,14 @@ def everything(store: redis.Redis) -> Iterator[str]:
 
 
 def commands(store: redis.Redis) -> Iterator[str]:
-    """Every command that Redis was sent or ran, with its arguments."""
+    """Every command that was sent to Redis or that a script ran, with its arguments."""
     for entry in store.slowlog_get(100_000):
         yield entry["command"].decode("latin-1")
 
 
 def phone_forms(phones: list[str]) -> Iterator[str]:
     for phone in phones:
-        # The national form is part of every other.
+        # Every other format contains the national one.
         yield phone[3:]
         for form in (phone, phone[1:], f"0{phone[3:]}", phone[3:]):
             for make in (hashlib.md5, hashlib.sha1, hashlib.sha256):
@@ -205,7 +206,7 @@ def phone_forms(phones: list[str]) -> Iterator[str]:
 
 
 def found(texts: Iterator[str] | list[str], words: list[str], codes: set[str]) -> list[str]:
-    """The texts that hold one of the words, or one of the codes as a number of its own."""
+    """The texts that contain one of the words, or one of the codes as a separate number."""
     pattern = re.compile(
         "|".join([*map(re.escape, words), rf"(?<![0-9])(?:{'|'.join(sorted(codes))})(?![0-9])"])
     )
@@ -283,7 +284,7 @@ def test_no_reply_but_a_login_holds_one(run: Run) -> None:
         text = [reply.text, str(reply.headers)]
         words = secrets_of(run)
         if reply.status_code == 200:
-            # The reply to a send names the phone, as it must.
+            # The reply to a send contains the phone, as the contract says.
             words = words[: -len(list(phone_forms(PHONES)))]
         assert found(text, words, run.codes | run.guesses) == []
 

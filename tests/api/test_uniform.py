@@ -1,7 +1,7 @@
 """A phone with an active code and wrong guesses is answered like a phone without one.
 
-Within the lifetime of the tries, for a phone that was never sent a code. For longer, for one whose code has
-expired or was used.
+For a phone that was never sent a code, this is true within the lifetime of the tries. It is true for longer
+if the phone's code has expired or was used.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from otp_gateway.store.client import RedisClient
 from tests.api.support import VERIFY, Api, Recorder, keys_of, make_api, retry_after, wrong
 from tests.support.searches import examples
 
-# What may differ between two replies: their ids, their moments, and waits that count down meanwhile.
+# Parts that may differ between two replies: their ids, their times, and waits that count down meanwhile.
 VOLATILE = {"x-request-id", "date", "retry-after"}
 TRIES, PER_CLIENT, PER_PHONE = 3, 5, 8
 # So many tries that every budget is used up within their lifetime.
 MANY_TRIES = 10
 LIFETIME = 300
 
-# A guess from one of three clients: a wrong code, or something else that is no right one.
+# A guess from one of three clients: a wrong code, or another text that is not the right one.
 GUESSES = (
     "wrong",
     "wrong in Persian",
@@ -39,10 +39,10 @@ GUESSES = (
     "no JSON",
     "other spelling",
 )
-# What happens between guesses: the code expires, the tries expire, everything expires.
+# Events between guesses: the code expires, the tries expire, everything expires.
 EVENTS = ("the code ends", "the tries end", "the day ends")
-# Why the other phone has no active code, and what may happen to such a pair. Of guesses on a phone that was
-# never sent a code, Redis keeps nothing beyond the tries.
+# Why the other phone has no active code, and which events are possible for such a pair. For a phone that was
+# never sent a code, Redis keeps only the tries of its guesses.
 REASONS = {"never sent": ("the code ends", "the day ends"), "expired": EVENTS, "used": EVENTS}
 
 
@@ -78,7 +78,7 @@ class Pair:
         self.guesses = 0
 
     def both(self, step: str, client: int) -> Replies | None:
-        """Play a step on both; their answers, where there is something to answer."""
+        """Do a step on both phones; return their answers if the step is a guess."""
         if step in EVENTS:
             self._end(step)
             return None
@@ -92,9 +92,9 @@ class Pair:
         )
 
     def _answer(self, step: str, phone: str, guess: str, ip: str) -> TestResponse:
-        """The reply, once the store has answered: a busy machine may let one of the two calls come too late.
+        """The reply after the store has answered. On a busy machine, one of the two calls may come too late.
 
-        Then the call has changed nothing, whichever phone it is for.
+        Then the call has had no effect, for either phone.
         """
         for _ in range(20):
             reply = self._ask(step, phone, guess, ip)
@@ -125,7 +125,7 @@ class Pair:
         redis = self.api.redis
         for phone in (self.with_code, self.without):
             keys = keys_of(phone)
-            # In this order they end by themselves: a code is older than the tries against it.
+            # They expire in this order: a code is older than the tries against it.
             redis.delete(keys.code)
             if event == "the tries end":
                 redis.hdel(keys.tries, "tries", "tries_end")
@@ -147,7 +147,7 @@ def assert_alike(replies: Replies) -> None:
     one, two, seconds = replies
     assert face(one) == face(two)
     if "Retry-After" in one.headers:
-        # One of them was asked later, and waits are whole seconds.
+        # One of the phones was called later, and waits are whole seconds.
         assert abs(retry_after(one) - retry_after(two)) <= 1 + seconds
 
 
@@ -165,7 +165,7 @@ def make_pair(store: RedisClient | None, number: int, reason: str = "never sent"
     return Pair(api, sender, number, reason)
 
 
-# Steps of both phones; where the tries end between, only for phones that were sent a code.
+# Steps of both phones. The tries expire in between only for phones that were sent a code.
 WAYS: dict[str, tuple[int, Sequence[tuple[str, int]]]] = {
     "until no try is left": (TRIES, [("wrong", 1)] * 5),
     "from three networks": (TRIES, [("wrong", 1), ("wrong", 2), ("wrong", 3), ("wrong", 1)]),
@@ -222,7 +222,7 @@ def test_no_sequence_of_wrong_guesses_tells_whether_a_code_is_live(
         if replies:
             assert_alike(replies)
             statuses.append(replies[0].status_code)
-    # Lest the two be alike because nothing of interest happened.
+    # The two must not be alike only because every guess was refused for another reason.
     assert 400 in statuses
     assert set(statuses) <= {400, 429}
 
@@ -282,7 +282,7 @@ def test_both_are_counted_alike_in_redis(redis_client: RedisClient, reason: str,
     redis = pair.api.redis
 
     def state(phone: str) -> dict[str, str]:
-        """The hash; without the clients' names and the moments, which differ."""
+        """The hash, without the clients' names and the times, because these differ."""
         fields = cast("dict[bytes, bytes]", redis.hgetall(keys_of(phone).tries))
         found = {}
         for name, value in fields.items():

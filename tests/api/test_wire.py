@@ -1,4 +1,4 @@
-"""What only bytes on a socket can show: framing, lengths, and headers as gunicorn hands them on."""
+"""Tests that need bytes on a socket: framing, lengths, and headers as gunicorn forwards them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ hosts = count(1)
 
 @pytest.fixture
 def hop() -> str:
-    """An address that no other test here uses, as the two proxies report it."""
+    """An address that no other test of this module uses, as the two proxies report it."""
     return f"198.18.{next(hosts)}.1"
 
 
@@ -240,7 +240,7 @@ def rest(answer: Answer) -> int:
 
 
 def forwarded(gateway: Gateway, *fields: str, body: bytes = b"") -> int:
-    """What is left to the client after a request with these fields alone."""
+    """The requests that the client has left after a request with only these fields."""
     lines = [f"POST {SEND} HTTP/1.1", "Host: x", *fields, "Connection: close", "", ""]
     return rest(ask(gateway, "\r\n".join(lines).encode() + body))
 
@@ -269,7 +269,7 @@ def test_a_trailer_is_not_the_forwarding_header(wire: Gateway, hop: str) -> None
     assert forwarded(wire, known) == 998
 
 
-# --- what is no HTTP
+# --- bytes that are not HTTP
 
 
 @pytest.mark.parametrize(

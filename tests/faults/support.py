@@ -1,4 +1,4 @@
-"""A gateway's variables, a script as the proxy sees it, and everything that Redis holds of phones."""
+"""A gateway's variables, a script as the proxy sees it, and all data of phones in Redis."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.support.redis_server import RedisServer
 
 
 def environment(redis_url: str, emulator: KavenegarEmulator, **more: str) -> dict[str, str]:
-    """A provider that is soon given up, and no limit by address."""
+    """Variables for a provider with a short timeout, and for no limit by address."""
     own = {"SMS_TIMEOUT": "2", "OTP_IP_LIMITS": "10000/minute"}
     return gateway.environment(redis_url, emulator, **(own | more))
 

@@ -31,7 +31,7 @@ def url(nodes: list[RedisServer]) -> str:
 
 
 class Migration:
-    """The move of one slot to another node, begun and not yet finished."""
+    """The move of one slot to another node, started and not yet finished."""
 
     def __init__(self, nodes: list[RedisServer], key: str) -> None:
         clients: list[Any] = [node.client() for node in nodes]

@@ -58,7 +58,7 @@ def test_a_burst_does_not_use_up_the_connections_of_a_small_redis(
     with ThreadPoolExecutor(THREADS) as pool:
         burst = list(pool.map(lambda number: request(gateway, number), range(4 * THREADS)))
     assert set(burst) <= {200, 400, 429, 503}
-    # Without a pause: half of these were answered 503 as long as the workers kept their connections.
+    # There is no pause: half of these would get 503 if the workers kept their connections.
     following = [request(gateway, 1000 + number) for number in range(60)]
     assert set(following) == {200, 400}
     wait_until(lambda: len(observer.client_list(_type="normal")) == 1, "the connections to close")

@@ -1,4 +1,4 @@
-"""When Redis's primary dies and a replica takes over: what goes on by itself, and what is lost."""
+"""Redis's primary dies and a replica takes over: which functions continue, and which data are lost."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ REVOKE = "/api/v1/usr/token/revoke"
 
 @pytest.fixture
 def primary() -> Iterator[RedisServer]:
-    # A replica need not wait for others that may come.
+    # A replica does not have to wait for further replicas.
     with RedisServer("--repl-diskless-sync-delay", "0") as server:
         yield server
 
 
 @pytest.fixture
 def replica(primary: RedisServer) -> Iterator[RedisServer]:
-    """In step with the primary."""
+    """A replica with all data of the primary."""
     with RedisServer("--replicaof", "127.0.0.1", str(primary.port)) as server:
         wait_until(lambda: is_in_step(primary, server), "the replica")
         yield server
@@ -63,7 +63,7 @@ def test_behind_sentinel_a_failover_is_a_pause_and_no_restart(
             assert gateway.post(SEND, {"phone_number": OTHER}).status_code == 503
             wait_until(lambda: gateway.get("/readyz").status_code == 200, "the failover", timeout=40)
 
-            # What the replica had heard of stands: the spent code, the live one, the session.
+            # The data that the replica had received are kept: the used code, the active one, the session.
             again = gateway.post(VERIFY, {"phone_number": PHONE, "code": code})
             assert again.json()["code"] == "invalid_code"
             live = gateway.post(VERIFY, {"phone_number": OTHER, "code": emulator.code_for(OTHER)})
@@ -80,7 +80,7 @@ def test_what_a_failover_loses_can_happen_once_more(primary: RedisServer, replic
     stays = login(before, "+989121111111", sender)
     wait_until(lambda: is_in_step(primary, replica), "the replica")
     with replica.client() as client:
-        # From here on it hears nothing, as where the primary dies before it has told.
+        # From here on it receives no data. This is the same as if the primary dies before it has sent them.
         client.replicaof("NO", "ONE")
 
     code = sender.code_for(PHONE)
@@ -92,12 +92,14 @@ def test_what_a_failover_loses_can_happen_once_more(primary: RedisServer, replic
     primary.kill()
 
     after = make_api(connect(replica.url), sender)
-    # The login's session is not known, and its code, spent and not known to be, serves once more, not twice.
+    # The session of the login is unknown. Its code was used, but that is lost. So the code works once more,
+    # not twice.
     assert lost.json is not None
     assert after.post(REFRESH, {"refresh_token": lost.json["refresh_token"]}).status_code == 401
     assert after.verify(PHONE, code).status_code == 200
     assert after.verify(PHONE, code).status_code == 400
-    # A try and a send that were counted are not; a session that was ended lives.
+    # The try and the send that were counted are not counted any more. The session that was ended is valid
+    # again.
     assert after.verify(OTHER, "000000").json["attempts_remaining"] == 1  # type: ignore[index]
     assert [after.send("+989122222222").status_code for _ in range(4)] == [200, 200, 200, 429]
     assert after.post(REFRESH, {"refresh_token": stays}).status_code == 200

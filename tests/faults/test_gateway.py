@@ -1,4 +1,4 @@
-"""Bad nights, played against real gunicorn workers: Redis loses replies, stalls, dies; the provider fails."""
+"""Incidents on real gunicorn workers: Redis loses replies, stalls, dies; the provider fails."""
 
 from __future__ import annotations
 
@@ -169,7 +169,7 @@ class TestStalls:
     def test_pauses_of_any_length_leave_exactly_what_was_answered(
         self, server: RedisServer, emulator: KavenegarEmulator
     ) -> None:
-        """Redis stops and goes on at random under load; what the replies say is what Redis holds.
+        """Redis stops and continues at random under load. Its data agree with the replies.
 
         The contract has one exception: Redis ran the call in time, and each of its replies was lost until the
         timeout. The record of the proxy shows these calls.
@@ -227,7 +227,7 @@ class TestDeath:
             assert gateway.get("/healthz").status_code == 200
 
             server.start()
-            # What Redis held is lost with it; the scripts too.
+            # All data of this Redis are lost, the scripts included.
             assert send(gateway).status_code == 200
             assert verify(gateway, emulator.code_for(PHONE)).status_code == 200
 
@@ -296,7 +296,7 @@ class TestProvider:
         assert (reply.status_code, reply.json()["code"]) == (504, "sms_unconfirmed")
         assert seconds < 2 + 1
         emulator.fault = None
-        # One message went out, though it was asked for twice: the localid was the same.
+        # One message was sent, although two requests were made, because the localid was the same.
         assert len(emulator.messages) == 1
         code = emulator.code_for(PHONE)
         assert [send(gateway).status_code for _ in range(3)] == [200, 200, 429]

@@ -1,4 +1,4 @@
-"""The rights that docs/OPERATIONS.md gives the gateway's Redis user: enough for everything, and no more."""
+"""The rights that docs/OPERATIONS.md gives the gateway's Redis user are enough, and it has no others."""
 
 from __future__ import annotations
 
@@ -183,7 +183,7 @@ def test_the_prefixes_of_the_rights_are_those_of_all_keys() -> None:
     names = re.findall(r'(?:= |return |name = )f?"((?:\{\{)?[a-z]+(?:\}\})?:[^"]*)"', source)
     assert len(names) > 10
     for name in names:
-        # A part of names.
+        # Only a part of a name.
         if name == keys.DEVICE_LANE:
             continue
         assert name.replace("{{", "{").replace("}}", "}").startswith(keys.PREFIXES), name

@@ -24,10 +24,10 @@ from tests.support.redis_server import RedisServer, wait_until
 
 SEND = "/api/v1/usr/otp"
 VERIFY = "/api/v1/usr/otp/verify"
-# What one address may send in a minute, by default.
+# How many sends one address may make in a minute, by default.
 PER_ADDRESS = 5
 THREADS = 32
-# Of three quarters of the threads, a sixth is reserved for devices.
+# Sends may hold three quarters of the threads. A sixth of those is reserved for devices.
 SLOTS = 20
 RESERVED = 4
 
@@ -38,7 +38,7 @@ def received(emulator: KavenegarEmulator) -> int:
 
 
 class Provider:
-    """A provider that answers when the test lets it."""
+    """A provider that answers when the test allows it."""
 
     def __init__(self, emulator: KavenegarEmulator) -> None:
         self._emulator = emulator
@@ -103,7 +103,7 @@ def codes(jobs: list[Future[requests.Response]]) -> Counter[str]:
 
 
 def device_token(number: str) -> str:
-    """A token as an earlier login with this phone has given it."""
+    """A device token from an earlier login with this phone."""
     made_at = int(1000 * time.time()) - 60_000
     token = Devices(Codes(SECRET_KEY, 6), 86_400).create(PhoneNumber(number), "s" * 16, made_at)
     assert token
@@ -125,7 +125,7 @@ def test_sends_to_a_slow_provider_leave_threads_for_everything_else(
         try:
             wait_until(lambda: sum(job.done() for job in jobs) == count - SLOTS, "the surplus", 60)
             assert codes([job for job in jobs if job.done()]) == {"sms_busy": count - SLOTS}
-            # Nothing below can be answered by a thread that waits for the provider.
+            # A thread that waits for the provider cannot answer any of the requests below.
             for number in range(10):
                 assert gateway.get("/healthz").status_code == 200
                 reply = call(gateway, VERIFY, 1000 + number, phone_number=phone(9_000_000), code="000000")
@@ -137,7 +137,7 @@ def test_sends_to_a_slow_provider_leave_threads_for_everything_else(
         assert codes(jobs) == {"200": SLOTS, "sms_busy": count - SLOTS}
         busy = [number for number, job in enumerate(jobs) if job.result().status_code == 503]
         assert {jobs[number].result().headers["Retry-After"] for number in busy} == {"2"}
-        # Three sends in two minutes are allowed: the refused one was not one of them.
+        # Three sends in two minutes are allowed: the refused one did not count.
         for number in busy[:3]:
             replies = [send(gateway, number, 1000 * turn) for turn in (1, 2, 3, 4)]
             assert [reply.status_code for reply in replies] == [200, 200, 200, 429]
@@ -163,7 +163,7 @@ def test_users_with_a_device_token_get_their_codes_while_strangers_hold_all_othe
                     for number in range(RESERVED)
                 ]
                 wait_until(lambda: provider.waiting == SLOTS + RESERVED, "the devices' sends", 60)
-                # All are taken now, for devices too.
+                # All slots are taken now, those for devices included.
                 other = phone(8_999_999)
                 reply = call(gateway, SEND, 3000, phone_number=other, device_token=device_token(other))
                 assert reply.json()["code"] == "sms_busy"
@@ -194,7 +194,7 @@ def test_sends_that_are_refused_or_taken_back_give_their_threads_back(
 ) -> None:
     environment = {"GUNICORN_CMD_ARGS": "--threads 2", "SMS_TIMEOUT": "2"}
     with started(redis_server, emulator, **environment) as gateway:
-        # One slot: each of these would keep it from the next one.
+        # There is one slot, so each of these would keep it from the next one.
         endings: list[tuple[Callable[[Call], None] | None, int]] = [
             (faults.code(411), 502),
             (faults.drop(), 504),
@@ -222,7 +222,8 @@ def test_after_five_timeouts_sends_are_refused_at_once_until_a_probe_is_answered
             before = received(emulator)
             emulator.fault = None
             refused = send(gateway, 1000 * turn + 100)
-            # A machine that was busy for the whole pause has seen the probe, and has to begin again.
+            # On a machine that was busy for the whole pause, the probe is over, and the test has to begin
+            # again.
             if refused.status_code != 200 or time.monotonic() - began < PAUSE_SECONDS:
                 break
         assert refused.json()["code"] == "sms_failed"

@@ -1,4 +1,4 @@
-"""Atomicity, shown against real gunicorn workers on real Redis: each limit holds for requests at once."""
+"""Each limit is exact for requests at once, on real gunicorn workers and real Redis."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_a_hundred_sends_in_ten_spellings_give_three_sms(
     replies = at_once([send(spelling) for spelling in SPELLINGS[:10] * 10])
 
     found = outcomes(replies)
-    # A worker whose threads for strangers all wait may answer that it is busy.
+    # A worker whose threads for clients without a token all wait may answer that it is busy.
     assert found["200"] == 3
     assert set(found) == {"200", "too_many_otp_requests"} | ({"sms_busy"} & set(found))
     assert len(emulator.messages_to(PHONE)) == len(emulator.messages) == 3
@@ -77,7 +77,7 @@ def test_right_and_wrong_codes_mixed_never_give_two_logins_nor_a_fourth_comparis
 
         found = outcomes(at_once([verify(wrong(code)), verify(code)] * 10))
 
-        # Before the login at most three wrong tries, and after it, cleared, at most three more.
+        # At most three wrong tries before the login. The login clears them, so at most three more after it.
         assert found["200"] <= 1
         assert found["invalid_code"] <= 6
         assert found["200"] == 1 or found["invalid_code"] == 3

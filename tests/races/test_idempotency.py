@@ -1,4 +1,4 @@
-"""One ``Idempotency-Key`` is one outcome: at once, while a send hangs, after a worker has died."""
+"""One ``Idempotency-Key`` has one outcome: for parallel requests, in a slow send, after a worker died."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def send(gateway: Gateway) -> requests.Response:
 
 
 def sends(emulator: KavenegarEmulator) -> int:
-    """Requests for a message; the credit watch makes others."""
+    """The requests to send a message; the credit watch makes others."""
     return sum("sms/send" in request.path for request in emulator.requests)
 
 

@@ -1,4 +1,4 @@
-"""Both lanes of a phone at once: each keeps its own limits, at any number of workers and hosts."""
+"""Both lanes of a phone at once: each keeps its own limits, with any number of workers and hosts."""
 
 from __future__ import annotations
 
@@ -29,7 +29,10 @@ def hosts(gateway: Gateway, environment: dict[str, str]) -> Iterator[list[Gatewa
 
 @pytest.fixture
 def device(gateway: Gateway, emulator: KavenegarEmulator, redis_server: RedisServer) -> Body:
-    """The member of a body that makes the client a device of the phone; the phone has no data any more."""
+    """The member of a body that makes the client a device of the phone.
+
+    The phone's other data are deleted.
+    """
     gateway.post(SEND, {"phone_number": PHONE})
     login = gateway.post(VERIFY, {"phone_number": PHONE, "code": emulator.code_for(PHONE)})
     with redis_server.client() as redis:
@@ -55,7 +58,7 @@ def posts(
 def alternating(
     one: list[Callable[[], requests.Response]], other: list[Callable[[], requests.Response]]
 ) -> tuple[Counter[str], Counter[str]]:
-    """The outcomes of both lists of calls, which are made in turn, all at once."""
+    """The outcomes of both lists of calls. The calls alternate between the lists and run at once."""
     replies = at_once([call for pair in zip(one, other, strict=True) for call in pair])
     return outcomes(replies[::2]), outcomes(replies[1::2])
 
