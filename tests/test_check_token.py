@@ -75,7 +75,7 @@ def test_no_client_without_a_check_token_gets_the_echo(text: str) -> None:
     assert reply.json == NOBODY
 
 
-def test_a_running_gateway_tells_the_bearer_alone_and_no_cache_keeps_it() -> None:
+def test_a_running_gateway_tells_the_bearer_only_and_no_cache_keeps_it() -> None:
     with Gateway({"SECRET_KEY": SECRET_KEY, "TRUSTED_PROXIES": "1"}) as gateway:
         hops = {"X-Forwarded-For": "203.0.113.77, 198.51.100.7:50123", "Via": "1.1 x", "X-Real-IP": "1.2.3.4"}
         told = gateway.get("/healthz", headers={check_token.HEADER: check_token.make(KEY), **hops})

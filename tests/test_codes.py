@@ -59,7 +59,7 @@ def test_a_code_has_the_length_that_is_set(length: int) -> None:
     assert len(set(codes)) > 900
 
 
-def test_a_code_follows_from_secret_phone_and_nonce_alone() -> None:
+def test_a_code_follows_from_secret_phone_and_nonce_only() -> None:
     assert Codes(SECRET, 6).derive(PhoneNumber(PHONE.e164), "n") == CODES.derive(PHONE, "n")
     nonces = [str(n) for n in range(2000)]
     for codes, phone in ((CODES, OTHER_PHONE), (OTHER_CODES, PHONE)):
@@ -106,7 +106,7 @@ def test_a_reference_is_a_number_of_62_bits_that_follows_from_the_request() -> N
     assert CODES.reference("1") == references[1] != OTHER_CODES.reference("1")
 
 
-def test_no_secret_stands_in_any_text_of_these_objects() -> None:
+def test_no_secret_is_in_any_text_of_these_objects() -> None:
     challenge = CODES.propose(PHONE)
     hidden = [
         SECRET,

@@ -128,12 +128,12 @@ def has_only_permitted_characters(raw: str) -> bool:
 
 
 @pytest.mark.parametrize("entry", CORPUS["accepted"], ids=lambda entry: entry["why"])
-def test_an_accepted_spelling_is_the_number_that_it_means(entry: dict[str, str]) -> None:
+def test_an_accepted_format_is_the_number_that_it_means(entry: dict[str, str]) -> None:
     assert IRAN.parse(entry["input"]).e164 == entry["e164"]
 
 
 @pytest.mark.parametrize("entry", CORPUS["refused"], ids=lambda entry: entry["why"])
-def test_a_refused_spelling_gets_the_error_of_its_kind(entry: dict[str, str]) -> None:
+def test_a_refused_format_gets_the_error_of_its_kind(entry: dict[str, str]) -> None:
     with pytest.raises(ERRORS[entry["code"]]) as caught:
         IRAN.parse(entry["input"])
     assert type(caught.value) is ERRORS[entry["code"]]
@@ -166,7 +166,7 @@ def test_the_corpus_hides_no_character_from_its_reader() -> None:
     assert all(character == "\n" or character.isprintable() for character in text)
 
 
-def test_the_corpus_names_every_spelling_and_every_reason_once() -> None:
+def test_the_corpus_names_every_format_and_every_reason_once() -> None:
     entries = CORPUS["accepted"] + CORPUS["refused"]
     inputs = [entry["input"] for entry in entries]
     assert len(entries) >= 90
@@ -183,7 +183,7 @@ def test_the_corpus_names_every_spelling_and_every_reason_once() -> None:
 
 @settings(max_examples=examples(300), deadline=None)
 @given(data=st.data(), national=nationals)
-def test_every_spelling_of_every_iranian_mobile_is_one_number(data: st.DataObject, national: str) -> None:
+def test_every_format_of_every_iranian_mobile_is_one_number(data: st.DataObject, national: str) -> None:
     raw = data.draw(spellings(national))
     assert IRAN.parse(raw).e164 == f"+98{national}"
 
@@ -195,14 +195,14 @@ def test_every_spelling_of_every_iranian_mobile_is_one_number(data: st.DataObjec
 @example(national="9898989898")
 @example(national="9000000000")
 @example(national="9999999999")
-def test_every_ten_digits_from_nine_are_one_number_in_each_plain_spelling(national: str) -> None:
+def test_every_ten_digits_from_nine_are_one_number_in_each_plain_format(national: str) -> None:
     numbers = {IRAN.parse(prefix + national) for prefix in PREFIXES}
     assert numbers == {PhoneNumber(f"+98{national}")}
 
 
 @pytest.mark.parametrize("prefix", range(900, 1000))
 @pytest.mark.parametrize("rest", ["0000000", "1234567", "9999999"])
-def test_every_range_from_900_to_999_is_a_mobile_in_each_plain_spelling(prefix: int, rest: str) -> None:
+def test_every_range_from_900_to_999_is_a_mobile_in_each_plain_format(prefix: int, rest: str) -> None:
     national = f"{prefix}{rest}"
     numbers = {IRAN.parse(before + national).e164 for before in PREFIXES}
     assert numbers == {f"+98{national}"}
@@ -468,7 +468,7 @@ def test_a_gateway_for_the_united_states_refuses_other_regions(raw: str, code: s
         ("+447700900123", "invalid_phone_number"),
     ],
 )
-def test_regions_that_share_a_country_code_are_told_apart(raw: str, expected: str) -> None:
+def test_regions_that_share_a_country_code_are_distinguished(raw: str, expected: str) -> None:
     assert outcome(PhoneParser(["GB"]), raw) == expected
 
 

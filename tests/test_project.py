@@ -35,9 +35,7 @@ FILES = sorted(
     ],
     ids=["unset", "empty", "two", "none"],
 )
-def test_the_procfile_trusts_one_proxy_unless_told_otherwise(
-    tmp_path: Path, given: dict[str, str], seen: str
-) -> None:
+def test_the_procfile_trusts_one_proxy_by_default(tmp_path: Path, given: dict[str, str], seen: str) -> None:
     stub = tmp_path / "python"
     stub.write_text('#!/bin/sh\necho "$TRUSTED_PROXIES" "$@"\n')
     stub.chmod(0o755)

@@ -170,7 +170,7 @@ def test_unlock_clears_the_tries_and_every_budget_of_the_phone_and_of_no_other(
 
 
 @pytest.mark.parametrize("spent", ["client", "phone"])
-def test_unlock_frees_a_phone_or_client_whose_budget_is_spent(
+def test_unlock_frees_a_phone_or_client_whose_budget_is_used_up(
     api: Api, operator: Operator, spent: str
 ) -> None:
     api.send()
@@ -470,7 +470,7 @@ def test_lost_replies_lose_neither_the_action_nor_its_undo(
     assert eternal(store) == set()
 
 
-def test_the_panel_says_so_when_redis_is_away_and_works_again_when_it_is_back() -> None:
+def test_the_panel_says_so_when_redis_is_unavailable_and_works_again_when_it_is_back() -> None:
     with RedisServer() as server:
         operator = signed_in(make_panel(connect(server.url), Recorder()))
         token = operator.csrf()

@@ -228,7 +228,7 @@ def test_sends_are_counted_by_window(redis_client: RedisClient) -> None:
 
 
 @pytest.mark.parametrize("spelling", SPELLINGS)
-def test_a_full_number_in_any_spelling_finds_its_phone(
+def test_a_full_number_in_any_format_finds_its_phone(
     api: Api, spelling: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     api.send()

@@ -33,7 +33,7 @@ def locked(page: str) -> str:
     return str(page.count("(locked out)"))
 
 
-def test_the_phones_page_counts_the_networks_that_have_spent_their_budget(
+def test_the_phones_page_counts_the_networks_that_have_used_up_their_budget(
     api: Api, operator: Operator
 ) -> None:
     assert locked(operator.get(PAGE).text) == "0"
@@ -52,7 +52,7 @@ def test_the_phones_page_counts_the_networks_that_have_spent_their_budget(
     assert locked(operator.get(f"{TOKENS}{pid_of(OTHER)}/").text) == "1"
 
 
-def test_a_network_that_guesses_its_budget_away_is_counted() -> None:
+def test_a_network_that_uses_its_budget_up_by_guessing_is_counted() -> None:
     sender = Recorder()
     api = make_panel(None, sender, OTP_MAX_ATTEMPTS=100, OTP_MAX_FAILURES_PER_CLIENT=3)
     operator = signed_in(api)

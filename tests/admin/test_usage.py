@@ -156,7 +156,7 @@ def test_requests_that_find_no_redis_are_counted_when_it_is_back(
     assert counts(api.redis)["sent"] in (1, 2)
 
 
-def test_a_store_that_is_away_is_unavailable(own_server: RedisServer) -> None:
+def test_a_store_that_cannot_be_reached_is_unavailable(own_server: RedisServer) -> None:
     store = usage_of(connect(own_server.url))
     own_server.kill()
     with pytest.raises(StoreUnavailable):

@@ -195,7 +195,7 @@ def test_only_a_client_that_has_used_up_its_budget_is_refused_on_both_endpoints(
     assert api.send().status_code == 200
 
 
-def test_a_phone_whose_budget_is_spent_is_refused_to_every_client(
+def test_a_phone_whose_budget_is_used_up_is_refused_to_every_client(
     redis_client: RedisClient, sender: Recorder
 ) -> None:
     api = make_api(redis_client, sender, OTP_MAX_FAILURES_PER_CLIENT=2, OTP_MAX_FAILURES_PER_PHONE=3)
@@ -247,7 +247,7 @@ def test_the_fourth_send_within_two_minutes_is_refused(api: Api, emulator: Kaven
     assert len(emulator.messages) == 3
 
 
-def test_waiting_as_long_as_told_is_enough_for_a_phone_and_refusals_are_not_charged(
+def test_waiting_as_long_as_the_reply_says_is_enough_for_a_phone_and_refusals_are_not_charged(
     redis_client: RedisClient, sender: Recorder
 ) -> None:
     api = make_api(redis_client, sender, OTP_PHONE_LIMITS="2/2second")
@@ -272,7 +272,7 @@ def test_an_address_that_asks_too_often_is_refused_and_waiting_is_enough(redis_c
     assert [api.send(OTHER).status_code for _ in range(2)] == [200, 200]
 
 
-def test_where_the_address_must_wait_longer_than_the_phone_its_wait_is_told(sender: Recorder) -> None:
+def test_where_the_address_must_wait_longer_than_the_phone_its_wait_is_reported(sender: Recorder) -> None:
     api = make_api(sender=sender, OTP_PHONE_LIMITS="2/1second", OTP_IP_LIMITS="3/3second")
     assert [api.send().status_code for _ in range(2)] == [200, 200]
     refused = api.send()
@@ -283,14 +283,14 @@ def test_where_the_address_must_wait_longer_than_the_phone_its_wait_is_told(send
     assert api.send().status_code == 200
 
 
-def test_where_the_phone_must_wait_longer_than_the_address_its_wait_is_told() -> None:
+def test_where_the_phone_must_wait_longer_than_the_address_its_wait_is_reported() -> None:
     api = make_api(OTP_IP_LIMITS="4/2second")
     refused = [api.send() for _ in range(4)][-1]
     assert_problem(refused, 429, "too_many_otp_requests")
     assert 117 <= retry_after(refused) <= 120
 
 
-def test_of_several_windows_the_longest_wait_is_told() -> None:
+def test_of_several_windows_the_longest_wait_is_reported() -> None:
     api = make_api(OTP_PHONE_LIMITS="2/2minute;2/hour")
     refused = [api.send() for _ in range(3)][-1]
     assert 3590 <= retry_after(refused) <= 3600
@@ -406,7 +406,7 @@ def test_without_a_key_sends_say_that_sms_is_not_configured(redis_client: RedisC
     assert api.verify(PHONE, "000000").status_code == 400
 
 
-def test_a_send_that_surely_failed_is_taken_back(api: Api, emulator: KavenegarEmulator) -> None:
+def test_a_send_that_definitely_failed_is_taken_back(api: Api, emulator: KavenegarEmulator) -> None:
     emulator.set_fault(faults.code(418))
     for _ in range(4):
         assert_problem(api.send(), 502, "sms_failed", "Failed to send OTP")
@@ -415,7 +415,7 @@ def test_a_send_that_surely_failed_is_taken_back(api: Api, emulator: KavenegarEm
     assert [api.send().status_code for _ in range(4)] == [200, 200, 200, 429]
 
 
-def test_after_a_resend_that_surely_failed_the_code_in_hand_still_works(
+def test_after_a_resend_that_definitely_failed_the_code_in_hand_still_works(
     api: Api, emulator: KavenegarEmulator
 ) -> None:
     api.send()
@@ -436,7 +436,7 @@ def test_a_send_that_may_have_gone_out_keeps_its_code_and_its_charge(
 
 
 @ENDPOINTS
-def test_without_redis_every_request_is_told_that_the_store_is_away(path: str) -> None:
+def test_without_redis_every_request_is_told_that_the_store_is_unavailable(path: str) -> None:
     api = make_api(connect(f"redis://127.0.0.1:{free_port()}/0"))
     reply = api.post(path, GOOD)
     assert_problem(reply, 503, "store_unavailable")
@@ -445,7 +445,7 @@ def test_without_redis_every_request_is_told_that_the_store_is_away(path: str) -
 
 
 @ENDPOINTS
-def test_a_store_that_answers_with_an_error_is_a_store_that_is_away(
+def test_a_store_that_answers_with_an_error_is_a_store_that_is_unavailable(
     redis_client: RedisClient, sender: Recorder, path: str
 ) -> None:
     api = make_api(redis_client, sender)

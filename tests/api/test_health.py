@@ -40,7 +40,7 @@ def test_readyz_is_content_when_redis_answers_and_sms_is_configured(redis_client
     assert reply.json == {"status": "ready", "parts": {"redis": "ok", "sms": "ok"}}
 
 
-def test_readyz_names_redis_when_it_is_away() -> None:
+def test_readyz_names_redis_when_it_is_unavailable() -> None:
     reply = away(KAVENEGAR_API_KEY="a-key").get("/readyz")
     problem = assert_problem(reply, 503, "store_unavailable", members=["parts", "reasons"])
     assert problem["parts"] == {"redis": "store_unavailable", "sms": "ok"}

@@ -144,7 +144,7 @@ def test_every_window_is_announced_under_a_name_of_its_own(redis_client: RedisCl
         assert window - 1 <= reset <= window
 
 
-def test_every_window_holds_and_the_longest_wait_is_told() -> None:
+def test_every_window_holds_and_the_longest_wait_is_reported() -> None:
     api = make_api(OTP_IP_LIMITS="2/1second;3/minute")
     codes = [api.send("x").status_code for _ in range(3)]
     assert codes == [400, 400, 429]
@@ -274,7 +274,7 @@ def test_a_peer_without_address_is_one_client(redis_client: RedisClient) -> None
     assert api.send("x").status_code == 400
 
 
-def test_behind_a_unix_socket_clients_are_told_apart_by_the_header() -> None:
+def test_behind_a_unix_socket_clients_are_distinguished_by_the_header() -> None:
     api = make_api(OTP_IP_LIMITS="1/minute", TRUSTED_PROXIES=1)
     hops = ["192.0.2.1", "192.0.2.2", "192.0.2.1", "nonsense", "more nonsense", ""]
     replies = [api.send("x", ip="", headers={"X-Forwarded-For": hop}) for hop in hops]

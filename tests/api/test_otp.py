@@ -121,7 +121,7 @@ def test_a_resend_repeats_the_code(api: Api, emulator: KavenegarEmulator) -> Non
     assert len({message.localid for message in emulator.messages_to(PHONE)}) == 3
 
 
-def test_a_resend_after_half_of_the_life_is_a_new_code(redis_client: RedisClient, sender: Recorder) -> None:
+def test_a_resend_after_half_the_lifetime_is_a_new_code(redis_client: RedisClient, sender: Recorder) -> None:
     api = make_api(redis_client, sender)
     api.send()
     api.pass_time(160)
@@ -133,7 +133,7 @@ def test_a_resend_after_half_of_the_life_is_a_new_code(redis_client: RedisClient
     assert api.verify(PHONE, sender.sent[1][1]).status_code == 200
 
 
-def test_a_resend_says_how_long_the_repeated_code_still_lives(
+def test_a_resend_says_how_long_the_repeated_code_is_still_valid(
     redis_client: RedisClient, sender: Recorder
 ) -> None:
     api = make_api(redis_client, sender)
@@ -166,9 +166,7 @@ def test_codes_have_the_length_that_is_set(sender: Recorder, code_length: int) -
 
 
 @pytest.mark.parametrize("channel", [None, "sms"])
-def test_a_code_goes_by_sms_unless_told_otherwise(
-    api: Api, emulator: KavenegarEmulator, channel: str | None
-) -> None:
+def test_a_code_goes_by_sms_by_default(api: Api, emulator: KavenegarEmulator, channel: str | None) -> None:
     assert api.send(channel=channel).status_code == 200
     assert [(m.action, m.type) for m in emulator.messages] == [("sms/send", "sms")]
 

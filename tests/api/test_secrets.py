@@ -273,7 +273,7 @@ def test_the_log_holds_none(run: Run) -> None:
     assert found(log, secrets_of(run), run.codes | run.guesses) == []
 
 
-def test_phones_stand_masked_in_the_log(run: Run) -> None:
+def test_phones_are_masked_in_the_log(run: Run) -> None:
     assert "+98912***5160" in run.gateway.log()
 
 

@@ -114,7 +114,7 @@ def test_wrong_codes_until_no_try_is_left(person: MakePerson, language: str) -> 
     expect(somebody.greeting).to_be_focused()
 
 
-def test_the_failure_budget_is_spent(person: MakePerson) -> None:
+def test_the_failure_budget_is_used_up(person: MakePerson) -> None:
     somebody = person("en").with_clock().open().asked()
     for more in (1, 2, 3):
         somebody.enter(somebody.wrong(plus=more))
@@ -349,7 +349,7 @@ def test_an_error_is_spoken_again_when_it_comes_again(person: MakePerson) -> Non
     assert words(texts()["en"]["errors"]["invalid_phone_number"]) in spoken[0]
 
 
-def test_live_regions_stand_in_the_page_from_its_start(person: MakePerson) -> None:
+def test_live_regions_are_in_the_page_from_its_start(person: MakePerson) -> None:
     somebody: Person = person().open()
     for region, role in ((somebody.status, "status"), (somebody.error, "alert")):
         expect(region).to_have_attribute("role", role)

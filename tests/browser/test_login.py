@@ -114,7 +114,7 @@ def test_signing_out_ends_the_reload_too(person: MakePerson) -> None:
     assert somebody.posts("/token/refresh") == []
 
 
-def test_a_number_in_any_spelling(person: MakePerson) -> None:
+def test_a_number_in_any_format(person: MakePerson) -> None:
     somebody = person("fa").open()
     for typed in ("۰۹۱۲۳۴۵۶۷۸۹", "٠٩١٢٣٤٥٦٧٨٩", "+98 912 345 67 89"):
         somebody.asked(typed)
@@ -237,7 +237,7 @@ def test_change_the_number(person: MakePerson, emulator: KavenegarEmulator) -> N
     assert [message.receptor for message in emulator.messages] == ["+989120000000", PHONE]
 
 
-def test_keyboard_alone(person: MakePerson) -> None:
+def test_the_keyboard_is_enough(person: MakePerson) -> None:
     somebody = person().with_clock().open()
     page, keyboard = somebody.page, somebody.page.keyboard
 

@@ -135,7 +135,7 @@ def test_many_phones_come_page_by_page(operator: MakeOperator, callers: Callers)
     expect(somebody.page.get_by_role("link", name="Next page")).to_be_visible()
 
 
-def test_a_number_is_found_in_any_spelling(operator: MakeOperator, callers: Callers) -> None:
+def test_a_number_is_found_in_any_format(operator: MakeOperator, callers: Callers) -> None:
     callers.asks(NUMBER)
     somebody = operator().signed_in()
     for spelling in (TYPED.translate(PERSIAN), "0098 912 123 4567", "+98 (912) 123-4567"):
@@ -289,7 +289,7 @@ def test_credit_and_the_moment_of_the_answer(
         expect(credit).to_contain_text("As of ")
 
 
-def test_redis_is_away_and_comes_back(
+def test_redis_is_unavailable_and_comes_back(
     operator: MakeOperator, callers: Callers, empty_redis: RedisServer
 ) -> None:
     callers.asks(NUMBER)

@@ -98,7 +98,7 @@ def test_an_injected_script_does_not_run(person: MakePerson) -> None:
 
 
 @pytest.mark.parametrize("mode", ["body", "cookies"])
-def test_the_page_needs_its_own_files_alone(person: MakePerson, mode: Mode) -> None:
+def test_the_page_needs_its_own_files_only(person: MakePerson, mode: Mode) -> None:
     somebody = person(mode=mode).signed_in()
     files = {request.url for request in somebody.seen if request.resource_type not in ("fetch", "xhr")}
     static = f"{somebody.home}/static"

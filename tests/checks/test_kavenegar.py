@@ -56,7 +56,7 @@ def test_each_refusal_comes_with_its_number_and_advice(emulator: KavenegarEmulat
     assert report.exit_code == 1
 
 
-def test_a_wrong_key_is_told_without_showing_it(emulator: KavenegarEmulator) -> None:
+def test_a_wrong_key_is_reported_without_showing_it(emulator: KavenegarEmulator) -> None:
     report = checked(**provider(emulator) | {"KAVENEGAR_API_KEY": "no-such-key"})
     assert report["sms"][1].startswith("Kavenegar answers 403: KAVENEGAR_API_KEY is not known")
     assert "no-such-key" not in report.output
@@ -130,7 +130,7 @@ def test_credit_below_the_threshold_is_a_fault(emulator: KavenegarEmulator) -> N
     assert checked(**provider(emulator), KAVENEGAR_MIN_CREDIT=0).of("credit") == "ok"
 
 
-def test_credit_that_is_not_told_is_a_warning(emulator: KavenegarEmulator) -> None:
+def test_credit_that_is_not_reported_is_a_warning(emulator: KavenegarEmulator) -> None:
     emulator.fault = account(expiredate=0)
     assert checked(**provider(emulator)).of("credit") == "warning"
 
@@ -138,7 +138,7 @@ def test_credit_that_is_not_told_is_a_warning(emulator: KavenegarEmulator) -> No
 @pytest.mark.parametrize(
     ("days", "status"), [(-1, "fault"), (0.5, "warning"), (6, "warning"), (8, "ok"), (400, "ok")]
 )
-def test_an_account_that_ends_is_told_in_time(emulator: KavenegarEmulator, days: float, status: str) -> None:
+def test_an_account_that_ends_is_reported(emulator: KavenegarEmulator, days: float, status: str) -> None:
     emulator.fault = account(remaincredit=10**6, expiredate=int(time.time() + days * 86_400))
     assert checked(**provider(emulator)).of("account") == status
 
@@ -159,7 +159,7 @@ def test_every_failure_says_what_to_do(reason: str) -> None:
     assert "look" in words or "try" in words
 
 
-def test_the_state_of_a_message_is_told_in_words() -> None:
+def test_the_state_of_a_message_is_reported_in_words() -> None:
     assert "Blocked" in explain(SmsFailed("entry", provider_code=14))
     # A state is no result code, whatever its number.
     assert RESULT_CODES[418].advice not in explain(SmsUnconfirmed("entry", provider_code=418))

@@ -234,7 +234,7 @@ def test_metrics_that_strangers_can_read_are_a_fault(gateways: Callable[..., Gat
         assert checked(f"http://{public}:{proxy.port}").of("exposed") == "warning"
 
 
-def test_plain_http_is_a_fault_save_on_the_machine_itself(
+def test_plain_http_is_a_fault_except_on_the_machine_itself(
     gateways: Callable[..., Gateway], public: str
 ) -> None:
     port = gateways().port
@@ -255,7 +255,7 @@ def test_plain_http_is_a_fault_save_on_the_machine_itself(
         (f"max-age=0, {HSTS}", "warning"),
     ],
 )
-def test_tls_is_fine_where_browsers_are_told_to_insist_on_it(
+def test_tls_is_fine_if_browsers_must_insist_on_it(
     gateways: Callable[..., Gateway], certificate: Path, hsts: str | None, status: str
 ) -> None:
     with HttpProxy(gateways(1).port, hsts=hsts, tls=serving(certificate)) as proxy:
@@ -380,7 +380,7 @@ def test_an_unusual_port_says_nothing_of_the_usual_one(
         (answer(200, "Content-Encoding: gzip", body="no gzip"), ""),
     ],
 )
-def test_whatever_else_answers_is_told_apart_and_quoted_safely(
+def test_whatever_else_answers_is_distinguished_and_quoted_safely(
     answering: Callable[..., int], reply: bytes, words: str
 ) -> None:
     port = answering(reply)

@@ -80,7 +80,7 @@ def test_the_embedded_store_is_a_fault() -> None:
     assert "REDIS_URL" in message
 
 
-def test_a_redis_that_is_away_is_one_fault() -> None:
+def test_a_redis_that_is_unavailable_is_one_fault() -> None:
     report = checked(REDIS_URL=f"redis://user:{PASSWORD}@127.0.0.1:{free_port()}/0")
     assert of_redis(report) == [
         (
@@ -212,7 +212,7 @@ def test_a_version_before_6_2_is_a_fault(server: RedisServer, version: str, stat
 
 
 @pytest.mark.parametrize("lines", [(), ("redis_version:\x1b[2Jnone",), ("redis_mode:standalone",)])
-def test_a_redis_that_tells_no_version_is_a_warning(server: RedisServer, lines: tuple[str, ...]) -> None:
+def test_a_redis_that_shows_no_version_is_a_warning(server: RedisServer, lines: tuple[str, ...]) -> None:
     with RedisLiar(server.port, {b"server\r\n": text(*lines)}) as liar:
         assert checked(REDIS_URL=liar.url).of("redis") == "warning"
 
@@ -236,7 +236,7 @@ def test_a_policy_that_evicts_is_a_fault_and_without_a_limit_a_warning(
     assert report.exit_code == 1
 
 
-def test_memory_that_runs_out_is_told_before_and_after() -> None:
+def test_memory_that_runs_out_is_reported_before_and_after() -> None:
     with RedisServer() as server, server.client() as client:
 
         def leave(share: float) -> tuple[str, str]:
@@ -253,7 +253,7 @@ def test_memory_that_runs_out_is_told_before_and_after() -> None:
 @pytest.mark.parametrize(
     "lie", [text(), text("used_memory:1"), error("ERR unknown command 'INFO'"), text("maxmemory:nonsense")]
 )
-def test_memory_that_is_not_told_is_a_warning(server: RedisServer, lie: object) -> None:
+def test_memory_that_is_not_reported_is_a_warning(server: RedisServer, lie: object) -> None:
     with RedisLiar(server.port, {b"memory\r\n": lie}) as liar:  # type: ignore[dict-item]  # a reply
         status, message = checked(REDIS_URL=liar.url)["eviction"]
     assert status == "warning"
@@ -322,7 +322,7 @@ def test_a_redis_far_away_is_told_by_how_far(server: RedisServer, seconds: float
         (-60, "fault", "60.0 s behind"),
     ],
 )
-def test_clocks_that_differ_are_told(server: RedisServer, ahead: float, status: str, words: str) -> None:
+def test_clocks_that_differ_are_reported(server: RedisServer, ahead: float, status: str, words: str) -> None:
     with RedisLiar(server.port, {b"TIME\r\n": clock(ahead)}) as liar:
         found, message = checked(REDIS_URL=liar.url)["clock"]
     assert found == status
@@ -354,7 +354,7 @@ def test_clocks_that_differ_are_told(server: RedisServer, ahead: float, status: 
         ("rediss://10.0.0.1?ssl_check_hostname=false&ssl_cert_reqs=none", "fault"),
     ],
 )
-def test_a_way_to_redis_that_others_can_read_is_told(url: str, status: str) -> None:
+def test_a_way_to_redis_that_others_can_read_is_reported(url: str, status: str) -> None:
     taken = make_settings(REDIS_URL=url).redis_url
     finding = redis_tls.look(taken or "")
     assert finding.status == status

@@ -44,7 +44,7 @@ def test_a_secret_that_repeats_itself_is_a_fault_that_does_not_show_it(secret: s
     [secrets.token_urlsafe(48), secrets.token_hex(16), f"{secrets.randbelow(10**32):032}"],
     ids=["base64", "hex", "decimal"],
 )
-def test_a_random_secret_is_fine_and_only_its_length_is_told(secret: str) -> None:
+def test_a_random_secret_is_fine_and_only_its_length_is_reported(secret: str) -> None:
     report = checked(SECRET_KEY=secret, REDIS_URL=away())
     assert report["secret_key"] == ("ok", f"SECRET_KEY has {len(secret)} characters")
     assert secret not in report.output

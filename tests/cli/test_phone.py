@@ -156,7 +156,7 @@ def test_a_number_that_cannot_be_is_refused_and_not_repeated(
 
 
 @pytest.mark.parametrize("command", ["send", "status", "unlock"])
-def test_without_a_number_the_usage_is_told(app: Flask, command: str) -> None:
+def test_without_a_number_the_usage_is_reported(app: Flask, command: str) -> None:
     assert otp(app, command).exit_code == 2
 
 

@@ -159,7 +159,7 @@ SILENCES = {
 
 
 @pytest.mark.parametrize("case", SILENCES)
-def test_a_provider_that_does_not_tell_is_warned_of_once_by_its_code(
+def test_a_provider_that_does_not_report_is_warned_of_once_by_its_code(
     workers: Workers, emulator: KavenegarEmulator, capsys: pytest.CaptureFixture[str], case: str
 ) -> None:
     fault, reason, whose = SILENCES[case]

@@ -158,7 +158,7 @@ def test_a_post_whose_gateway_breaks_off_is_not_sent_to_the_other(
     wait_until(lambda: len(host.gateways[0].workers()) == 2, "new workers")
 
 
-def test_a_request_waits_for_a_gateway_that_is_away(host: Host) -> None:
+def test_a_request_waits_for_a_gateway_that_is_unavailable(host: Host) -> None:
     for gateway in host.gateways:
         gateway.stop()
 

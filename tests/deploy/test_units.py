@@ -90,7 +90,7 @@ def test_nginx_waits_longer_than_a_request_behind_a_restart_takes(tmp_path: Path
         assert int(timeout) > int(settings["graceful_timeout"]) + 5 + sms_timeout + 3
 
 
-def test_the_socket_is_as_gunicorn_would_open_it_but_for_this_host_alone(tmp_path: Path) -> None:
+def test_the_socket_is_as_gunicorn_would_open_it_but_only_for_this_host(tmp_path: Path) -> None:
     socket = unit("socket")["Socket"]
     assert socket["ListenStream"] == ["127.0.0.1:8001"]
     assert socket["Backlog"] == [gunicorn_settings(tmp_path)["backlog"]]

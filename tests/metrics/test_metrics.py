@@ -223,7 +223,7 @@ def test_refreshes_are_counted_by_outcome() -> None:
     }
 
 
-def test_a_store_that_is_away_is_an_outcome() -> None:
+def test_a_store_that_is_unavailable_is_an_outcome() -> None:
     api = make_api(connect(f"redis://127.0.0.1:{free_port()}/0"))
     for path in (SEND, VERIFY, REFRESH):
         assert api.post(path, {}).status_code == 503
@@ -232,7 +232,7 @@ def test_a_store_that_is_away_is_an_outcome() -> None:
         assert now.value(name, outcome="store_unavailable") == 1
 
 
-def test_successes_and_limits_stand_at_0_from_the_start() -> None:
+def test_successes_and_limits_are_0_from_the_start() -> None:
     now = scrape(make_api())
     assert now.by_label("sends_total") == {labels(outcome="sent"): 0}
     assert now.by_label("verifies_total") == {labels(outcome="verified"): 0}
@@ -358,7 +358,7 @@ def test_hits_are_counted_by_the_limit_that_refused(
 # --- facts
 
 
-def test_the_build_the_odds_and_the_minimum_are_told() -> None:
+def test_the_build_the_probability_and_the_minimum_are_reported() -> None:
     api = make_api(OTP_MAX_FAILURES_PER_PHONE=20, KAVENEGAR_MIN_CREDIT=750_000)
     now = scrape(api)
     assert now.value("build_info", version=__version__, python=platform.python_version()) == 1

@@ -111,7 +111,7 @@ def test_a_slow_provider_shows_in_the_times(emulator: KavenegarEmulator) -> None
     assert buckets[labels(call=SEND, le="+Inf")] == 2
 
 
-def test_the_credit_is_told_once_it_is_known(emulator: KavenegarEmulator) -> None:
+def test_the_credit_is_reported_once_it_is_known(emulator: KavenegarEmulator) -> None:
     api = api_to(emulator)
     assert not scrape(api).has("sms_credit_rials")
     api.app.extensions["provider_watch"].look()

@@ -116,7 +116,7 @@ def test_unknown_paths_and_methods_are_answered_as_the_components_say(
     assert reply.status_code == (404 if name == "NotFound" else 405)
 
 
-def test_every_code_stands_in_the_documents_own_words_with_status_and_meaning() -> None:
+def test_every_code_is_in_the_documents_own_words_with_status_and_meaning() -> None:
     document = Site().document
     rows = re.findall(
         r"^\| `(\w+)` \| (\d+) \| (.+) \|$", document.whole["info"]["description"], re.MULTILINE

@@ -71,7 +71,7 @@ def test_a_lookup_is_one_post_of_receptor_template_token_and_type(
 
 @pytest.mark.parametrize("template", ["", TEMPLATE], ids=["sms", "lookup"])
 @pytest.mark.parametrize(("e164", "receptor"), RECEPTORS.items())
-def test_a_phone_anywhere_gets_its_message_under_a_documented_spelling(
+def test_a_phone_anywhere_gets_its_message_under_a_documented_format(
     emulator: KavenegarEmulator, e164: str, receptor: str, template: str
 ) -> None:
     send(sender_to(emulator.base_url, KAVENEGAR_TEMPLATE=template), PhoneNumber(e164))

@@ -49,7 +49,7 @@ def test_without_kavenegar_there_are_no_reports(variables: dict[str, object]) ->
     assert KavenegarReports.from_settings(make_settings(**variables)) is None
 
 
-def test_the_account_is_as_the_provider_tells_it(emulator: KavenegarEmulator) -> None:
+def test_the_account_is_as_the_provider_reports_it(emulator: KavenegarEmulator) -> None:
     account = reports_at(emulator.base_url).account()
     assert account == {"remaincredit": 1_500_000, "expiredate": 13_548_889, "type": "master"}
 

@@ -34,7 +34,7 @@ REDIRECTS = (301, 302, 303, 307, 308)
     ids=["http-too", "http-200", "text-http-200", "text"],
 )
 @pytest.mark.parametrize(("code", "definite", "fault"), CODES)
-def test_a_result_code_tells_whose_fault_it_is_and_whether_surely_nothing_was_sent(
+def test_a_result_code_tells_whose_fault_it_is_and_whether_definitely_nothing_was_sent(
     emulator: KavenegarEmulator, code: int, definite: bool, fault: str, style: dict[str, Any]
 ) -> None:
     emulator.fault = faults.code(code, **style)
@@ -158,7 +158,7 @@ def test_a_message_that_is_on_its_way_is_a_success(
 @pytest.mark.parametrize(
     ("status", "definite"), [(6, True), (14, True), (0, False), (11, False), (13, False), (100, False)]
 )
-def test_only_failed_and_blocked_messages_are_surely_not_sent(
+def test_only_failed_and_blocked_messages_are_definitely_not_sent(
     emulator: KavenegarEmulator, status: int, definite: bool, template: str
 ) -> None:
     emulator.fault = faults.entry_status(status)
@@ -198,7 +198,7 @@ def test_the_record_of_another_message_means_that_ours_was_not_sent(
 @pytest.mark.parametrize(
     "receptor", ["09123456789", "9123456789", "+989123456789", "00989123456789", "989123456789", 9123456789]
 )
-def test_every_spelling_of_our_phone_in_the_record_is_ours(
+def test_every_format_of_our_phone_in_the_record_is_ours(
     emulator: KavenegarEmulator, receptor: str | int
 ) -> None:
     entry = {"messageid": 1, "status": 5, "receptor": receptor}

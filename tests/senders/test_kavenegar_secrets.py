@@ -85,7 +85,7 @@ def test_the_error_of_a_refused_connection_holds_no_key(template: str) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
-def test_the_error_of_a_connection_that_never_stands_holds_no_key(scheme: str) -> None:
+def test_the_error_of_a_connection_that_is_never_made_holds_no_key(scheme: str) -> None:
     with silent(scheme, full=True) as url:
         assert_keeps_the_secrets(url)
 

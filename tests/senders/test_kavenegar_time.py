@@ -78,27 +78,27 @@ def test_a_body_without_end_ends_in_time(emulator: KavenegarEmulator, template: 
 
 
 @BOTH
-def test_a_refused_connection_surely_sent_nothing(template: str) -> None:
+def test_a_refused_connection_definitely_sent_nothing(template: str) -> None:
     with refusing() as url, bounded(1):
         error = failure(sender_to(url, KAVENEGAR_TEMPLATE=template, SMS_TIMEOUT=1))
     assert (error.definite, error.reason, error.fault) == (True, "unreachable", "temporary")
 
 
 @BOTH
-def test_a_connection_that_never_stands_surely_sent_nothing(template: str) -> None:
+def test_a_connection_that_is_never_made_definitely_sent_nothing(template: str) -> None:
     with silent(full=True) as url, bounded(1):
         error = failure(sender_to(url, KAVENEGAR_TEMPLATE=template, SMS_TIMEOUT=1))
     assert (error.definite, error.reason, error.fault) == (True, "unreachable", "temporary")
 
 
 @BOTH
-def test_a_tls_handshake_that_never_ends_surely_sent_nothing(template: str) -> None:
+def test_a_tls_handshake_that_never_ends_definitely_sent_nothing(template: str) -> None:
     with silent("https") as url, bounded(1):
         error = failure(sender_to(url, KAVENEGAR_TEMPLATE=template, SMS_TIMEOUT=1))
     assert (error.definite, error.fault) == (True, "temporary")
 
 
-def test_a_tls_handshake_with_a_plain_server_surely_sent_nothing(emulator: KavenegarEmulator) -> None:
+def test_a_tls_handshake_with_a_plain_server_definitely_sent_nothing(emulator: KavenegarEmulator) -> None:
     error = failure(sender_to(emulator.base_url.replace("http:", "https:")))
     assert emulator.requests == []
     assert error.definite

@@ -132,7 +132,7 @@ class TestAlgorithms:
     @pytest.mark.parametrize(
         "alg", ["none", "None", "NONE", "nOnE", " none", "", None, 0, ["none"], {"alg": "none"}, "null"]
     )
-    def test_none_in_any_spelling(self, mint: Mint, alg: object, kind: str) -> None:
+    def test_none_in_any_format(self, mint: Mint, alg: object, kind: str) -> None:
         genuine_signature = mint.genuine(kind).rsplit(".", 1)[1]
         for sign in (lambda _: b"", mint.sign, lambda _: b"\0" * 32):
             token = mint.forged(kind, header={"alg": alg}, sign=sign)
@@ -471,7 +471,7 @@ class TestShapes:
         ):
             assert mint.refuses(padded)
 
-    def test_another_spelling_of_the_same_signature(self, mint: Mint) -> None:
+    def test_another_format_of_the_same_signature(self, mint: Mint) -> None:
         """The last character has unused bits. Only one form of them is ours."""
         token = mint.genuine()
         others = set(string.printable) - {token[-1]}

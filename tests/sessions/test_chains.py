@@ -54,7 +54,7 @@ def test_a_ninth_refresh_within_ten_seconds_is_rate_limited_and_changes_nothing(
     assert the_session(site.store) == before
 
 
-def test_waiting_as_long_as_told_is_enough_for_the_next_refresh(site: Site) -> None:
+def test_waiting_as_long_as_the_reply_says_is_enough_for_the_next_refresh(site: Site) -> None:
     newest = chain(site)[-1]
     wait = wait_of(site.refresh(newest))
     pass_time(site.store, GRACE - wait)

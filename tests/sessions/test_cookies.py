@@ -260,7 +260,7 @@ class TestUsed:
             reply = site.send(ME, f"{ACCESS}={jar.access}", OURS | {"Authorization": value})
             assert problem_of(reply) == INVALID_TOKEN
 
-    def test_a_spent_cookie_gives_the_same_pair_within_ten_seconds_and_ends_all_after(
+    def test_a_used_cookie_gives_the_same_pair_within_ten_seconds_and_ends_all_after(
         self, site: Browser
     ) -> None:
         jar = site.enter()
@@ -312,7 +312,7 @@ class TestForeignPages:
         assert site.send(VERIFY, json={"phone_number": PHONE, "code": code}).status_code == 200
 
     @pytest.mark.parametrize("data", ["", "{", "null", "[]", '"x"', "H\x00G", "[null, null]"])
-    def test_a_body_that_is_no_json_object_is_400_and_spends_nothing(self, site: Browser, data: str) -> None:
+    def test_a_body_that_is_no_json_object_is_400_and_uses_nothing(self, site: Browser, data: str) -> None:
         jar = site.enter()
         for path in (REFRESH, REVOKE):
             reply = site.send(path, jar.header(), data=data, content_type="application/json")

@@ -56,7 +56,7 @@ MALFORMED = [
 
 
 class TestRefresh:
-    def test_a_life_set_shorter_since_the_login_counts_and_spends_nothing(self, site: Site) -> None:
+    def test_a_lifetime_set_shorter_since_the_login_counts_and_uses_nothing(self, site: Site) -> None:
         # The token says that the login was a minute ago; the session in Redis is newer.
         token = site.pair(site.login()["refresh_token"], ends_in=3540).refresh_token
         short = Site(site.store, JWT_REFRESH_TTL=59, JWT_ACCESS_TTL=59)
@@ -189,7 +189,7 @@ class TestAbsoluteLife:
         assert pair["expires_in"] == pair["refresh_expires_in"] == access["exp"] - access["iat"]
         assert 97 <= pair["expires_in"] <= 100
 
-    def test_a_session_whose_life_is_over_is_gone(self, site: Site) -> None:
+    def test_a_session_whose_lifetime_is_over_is_gone(self, site: Site) -> None:
         token = site.login()["refresh_token"]
         pass_time(site.store, MONTH + 1)
         assert problem_of(site.refresh(token)) == INVALID_TOKEN
@@ -336,7 +336,7 @@ class TestRevoke:
         assert problem_of(site.refresh(token)) == INVALID_TOKEN
         assert session_keys(site.store) == []
 
-    def test_a_spent_token_ends_the_session_at_once(self, site: Site) -> None:
+    def test_a_used_token_ends_the_session_at_once(self, site: Site) -> None:
         first = site.login()
         second = site.refreshed(first["refresh_token"])
         assert site.revoke(first["refresh_token"]).status_code == 204
@@ -344,7 +344,7 @@ class TestRevoke:
         for pair in (first, second):
             assert problem_of(site.refresh(pair["refresh_token"])) == INVALID_TOKEN
 
-    def test_a_token_spent_long_ago_ends_it_too(self, site: Site) -> None:
+    def test_a_token_used_long_ago_ends_it_too(self, site: Site) -> None:
         first = site.login()
         second = site.refreshed(first["refresh_token"])
         pass_time(site.store, 3600)

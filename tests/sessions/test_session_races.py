@@ -197,7 +197,7 @@ class TestAtOnce:
 
 class TestLostReplies:
     @pytest.mark.parametrize("losses", [1, 2])
-    def test_a_lost_reply_of_a_refresh_spends_one_token(
+    def test_a_lost_reply_of_a_refresh_uses_one_token(
         self,
         gateway: Gateway,
         proxy: RedisProxy,
@@ -332,7 +332,7 @@ class TestStalls:
             assert snapshot(store) == before
             assert {refresh(gateway, token).status_code for token in tokens} == {200}
 
-    def test_a_redis_without_memory_spends_no_token(
+    def test_a_redis_without_memory_uses_no_token(
         self, gateway: Gateway, store: redis.Redis, emulator: KavenegarEmulator
     ) -> None:
         token = login(gateway, emulator)

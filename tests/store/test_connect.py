@@ -73,7 +73,7 @@ def test_a_password_in_the_url_works_and_without_it_the_store_is_unavailable() -
         assert_unavailable(Bench(connect(server.url)).admit)
 
 
-def test_a_sentinel_url_works_past_a_sentinel_that_is_away() -> None:
+def test_a_sentinel_url_works_past_a_sentinel_that_is_unavailable() -> None:
     with RedisServer() as master, start_sentinel(master.port, "main") as port:
         assert_works(f"redis+sentinel://127.0.0.1:{port}/main")
         master.clear()
@@ -81,7 +81,7 @@ def test_a_sentinel_url_works_past_a_sentinel_that_is_away() -> None:
         assert_unavailable(Bench(connect(f"redis+sentinel://127.0.0.1:{port}/another")).admit)
 
 
-def test_a_sentinel_that_is_away_is_unavailable_in_time() -> None:
+def test_a_sentinel_that_cannot_be_reached_is_unavailable_in_time() -> None:
     assert_unavailable(Bench(connect("redis+sentinel://127.0.0.1:1/main")).admit)
 
 

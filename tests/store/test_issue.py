@@ -113,12 +113,12 @@ def test_windows_and_codes_of_two_phones_are_apart(bench: Bench) -> None:
         bench.issue(phone=OTHER_PHONE)
 
 
-def test_a_first_code_lives_its_whole_life(bench: Bench) -> None:
+def test_a_first_code_is_valid_for_its_whole_lifetime(bench: Bench) -> None:
     assert bench.issue().expires_in == pytest.approx(300_000, abs=SLACK)
 
 
 @pytest.mark.parametrize("age", [0, 100, 150 - EDGE])
-def test_a_resend_repeats_the_live_code_while_half_its_life_is_left(bench: Bench, age: float) -> None:
+def test_a_resend_repeats_the_live_code_while_half_its_lifetime_is_left(bench: Bench, age: float) -> None:
     first = bench.issue()
     bench.advance(age)
     again = bench.issue("work")
@@ -128,7 +128,7 @@ def test_a_resend_repeats_the_live_code_while_half_its_life_is_left(bench: Bench
 
 
 @pytest.mark.parametrize("age", [150 + EDGE, 299, 301])
-def test_a_resend_after_half_its_life_replaces_the_code(bench: Bench, age: float) -> None:
+def test_a_resend_after_half_its_lifetime_replaces_the_code(bench: Bench, age: float) -> None:
     first = bench.issue()
     bench.advance(age)
     again = bench.issue()

@@ -238,7 +238,7 @@ def test_a_command_that_arrives_after_its_call_gave_up_changes_nothing(
 
 
 @each_call
-def test_a_command_held_up_that_arrives_beside_its_repetition_counts_once(
+def test_a_command_held_up_that_arrives_together_with_its_repetition_counts_once(
     bench: Bench, proxy: RedisProxy, call: Call
 ) -> None:
     issued = call.prepare(bench)

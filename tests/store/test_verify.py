@@ -57,7 +57,7 @@ def test_a_code_works_until_its_last_moment(bench: Bench) -> None:
     bench.verify(issued)
 
 
-def test_three_wrong_guesses_lock_the_code_and_waiting_as_told_is_enough(bench: Bench) -> None:
+def test_three_wrong_guesses_lock_the_code_and_waiting_as_the_reply_says_is_enough(bench: Bench) -> None:
     issued = bench.issue()
     assert [bench.fail(client) for client in ("home", "work", "home")] == [2, 1, 0]
     for client in ("home", "work", "elsewhere"):
@@ -69,7 +69,7 @@ def test_three_wrong_guesses_lock_the_code_and_waiting_as_told_is_enough(bench: 
     assert bench.fail() == 2
 
 
-def test_tries_end_a_codes_life_after_the_first_of_them(bench: Bench) -> None:
+def test_tries_end_a_codes_lifetime_after_the_first_of_them(bench: Bench) -> None:
     for left in (2, 1, 0):
         assert bench.fail() == left
         bench.advance(100)
@@ -128,7 +128,7 @@ def test_ten_failures_lock_one_client_out_of_both_endpoints_for_a_day(bench: Ben
     bench.verify(bench.issue())
 
 
-def test_the_last_failures_of_a_budget_are_told_as_the_tries_that_remain(bench: Bench) -> None:
+def test_the_last_failures_of_a_budget_are_reported_as_the_tries_that_remain(bench: Bench) -> None:
     bench.issue()
     spend(bench, 9, ["home"])
     bench.advance(300)
@@ -170,7 +170,7 @@ def test_a_success_clears_its_own_clients_count_and_no_other(redis_client: Redis
     locked(lambda: bench.issue("work"))
 
 
-def test_a_login_does_not_open_a_phone_whose_budget_is_spent(redis_client: RedisClient) -> None:
+def test_a_login_does_not_open_a_phone_whose_budget_is_used_up(redis_client: RedisClient) -> None:
     bench = Bench(redis_client, windows=ROOMY, max_failures_per_phone=2)
     issued = bench.issue()
     assert [bench.fail("a"), bench.fail("b")] == [1, 0]
@@ -178,7 +178,7 @@ def test_a_login_does_not_open_a_phone_whose_budget_is_spent(redis_client: Redis
     locked(lambda: bench.issue("c"))
 
 
-def test_a_client_whose_budget_is_spent_gets_no_code_compared(redis_client: RedisClient) -> None:
+def test_a_client_whose_budget_is_used_up_gets_no_code_compared(redis_client: RedisClient) -> None:
     bench = Bench(redis_client, max_failures_per_client=1)
     issued = bench.issue()
     bench.fail("bad")

@@ -122,7 +122,7 @@ def test_a_large_window_never_admits_too_many_in_any_span(bench: Bench) -> None:
         assert last - first >= 1000
 
 
-def test_waiting_as_told_is_enough_for_a_large_window(bench: Bench) -> None:
+def test_waiting_as_the_reply_says_is_enough_for_a_large_window(bench: Bench) -> None:
     window = Window(150, 1)
     for _ in range(5):
         while (admission := bench.admit(windows=(window,))).admitted:
