@@ -124,6 +124,7 @@ def test_sends_to_a_slow_provider_leave_threads_for_everything_else(
     with started(redis_server, emulator) as gateway, sending(gateway, count) as jobs:
         try:
             wait_until(lambda: sum(job.done() for job in jobs) == count - SLOTS, "the surplus", 60)
+            wait_until(lambda: provider.waiting == SLOTS, "the sends that wait", 60)
             assert codes([job for job in jobs if job.done()]) == {"sms_busy": count - SLOTS}
             # A thread that waits for the provider cannot answer any of the requests below.
             for number in range(10):
@@ -182,6 +183,7 @@ def test_the_slots_follow_the_threads_that_an_operator_gave_gunicorn(
     with started(redis_server, emulator, **environment) as gateway, sending(gateway, 20) as jobs:
         try:
             wait_until(lambda: sum(job.done() for job in jobs) == 15, "the surplus", 60)
+            wait_until(lambda: provider.waiting == 5, "the sends that wait", 60)
             assert gateway.get("/healthz").status_code == 200
             assert provider.waiting == charged(redis_server) == 5
         finally:
