@@ -194,7 +194,8 @@ class SharedFile(MmapedDict):
     def _attach(self) -> None:
         """Open, allocate and map the file. A failure leaves everything as it was."""
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        # O_APPEND is not set. If the file system has no fallocate, the replacement in glibc needs this.
+        # The library sets O_APPEND. It is not set here, because glibc refuses such a file if the file system
+        # has no fallocate.
         descriptor = os.open(self._path, flags, 0o600)
         try:
             used = HEADER.unpack(os.pread(descriptor, HEADER.size, 0).ljust(HEADER.size, b"\0"))[0]
