@@ -44,7 +44,8 @@ def configuration() -> dict[str, Any]:
             server.log.warning(warning)
         # With gunicorn's --user, the workers are another user than this process.
         server.metrics_folder = Folder(settings.metrics_dir, server.cfg.uid, server.cfg.gid)
-        server.log.info("Odds of a guess into one phone within 24 h: at most %s", settings.guess_probability)
+        probability = settings.guess_probability
+        server.log.info("Probability of a right guess within 24 h for one phone: at most %s", probability)
 
     return {
         # The application, if gunicorn's command line names none.
