@@ -7,10 +7,11 @@ the scripts, except how a bucket refills and decays.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -18,7 +19,6 @@ from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
     invariant,
-    precondition,
     rule,
     run_state_machine_as_test,
 )
@@ -43,6 +43,15 @@ REPEATED = ("issue", "withdraw", "verify", "give_back")
 SLACK = 0.05
 
 phones, networks = st.sampled_from(PHONES), st.sampled_from(NETWORKS)
+# Which of the things that there are. With threads, their number can differ when a story is repeated, so
+# Hypothesis must not draw from the things themselves.
+picks = st.integers(0, 99)
+Thing = TypeVar("Thing")
+
+
+def pick(things: Sequence[Thing], number: int) -> Thing:
+    """One of the things."""
+    return things[number % len(things)]
 
 
 @dataclass
@@ -117,26 +126,29 @@ class Story(RuleBasedStateMachine):
         except StoreUnavailable:
             return None
 
-    @precondition(lambda self: self.batches)
-    @rule(data=st.data())
-    def two_recorders_write_the_same_batch_at_once(self, data: st.DataObject) -> None:
-        name, earned = data.draw(st.sampled_from(self.batches[-2:]))
+    @rule(number=picks)
+    def two_recorders_write_the_same_batch_at_once(self, number: int) -> None:
+        if not self.batches:
+            return
+        name, earned = pick(self.batches[-2:], number)
         with self.returning(), ThreadPoolExecutor(2) as pool:
             list(pool.map(lambda _: self.gate.give_back(*earned, batch=name), range(2)))
 
-    @precondition(lambda self: self.sends)
-    @rule(data=st.data())
-    def a_send_fails(self, data: st.DataObject) -> None:
-        send = data.draw(st.sampled_from(self.sends))
+    @rule(number=picks)
+    def a_send_fails(self, number: int) -> None:
+        if not self.sends:
+            return
+        send = pick(self.sends, number)
         phone, network, issued = send
         with self.returning():
             self.gate.withdraw(issued, self.gate.caller(network), phone=phone)
         self.sends.remove(send)
 
-    @precondition(lambda self: self.sends)
-    @rule(data=st.data(), network=networks)
-    def a_user_signs_in(self, data: st.DataObject, network: str) -> None:
-        phone, _, issued = data.draw(st.sampled_from(self.sends))
+    @rule(number=picks, network=networks)
+    def a_user_signs_in(self, number: int, network: str) -> None:
+        if not self.sends:
+            return
+        phone, _, issued = pick(self.sends, number)
         before = self.levels()
         try:
             earned = self.gate.earn(phone, issued, network)
@@ -152,9 +164,10 @@ class Story(RuleBasedStateMachine):
                 self.ledger.extra[name] += 1
         self.waiting.append(earned)
 
-    @precondition(lambda self: self.waiting)
     @rule()
     def the_recorder_writes(self) -> None:
+        if not self.waiting:
+            return
         name = f"batch {len(self.batches)}"
         self.batches.append((name, self.waiting))
         self.waiting = []
@@ -162,12 +175,11 @@ class Story(RuleBasedStateMachine):
 
     # Faults.
 
-    @precondition(lambda self: self.batches)
-    @rule(data=st.data())
-    def a_reply_to_the_recorder_is_lost(self, data: st.DataObject) -> None:
-        self.write(*data.draw(st.sampled_from(self.batches[-2:])))
+    @rule(number=picks)
+    def a_reply_to_the_recorder_is_lost(self, number: int) -> None:
+        if self.batches:
+            self.write(*pick(self.batches[-2:], number))
 
-    @precondition(lambda self: self.waiting)
     @rule()
     def a_worker_is_killed(self) -> None:
         self.waiting = []
@@ -288,4 +300,4 @@ def test_no_story_makes_credit(redis_client: RedisClient) -> None:
 @pytest.mark.long
 @pytest.mark.timeout(900)
 def test_no_long_search_finds_a_story_that_makes_credit(redis_client: RedisClient) -> None:
-    run(redis_client, 300, derandomize=False)
+    run(redis_client, 150, derandomize=False)
