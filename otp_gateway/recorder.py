@@ -16,7 +16,8 @@ from otp_gateway.log import get_logger
 FLUSH_SECONDS = 2.0
 # The most events that one worker keeps for one writer if Redis is unavailable. The oldest are dropped first.
 MAX_EVENTS = 10_000
-COST = "cost"
+# Counts: the sum of all prices, and the messages that have a price.
+COST, PRICED = "cost", "priced"
 logger = get_logger("otp_gateway.recorder")
 
 
@@ -52,6 +53,7 @@ class Recorder:
                 queue.events.append(event)
                 if isinstance(event, SendEvent) and event.cost:
                     queue.counts[COST] += event.cost
+                    queue.counts[PRICED] += 1
             self._start()
 
     def count(self, name: str) -> None:

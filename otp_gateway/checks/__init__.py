@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from otp_gateway.checks import gate, message, networks, proxies, redis, sms_backend
+from otp_gateway.checks import cost, gate, message, networks, proxies, redis, sms_backend
 from otp_gateway.checks import settings as settings_checks
 from otp_gateway.checks.finding import Finding, fault, within
 from otp_gateway.checks.site import Site
@@ -30,6 +30,7 @@ def run(gateway: Gateway, site: Site | None) -> Iterator[Finding]:
     yield from within(PROVIDER_SECONDS, "sms", sms_backend.look(settings, gateway.reports))
     yield from within(REDIS_SECONDS, "redis", redis.look(settings, gateway.redis))
     yield from within(REDIS_SECONDS, "networks", networks.look(settings, gateway.records.usage))
+    yield from within(REDIS_SECONDS, "cost", cost.look(settings, gateway.records.usage))
     yield from within(REDIS_SECONDS, "gate", gate.look(settings, gateway.records.gate))
     yield from within(OUTSIDE_SECONDS, "https", proxies.look(settings, gateway.codes, site))
 

@@ -60,6 +60,7 @@ def story(api: Api, emulator: KavenegarEmulator) -> dict[str, int]:
         "verified:invalid_code": 1,
         "verified:invalid_request": 1,
         "cost": 3 * 120,
+        "priced": 3,
     }
 
 

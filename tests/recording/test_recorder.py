@@ -108,7 +108,7 @@ def test_without_redis_the_newest_events_are_kept_and_no_cost_is_lost() -> None:
     writer.before = ready
     recorder.flush()
     assert writer.ids == [str(n) for n in range(5, MAX_EVENTS + 5)]
-    assert writer.batches[0].counts == {"cost": 120 * (MAX_EVENTS + 5)}
+    assert writer.batches[0].counts == {"cost": 120 * (MAX_EVENTS + 5), "priced": MAX_EVENTS + 5}
 
 
 def test_a_writer_that_hangs_holds_no_request() -> None:
