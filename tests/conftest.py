@@ -1,4 +1,4 @@
-"""What every folder of tests shares: real servers, started once, and settings."""
+"""Fixtures for all folders of tests: real servers, started once, and settings."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ SECRET_KEY = "tests-only-secret-key-of-forty-characters"
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests that ``make check`` leaves out, and put the modules that have some of them first.
 
-    Several workers run the modules in this order. Those that wait for programs are the long ones. A long
-    module at the end would run alone.
+    Several workers run the modules in this order. Tests that wait for programs take the longest. A long
+    module at the end would run while the other workers are idle.
     """
     needs_program.mark(items)
     searches.mark(items)
@@ -36,7 +36,7 @@ def make_settings(**variables: object) -> Settings:
 
 @pytest.fixture(autouse=True)
 def nothing_left_to_record() -> Iterator[None]:
-    """A recorder writes every two seconds: what a test leaves is dropped."""
+    """A recorder writes every two seconds, so the events that a test leaves are dropped."""
     yield
     recording.forget()
 
@@ -60,14 +60,14 @@ def redis_client(request: pytest.FixtureRequest) -> RedisClient:
 
 @pytest.fixture(scope="session")
 def running_emulator() -> Iterator[KavenegarEmulator]:
-    """One provider for the whole run; use ``emulator``, which is clean."""
+    """One provider for the whole run. Tests use ``emulator``, which is clean."""
     with KavenegarEmulator() as emulator:
         yield emulator
 
 
 @pytest.fixture
 def emulator(running_emulator: KavenegarEmulator) -> Iterator[KavenegarEmulator]:
-    """The provider, without messages and faults of earlier tests; its own end with the test."""
+    """The provider, without messages and faults of earlier tests."""
     running_emulator.clear()
     yield running_emulator
     running_emulator.clear()

@@ -20,7 +20,7 @@ NOBODY = {"status": "ok"}
 
 
 def made(ago: float) -> str:
-    """A pass of so many seconds ago."""
+    """A signed check token that was made so many seconds ago."""
     with pytest.MonkeyPatch.context() as clock:
         clock.setattr(TimestampSigner, "get_timestamp", lambda _: int(time.time() - ago))
         return check_token.make(KEY)

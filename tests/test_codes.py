@@ -33,12 +33,13 @@ def test_a_code_is_six_digits_leading_zeros_included() -> None:
 
 @pytest.mark.parametrize("position", range(6))
 def test_every_digit_of_a_code_is_uniform(position: int) -> None:
-    # 9 degrees of freedom: above 27.9 once in a thousand. The draws are fixed, so this never flickers.
+    # 9 degrees of freedom: a value above 27.9 has a probability of 0.1 %. The draws are fixed, so the result
+    # is always the same.
     assert chi_square(Counter(code[position] for code in DRAWS), 10) < 27.9
 
 
 def test_codes_are_uniform_as_a_whole() -> None:
-    # 999 degrees of freedom: 1143 is passed once in a thousand, and so is 863 from above.
+    # 999 degrees of freedom: a value above 1143 has a probability of 0.1 %, and so has one below 863.
     for part in (slice(0, 3), slice(3, 6), slice(1, 6, 2)):
         assert 863 < chi_square(Counter(code[part] for code in DRAWS), 1000) < 1143
     # 50,000 draws of a million: 48,771 different ones are expected, with a deviation of about 34.

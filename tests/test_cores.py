@@ -1,4 +1,4 @@
-"""The default number of workers follows what the process may really use."""
+"""The default number of workers is the number of processors that the process may use."""
 
 from __future__ import annotations
 

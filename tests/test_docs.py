@@ -1,4 +1,4 @@
-"""docs/ARCHITECTURE.md names the files, modules, keys and tests that there are."""
+"""docs/ARCHITECTURE.md names the existing files, modules, keys and tests."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_every_name_in_the_table_of_rules_is_in_its_file() -> None:
 
 
 def _pattern(part: ast.expr) -> str:
-    """What a part of a key's name can be."""
+    """The pattern for a part of a key's name."""
     if isinstance(part, ast.Constant):
         return re.escape(str(part.value))
     of_a_lane = isinstance(part, ast.FormattedValue) and ast.unparse(part.value) == "self.lane"
@@ -102,6 +102,6 @@ def test_the_picture_of_the_layers_is_the_contract() -> None:
     drawn = [re.split(r"  +", line)[0] for line in picture.splitlines() if not line.startswith("─")]
     assert [line.replace("│", "|") for line in drawn] == layers
     top = {path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
-    # These start the package, or are for every layer.
+    # These start the package, or every layer uses them.
     without_layer = {"__init__", "__main__", "gunicorn.conf", "log", "terminal_log"}
     assert top - without_layer == {name for layer in layers for name in layer.split(" | ")}

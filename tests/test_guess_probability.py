@@ -1,4 +1,4 @@
-"""The device lane takes its failures from the phone's budget, so the guess probability stays as it is."""
+"""The device lane takes its failures from the phone's budget, so the guess probability does not change."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_both_lanes_together_have_exactly_the_phones_failures_for_every_setting(
         reserved = min(10, per_phone // 5) if days else 0
         assert policy.device_failures == reserved
         assert policy.common_failures + policy.device_failures == per_phone
-        # Strangers can never use up what is reserved, and always have the larger part.
+        # Clients without a token can never use up the reserved part, and always have the larger part.
         assert policy.common_failures >= 4 * policy.device_failures
         assert policy.common_failures >= 1
         assert policy.has_devices is (reserved > 0)

@@ -1,4 +1,4 @@
-"""What the log looks like, from processes of their own."""
+"""The format of the log, from processes of their own."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ for logger in (ours, foreign):
 
 
 def speak(level: str) -> list[dict[str, Any]]:
-    """What a process logs at this level, parsed; every line must be JSON."""
+    """The lines that a process logs at this level, parsed; every line must be JSON."""
     done = subprocess.run(
         [sys.executable, "-c", SPEAK, level], cwd=ROOT, capture_output=True, text=True, check=True, timeout=20
     )

@@ -1,4 +1,4 @@
-"""A variable that is nearly ours is found before an operator wonders why it has no effect."""
+"""A variable with almost the name of one of ours is reported, because it would have no effect."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ permitted = st.text(
 
 @st.composite
 def spellings(draw: st.DrawFn, national: str) -> str:
-    """One of the contract's spellings, in digits of any script, with noise between them."""
+    """One of the contract's formats, in digits of any script, with other characters between them."""
     written = []
     for character in draw(st.sampled_from(PREFIXES)) + national:
         if character == "+":
@@ -112,7 +112,7 @@ def has_only_permitted_characters(raw: str) -> bool:
     """The contract's rule, written down a second time and without regard to speed."""
     folded = unicodedata.normalize("NFKC", raw)
     seen = "".join(c for c in folded if not is_ignored(c))
-    # str.isspace() also takes four controls for white space.
+    # str.isspace() also counts four control characters as white space.
     while seen and seen[0].isspace() and seen[0] not in "\x1c\x1d\x1e\x1f":
         seen = seen[1:]
     while seen and seen[-1].isspace() and seen[-1] not in "\x1c\x1d\x1e\x1f":

@@ -58,7 +58,7 @@ REQUIREMENTS = ["requirements.txt", "requirements-sentry.txt", "requirements-dev
 def pins(name: str) -> dict[str, str]:
     """The version of each project in a compiled file. Each requirement must be pinned once, with hashes."""
     text = (ROOT / name).read_text(encoding="utf-8")
-    # A requirement is one line, which goes on in the next one after a backslash.
+    # A requirement is one line, which continues in the next one after a backslash.
     lines = re.sub(r" *\\\n *", " ", re.sub(r"^ *#.*\n", "", text, flags=re.MULTILINE)).splitlines()
     found = [PIN.fullmatch(line) for line in lines]
     assert None not in found
@@ -68,7 +68,7 @@ def pins(name: str) -> dict[str, str]:
 
 
 def declared() -> dict[str, list[Requirement]]:
-    """Our direct dependencies in pyproject.toml, by the file that begins to hold them."""
+    """Our direct dependencies in pyproject.toml, by the file that first lists them."""
     document = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     groups = (
         document["project"]["dependencies"],
@@ -167,7 +167,7 @@ def test_the_persian_readme_has_the_commands_tables_and_links_of_the_english_one
     # A paragraph in one language is a paragraph in the other.
     assert persian.count("\n**") == english.count("\n**")
     assert persian.count("\n## ") == english.count("\n## ")
-    # Everything that is code in a sentence, too.
+    # The code in a sentence is the same, too.
     codes = [set(re.findall(r"`([^`\n]+)`", text)) for text in (persian, english)]
     assert codes[0] == codes[1]
 

@@ -38,7 +38,7 @@ TEST_NUMBERS = {"OTP_TEST_NUMBERS", "OTP_TEST_NUMBERS_UNTIL"}
 EXAMPLE = ROOT / ".env.example"
 LOGO = ROOT / "otp_gateway" / "pages" / "static" / "icon.svg"
 SECRET_WORD = "hunter2-is-the-password"
-# As `flask otp hash-password` makes them, and of the other kind that werkzeug reads.
+# Hashes as `flask otp hash-password` makes them, and of the other kind that werkzeug reads.
 HASH = "scrypt:32768:8:1$c2FsdHNhbHQ$" + "0f" * 64
 ROUNDS = "pbkdf2:sha256:600000$c2FsdHNhbHQ$" + "0f" * 32
 
@@ -109,7 +109,7 @@ DEFAULTS: dict[str, object] = {
     "web_concurrency": workers(),
 }
 
-# What the field holds for a text, the first of each variable being another than its default.
+# The value of the field for a text. The first text of each variable differs from its default.
 ACCEPTED: dict[str, dict[str, object]] = {
     "REDIS_TLS_CA": {"/etc/passwd": "/etc/passwd"},
     "REDIS_TLS_VERIFY": {word: word for word in ("none", "ca", "full")},
@@ -467,7 +467,7 @@ def test_every_variable_is_read(name: str) -> None:
 @pytest.mark.parametrize(("name", "text"), pairs(REFUSED))
 def test_a_bad_value_is_refused_by_the_variables_name(name: str, text: str) -> None:
     faults = faults_of(**{"SECRET_KEY": SECRET_KEY, name: text})
-    # Of two lifetimes that contradict each other, either may be named.
+    # If two lifetimes contradict each other, the error may name either.
     assert set(faults) in ({name}, {"JWT_ACCESS_TTL"})
 
 
@@ -625,7 +625,7 @@ def test_a_message_is_the_same_from_the_file_and_from_the_environment(
     file.write_text(f"OTP_MESSAGE={quote}{text}{quote}\n", encoding="utf-8")
     in_file = Settings.load({}, dotenv=file).otp_message
     if "\\\\\\\\" in text and quote:
-        # Quotes in the file take one of two backslashes, and the gateway one of the two that are left.
+        # Quotes in the file remove one of two backslashes, and the gateway one of the two that remain.
         assert in_file == load(OTP_MESSAGE=text.replace("\\\\", "\\")).otp_message
     else:
         assert in_file == load(OTP_MESSAGE=text).otp_message
@@ -642,7 +642,7 @@ def test_a_message_may_have_several_lines_in_the_file(tmp_path: Path, line_end: 
 def test_the_message_of_the_example_file_is_the_default_and_its_help_names_the_escapes() -> None:
     assert Settings.load({}, dotenv=EXAMPLE).otp_message == DEFAULTS["otp_message"]
     (line,) = re.findall(r"^OTP_MESSAGE=(.*)$", EXAMPLE.read_text(encoding="utf-8"), re.MULTILINE)
-    # As `docker run --env-file` passes the line on.
+    # The line as `docker run --env-file` passes it to the process.
     assert "in quotes" in faults_of(OTP_MESSAGE=line)["OTP_MESSAGE"][0]
     assert r"\n is a line end" in EXAMPLE.read_text(encoding="utf-8")
 
@@ -664,7 +664,7 @@ def test_no_message_shows_a_brace_pair_or_outer_quotes_or_loses_its_code(text: s
     assert not re.search(r"\{[^{}]*\}", shown)
     assert "\r\n" not in shown
     assert not re.fullmatch(r"""\s*(["']).*\1\s*""", text, re.DOTALL)
-    # Each character of the text is shown, apart from escapes and line ends.
+    # Each character of the text is shown, except escapes and line ends.
     assert len(shown.replace("\r", "")) <= len(text)
 
 

@@ -1,4 +1,4 @@
-"""The package's structure: what imports, names and sizes promise to a new developer."""
+"""The package's structure: rules for imports, names and sizes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def name_of(path: Path) -> str:
 
 
 def texts(tree: ast.AST) -> list[str]:
-    """Every piece of text in the code, the parts of f-strings too; docstrings left out."""
+    """Every text in the code, also the parts of f-strings, but not docstrings."""
     docstrings = {
         id(node.body[0].value)
         for node in ast.walk(tree)
@@ -99,7 +99,7 @@ def test_only_one_module_uses_flasks_g(path: Path) -> None:
 @each_module
 def test_no_module_compares_with_the_name_of_an_sms_backend(path: Path) -> None:
     if path.parent == PACKAGE / "senders" / "kavenegar":
-        # It may find out whether it is the chosen one itself.
+        # It may check whether it is the chosen one itself.
         return
     compared = [
         constant.value

@@ -35,7 +35,10 @@ def issue(login: Session | None = None, phone: PhoneNumber = PHONE, **variables:
 
 
 def claims(token: str, audience: str = AUDIENCE, key: str = SECRET_KEY, **options: Any) -> dict[str, Any]:
-    """The claims, signature and audience checked; the login lies in the future, so its times are not."""
+    """The claims, with signature and audience checked.
+
+    The login is in the future, so times are not checked.
+    """
     decoded: dict[str, Any] = jwt.decode(
         token, key, ["HS256"], audience=audience, options={"verify_iat": False}, **options
     )

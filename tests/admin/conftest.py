@@ -1,4 +1,4 @@
-"""Panels for the tests: on either store, codes going to the emulator."""
+"""Panels for the tests, on either store. Codes are sent to the emulator."""
 
 from __future__ import annotations
 

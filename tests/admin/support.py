@@ -16,7 +16,7 @@ from tests.support import recording
 from tests.support.kavenegar import KavenegarEmulator
 
 PASSWORD = "a password for tests"
-# One round: the tests log in often.
+# One round of the hash, because the tests log in often.
 PASSWORD_HASH = generate_password_hash(PASSWORD, method="pbkdf2:sha256:1")
 TOKENS = "/admin/accounts/otptoken/"
 LOGIN = "/admin/login/"
@@ -31,7 +31,7 @@ def make_panel(
     emulator: KavenegarEmulator | None = None,
     **variables: object,
 ) -> Api:
-    """The gateway with its panel on, and limits that no test meets by chance."""
+    """The gateway with its panel on, and limits that no test reaches by accident."""
     given: dict[str, object] = {
         "ADMIN_PASSWORD_HASH": PASSWORD_HASH,
         "OTP_PHONE_LIMITS": ROOMY,
@@ -40,7 +40,7 @@ def make_panel(
 
 
 class Operator:
-    """A browser at the panel; ``ip`` is where it sits."""
+    """A browser at the panel; ``ip`` is its address."""
 
     def __init__(self, api: Api, ip: str = HOME) -> None:
         self.api = api
@@ -51,7 +51,7 @@ class Operator:
         return self.client.get(path, environ_overrides={"REMOTE_ADDR": self.ip}, **options)
 
     def post(self, path: str, **form: str) -> TestResponse:
-        """A form as it is; without a ``csrf`` it has none."""
+        """POST a form unchanged; without a ``csrf`` it has none."""
         return self.client.post(path, data=form, environ_overrides={"REMOTE_ADDR": self.ip})
 
     def submit(self, path: str, **form: str) -> TestResponse:
@@ -59,7 +59,7 @@ class Operator:
         return self.post(path, csrf=self.csrf(), **form)
 
     def csrf(self) -> str:
-        """The token that the session's forms carry."""
+        """The token in the forms of the session."""
         return token_in(self.get(LOGIN).text)
 
     def log_in(self, password: str = PASSWORD, **form: str) -> TestResponse:
@@ -69,7 +69,7 @@ class Operator:
         return self.submit(f"{TOKENS}{pid}/{action}/", **form)
 
     def undo_path(self, reply: TestResponse) -> str:
-        """Where the page behind this reply says that the action is undone."""
+        """The path of the undo action on the page that this reply leads to."""
         found = re.search(r'action="([^"]+/undo/[^"]+)"', self.get(reply.location).text)
         assert found, "the page offers no undo"
         return found[1]
@@ -99,12 +99,12 @@ def shown(page: str) -> list[str]:
 
 
 def eternal(store: redis.Redis) -> set[bytes]:
-    """Keys that have no end."""
+    """Keys that have no TTL."""
     return {key for key in store.scan_iter() if store.pttl(key) == -1}
 
 
 def everything(store: redis.Redis, but: str = "\0") -> str:
-    """Every key and value, as text, with all that is recorded; ``but``: keys with this in their names not."""
+    """Every key and value as text, with all recorded data, except keys that have ``but`` in their names."""
     recording.write()
     read: dict[Any, Callable[[Any], list[Any]]] = {
         b"string": lambda key: [store.get(key)],

@@ -53,7 +53,7 @@ def operator(api: Api) -> Operator:
 
 
 def held(api: Api, e164: str) -> str:
-    """All that Redis holds of one phone."""
+    """All data of one phone in Redis."""
     store = api.redis
     ours = pid_of(e164)
     return "\n".join(part for part in everything(store).splitlines() if ours in part)
@@ -244,7 +244,7 @@ def test_an_undo_works_once_and_only_for_its_own_phone(
 
 
 def records(api: Api) -> list[bytes]:
-    """What operators have set aside."""
+    """The records of operators' actions that can be undone."""
     return list(api.redis.scan_iter("otp:*:undo:*"))
 
 
@@ -256,7 +256,7 @@ def test_an_undo_ends_after_five_minutes(
     code = emulator.code_for(PHONE)
     exhaust(api, code)
     undo = operator.undo_path(operator.act(action, PID))
-    # One key for all that was removed, also for budgets that would count for a day.
+    # One key for everything that was removed, also for budgets that would count for a day.
     (record,) = records(api)
     assert 295 <= api.redis.ttl(record) <= 300
     api.pass_time(300)
@@ -375,7 +375,7 @@ def test_the_page_of_a_phone_shows_its_device_lane_if_it_holds_data(
     assert signed_in_with in page
     assert in_device_lane(api, device)
     page = operator.get(f"{TOKENS}{PID}/").text
-    # The last code is that of the device now.
+    # The last code is now that of the device.
     assert re.search(
         r"A device that has signed in before has an active code for 4 min 5\d s, with 3 tries", page
     )
@@ -491,7 +491,7 @@ def test_the_panel_says_so_when_redis_is_unavailable_and_works_again_when_it_is_
 
 
 def test_the_embedded_panel_is_no_other(redis_client: RedisClient) -> None:
-    """Both stores give the same list for the same story."""
+    """Both stores give the same list after the same requests."""
     sender = Recorder()
     api = make_panel(redis_client, sender)
     api.send()

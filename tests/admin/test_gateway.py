@@ -1,4 +1,4 @@
-"""The panel behind gunicorn: two workers, one count, one question a minute."""
+"""The panel behind gunicorn: two workers share one count, and query the provider once a minute."""
 
 from __future__ import annotations
 

@@ -55,9 +55,9 @@ def list_of(store: RedisClient) -> PhoneList:
 
 
 def fill(store: redis.Redis, number: int, *, others: int = 0) -> set[str]:
-    """So many phones with an active code, as issue.lua and the recorder leave them, the last one newest.
+    """So many phones with an active code, as issue.lua and the recorder store them, the last one newest.
 
-    ``others``: keys of no code for each phone.
+    ``others``: for each phone, so many keys without a code.
     """
     codes = Codes(SECRET_KEY, 6)
     pids = set()

@@ -45,7 +45,7 @@ def test_the_phones_page_counts_the_networks_that_have_used_up_their_budget(
     page = operator.get(PAGE).text
     assert locked(page) == "2"
     assert "Locked for up to 16 min 39 s from 2 networks" in page
-    # The same where the page comes as an answer.
+    # The page is the same if it is the answer to a form.
     assert locked(operator.act("code", PID).text) == "2"
     operator.act("unlock", PID)
     assert locked(operator.get(PAGE).text) == "0"

@@ -1,4 +1,4 @@
-"""Who gets in: the password, the lock, the session, the forms' token."""
+"""Access to the panel: the password, the lock, the session, the forms' token."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ ELSEWHERE = [
 
 
 def every_route() -> list[tuple[str, str]]:
-    """What a panel answers to, as method and path."""
+    """Every method and path that a panel has."""
     values = {"reference": PID, "undo": UNDO, "action": "void", "filename": "admin.css"}
     values |= {"kind": "prefix", "target": "+98912"}
     app = make_panel().app
@@ -200,7 +200,7 @@ def test_a_login_makes_a_new_token_so_that_a_planted_one_is_worth_nothing(operat
 
 def test_the_login_has_a_limit_of_its_own_for_each_address(operator: Operator) -> None:
     token = operator.csrf()
-    # No password at all, and the right one in between, so that the lock is not what answers.
+    # Requests without a password, and the right one in between. So it is not the lock that answers.
     for _ in range(10):
         assert operator.post(LOGIN, csrf=token).status_code in (403, 302)
         operator.api.redis.delete(*keys_like(operator, "admin:failures:*"))
@@ -220,7 +220,7 @@ def test_five_failures_lock_one_network_for_a_while(operator: Operator) -> None:
     assert operator.get().status_code == 302
     (key,) = keys_like(operator, "admin:failures:*")
     assert 0 < operator.api.redis.pttl(key) <= 900_000
-    # Another network is free, and the lock ends by itself.
+    # Another network is not locked, and the lock ends by itself.
     signed_in(operator.api, AWAY)
     operator.api.redis.pexpire(key, 1)
     time.sleep(0.01)
@@ -251,7 +251,7 @@ def test_of_fifty_guesses_at_once_five_are_compared(redis_client: RedisClient) -
 
     def guess(number: int) -> bool:
         while True:
-            # A worker compares two at a time.
+            # A worker compares two passwords at a time.
             with suppress(LoginBusy):
                 return panel_login.log_in("", Guess(f"wrong {number}"), "net")
             time.sleep(0.01)
@@ -260,7 +260,7 @@ def test_of_fifty_guesses_at_once_five_are_compared(redis_client: RedisClient) -
         let_in = list(pool.map(guess, range(50)))
     assert not any(let_in)
     assert len(Guess.compared) == 5
-    # Nor is the right one, until the lock ends.
+    # The right password is also refused until the lock ends.
     assert not panel_login.log_in("", PASSWORD, "net")
 
 

@@ -1,4 +1,4 @@
-"""The memory that guesses at the panel's password take, in a real gunicorn worker."""
+"""The memory for guesses at the panel's password, in a real gunicorn worker."""
 
 from __future__ import annotations
 

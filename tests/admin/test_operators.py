@@ -180,7 +180,7 @@ def test_persian_is_right_to_left_with_jalali_dates_and_tehrans_clock(api: Api) 
     jalali = r"۱۴[۰-۹]{2}/[۰-۹]{2}/[۰-۹]{2} [۰-۹]{2}:[۰-۹]{2}:[۰-۹]{2} <span>\(\d{4}-\d\d-\d\d\)</span>"
     assert re.search(jalali, page)
     assert "+03:30" in page
-    # It stays until it is changed.
+    # The choice stays until it is changed.
     assert '<html lang="fa"' in operator.get(ACTIVITY).text
     assert '<html lang="en"' in operator.get(ACTIVITY, query_string={"lang": "en"}).text
 
@@ -201,7 +201,7 @@ def test_every_text_is_in_both_languages_and_takes_the_same_values() -> None:
     for key, text in _texts().items():
         assert set(text) == set(LANGUAGES), key
         english, persian = (set(re.findall(r"{(\w+)}", text[language])) for language in LANGUAGES)
-        # A language may say a number in words.
+        # A language may write a number as a word.
         assert persian == english, key
     assert words_of("fa").number(1234) == "۱٬۲۳۴"
 

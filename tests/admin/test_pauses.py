@@ -1,4 +1,4 @@
-"""From the panel, an operator pauses a prefix or a network and mutes a phone, for some time, and ends it."""
+"""The operator pauses a prefix or a network and mutes a phone from the panel, for some time, and ends it."""
 
 from __future__ import annotations
 

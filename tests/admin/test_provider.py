@@ -40,7 +40,7 @@ def test_the_account_is_asked_for_once_a_minute_by_whomever_comes_first(
     assert sum("1,500,000 Rial" in page for page in pages) >= len(operators)
     assert re.search(r"As of <bdi[^>]*>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d<", pages[-1])
     assert 0 < api.redis.ttl("provider:account:turn") <= 60
-    # After the minute the next page asks again.
+    # After the minute the next page calls again.
     api.redis.delete("provider:account:turn")
     operators[0].get()
     operators[0].get()
@@ -51,12 +51,12 @@ def test_a_provider_that_is_silent_costs_one_page_a_few_seconds_and_is_called_un
     api: Api, emulator: KavenegarEmulator
 ) -> None:
     operator = signed_in(api)
-    # Its answer would come after three times as long.
+    # Its answer would come only after three times that time.
     emulator.set_fault(faults.slow(LATE), action=ACCOUNT)
     page = operator.get()
     assert page.status_code == 200
     assert "unknown" in page.text
-    # The next page does not ask, so it does not wait.
+    # The next page does not call, so it does not wait.
     assert "unknown" in operator.get(USAGE).text
     assert asked(emulator, ACCOUNT) == 1
 
@@ -232,7 +232,7 @@ def test_one_page_of_a_worker_waits_for_a_provider_that_hangs(api: Api, emulator
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(load, range(8)))
     assert asked(emulator, DELIVERY) == 1
-    # The seven pages that did not wait came before the one that did.
+    # The seven pages that did not wait came before the page that waited.
     waited = ["the provider does not answer" in page for page in done]
     assert waited == [False] * 7 + [True]
 

@@ -33,7 +33,7 @@ def usage_of(store: RedisClient) -> UsageStore:
 
 
 def counts(store: RedisClient) -> Counter[str]:
-    """What the last hour has come to."""
+    """The counts of the last hour."""
     total: Counter[str] = Counter()
     for bucket in usage_of(store).read(HOUR):
         # The send gate counts its decisions, too.
@@ -42,7 +42,7 @@ def counts(store: RedisClient) -> Counter[str]:
 
 
 def story(api: Api, emulator: KavenegarEmulator) -> dict[str, int]:
-    """Sends and verifies of every kind, and what they are to be counted as."""
+    """Sends and verifies of every kind, and how they must be counted."""
     for phone in (PHONE, PHONE, OTHER):
         assert api.send(phone).status_code == 200
     code = emulator.code_for(PHONE)
@@ -50,7 +50,7 @@ def story(api: Api, emulator: KavenegarEmulator) -> dict[str, int]:
     assert api.verify(PHONE, code).status_code == 200
     api.verify(PHONE, "12345")
     api.send("12")
-    # A browser asks first whether it may; that is no send and no verify.
+    # A browser first asks for permission. That is neither a send nor a verify.
     for path in (SEND, VERIFY):
         assert api.request("OPTIONS", path).status_code == 200
     return {
@@ -153,7 +153,7 @@ def test_requests_that_find_no_redis_are_counted_when_it_is_back(
     own_server.start()
     assert api.send().status_code == 200
     wait_until(lambda: counts(api.redis).get("sent:store_unavailable") == 1, "the counts", timeout=8)
-    # The first one was written before the crash, or kept over it.
+    # The first one was written before the crash, or kept during it.
     assert counts(api.redis)["sent"] in (1, 2)
 
 

@@ -1,4 +1,4 @@
-"""What the panel says of a phone first: what happens to its user now, for how long, and what helps."""
+"""The panel's first sentences: what happens to the phone's user now, for how long, and what helps."""
 
 from __future__ import annotations
 

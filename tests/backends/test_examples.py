@@ -34,7 +34,7 @@ HEADING = "## Backends that accept our tokens\n"
 JWKS_URL = "http://127.0.0.1:8000/.well-known/jwks.json"
 LEEWAY = 5
 CALL_TIMEOUT = 20.0
-# What the reader's own application has besides: a route for the check, and Django's settings.
+# The reader's own application also has these: a route for the check, and Django's settings.
 AROUND = {
     "flask": """
         from backend import app, claims
@@ -84,7 +84,7 @@ class Backend:
 
 @cache
 def section() -> str:
-    """The section that holds them."""
+    """The section with the examples."""
     text = (ROOT / "docs/TOKENS.md").read_text(encoding="utf-8")
     return re.split(r"^## ", text.partition(HEADING)[2], flags=re.MULTILINE)[0]
 

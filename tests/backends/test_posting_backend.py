@@ -50,7 +50,7 @@ def send_code(gateway: Gateway) -> Callable[[str, str], requests.Response]:
 def test_each_user_of_a_backend_that_passes_on_addresses_has_an_own_limit(
     send_code: Callable[[str, str], requests.Response],
 ) -> None:
-    # Numbers that are none: only the address is counted.
+    # Texts that are not numbers: only the address is counted.
     for user in USERS:
         assert [send_code("0912", user).status_code for _ in STATUSES] == STATUSES
     assert send_code("09123456789", "2001:db8::1").status_code == 200
@@ -77,7 +77,7 @@ def test_nginx_takes_the_address_of_a_user_from_the_backend_and_from_no_other_cl
 
         for user in USERS:
             assert statuses(backend, user) == STATUSES
-        # A client that is not the backend has its own address, whatever it claims.
+        # A client other than the backend counts by its own address, whatever its headers say.
         assert statuses(browser, "203.0.113.3") == STATUSES
         assert statuses(browser, "203.0.113.4") == [429] * len(STATUSES)
         assert statuses(backend, "203.0.113.3") == STATUSES

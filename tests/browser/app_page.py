@@ -1,4 +1,4 @@
-"""An app of an operator: a server with one page, which puts phone login in by the example of the docs."""
+"""An app of an operator: a server with one page, which adds phone login as the docs' example shows."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class App:
                 self.wfile.write(f"<!doctype html><title>App</title>{app.page}".encode())
 
             def log_message(self, *_: object) -> None:
-                """No lines among those of the tests."""
+                """Keep request lines out of the tests' output."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.port = self._server.server_address[1]

@@ -1,4 +1,4 @@
-"""A browser, the gateway in either token mode, and people in front of its login page."""
+"""A browser, the gateway in either token mode, and people at its login page."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--screenshots", action="store_true", help="write docs/screenshots/*.png")
 
 
-# Of the package, not of the session: while Playwright is up, no other test could run an event loop.
+# The scope is the package, not the session: while Playwright runs, no other test could run an event loop.
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     """Chromium, headless. Without one the tests are skipped, and fail under CI."""
@@ -59,7 +59,10 @@ def browser() -> Iterator[Browser]:
 
 
 def environment(emulator: KavenegarEmulator, **more: str) -> dict[str, str]:
-    """A gateway's variables; the IP limits are the defaults, for every test begins with an empty Redis."""
+    """A gateway's variables.
+
+    The IP limits are the defaults, because every test begins with an empty Redis.
+    """
     return {
         "SECRET_KEY": SECRET_KEY,
         "KAVENEGAR_API_KEY": emulator.api_key,
@@ -81,7 +84,7 @@ def stop_all(running: Collection[Gateway]) -> None:
 def gateways(
     redis_server: RedisServer, running_emulator: KavenegarEmulator
 ) -> Iterator[Callable[[Mode], Gateway]]:
-    """The gateway in a token mode, started when first asked for. The one with cookies offers calls too."""
+    """The gateway in a token mode, started at its first use. The one with cookies also offers calls."""
     running: dict[Mode, Gateway] = {}
     modes: dict[Mode, dict[str, str]] = {
         "body": {},
@@ -115,7 +118,7 @@ def person(
     emulator: KavenegarEmulator,
     empty_redis: RedisServer,  # noqa: ARG001
 ) -> Iterator[MakePerson]:
-    """Make people: ``person("fa", mode="cookies", width=320)``. In the end no rule may be broken."""
+    """Make people: ``person("fa", mode="cookies", width=320)``. At the end, no page rule may be broken."""
     made: list[Person] = []
 
     def make(
@@ -139,7 +142,7 @@ def person(
 
 @pytest.fixture
 def gateway_of(gateways: Callable[[Mode], Gateway], empty_redis: RedisServer) -> Callable[[], Gateway]:  # noqa: ARG001
-    """The gateway that people without a mode of their own sit at."""
+    """The gateway for people without a mode of their own."""
     return lambda: gateways("body")
 
 
@@ -147,11 +150,11 @@ def gateway_of(gateways: Callable[[Mode], Gateway], empty_redis: RedisServer) ->
 def panels(
     redis_server: RedisServer, running_emulator: KavenegarEmulator
 ) -> Iterator[Callable[[Panel], Gateway]]:
-    """A gateway with the panel, started when first asked for.
+    """A gateway with the panel, started at its first use.
 
     "open" reveals codes; "guarded" does not, and sends by a template. "quiet" has a database of its own, and
-    no user logs in there, so that no count of an earlier test arrives late. "named" has a database of its own
-    too, an operator with a name, and a send budget.
+    no user logs in there, so that no count of an earlier test arrives late. "named" also has a database of
+    its own, an operator with a name, and a send budget.
     """
     running: dict[Panel, Gateway] = {}
     kinds: dict[Panel, dict[str, str]] = {
@@ -169,7 +172,7 @@ def panels(
         REDIS_URL=redis_server.url,
         ADMIN_PASSWORD_HASH=PASSWORD_HASH,
         OTP_IP_LIMITS="10000/minute",
-        # Four for strangers and one for devices.
+        # Four for clients without a token and one for devices.
         OTP_MAX_FAILURES_PER_PHONE="5",
     )
 
@@ -216,12 +219,12 @@ def named(
 
 @pytest.fixture(scope="session")
 def axe() -> str:
-    """axe-core's source; it goes in through the debugger, so the page's policy stays as it is."""
+    """axe-core's source. It is loaded through the debugger, so the page's policy does not change."""
     return resources.files(AXE).joinpath("axe.min.js").read_text("utf-8")
 
 
 @pytest.fixture
 def shot(pytestconfig: pytest.Config) -> Shot:
-    """Where a picture goes, if pictures are wanted."""
+    """The path of a picture, if pictures are requested."""
     wanted = pytestconfig.getoption("--screenshots", default=False)
     return lambda name: ROOT / "docs" / "screenshots" / f"panel-{name}.png" if wanted else None

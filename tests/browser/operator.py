@@ -1,4 +1,4 @@
-"""An operator in front of the admin panel, and the people whose phones the panel shows."""
+"""An operator who uses the admin panel, and the people whose phones the panel shows."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Operator:
         self._axe = axe
         self.page.on("response", self._note)
 
-    # What it does.
+    # Actions.
 
     def open(self, path: str = TOKENS) -> Operator:
         """Go to one of the panel's pages."""
@@ -61,7 +61,7 @@ class Operator:
         return self
 
     def signed_in(self, path: str = TOKENS) -> Operator:
-        """Go to a page, by way of the login."""
+        """Go to a page through the login."""
         self.open(path).give()
         expect(self.page.get_by_role("button", name=self.say("sign_out"))).to_be_visible()
         return self
@@ -89,7 +89,7 @@ class Operator:
         """Press a button or follow a link by the key of its text."""
         return self.press(self.say(key))
 
-    # What it sees.
+    # What the operator sees.
 
     @property
     def alert(self) -> Locator:
@@ -105,7 +105,7 @@ class Operator:
 
     @property
     def headline(self) -> Locator:
-        """The HTTP status of the current page."""
+        """The first sentence about a phone's user."""
         return self.page.locator(".headline")
 
     @property
@@ -114,15 +114,15 @@ class Operator:
         return self.replies[-1].status
 
     def fact(self, name: str) -> Locator:
-        """What a phone's page says about one thing."""
+        """The value of one fact on a phone's page."""
         term = self.page.get_by_role("term").filter(has_text=re.compile(f"^{re.escape(name)}$"))
         return self.page.locator("dl > div", has=term).get_by_role("definition")
 
     def rows(self) -> list[dict[str, str]]:
-        """The list's rows by column."""
+        """The list's rows, as values by column."""
         return rows_of(self.page.get_by_role("table"))
 
-    # What no page may do.
+    # Rules that no page may break.
 
     def look(self, state: str) -> None:
         """Wide and light, narrow and dark: axe finds no violation, and no element is cut off."""
@@ -142,11 +142,14 @@ class Operator:
         self._turn(WIDE, "light")
 
     def draw(self, picture: Path, width: int, scheme: Scheme) -> None:
-        """A picture of the whole page; the window grows to it, for ``full_page`` has timed out here."""
+        """A picture of the whole page.
+
+        The window grows to its size, because ``full_page`` has timed out here.
+        """
         self._turn(width, scheme)
         height = self.page.evaluate("document.body.offsetHeight")
         self.page.set_viewport_size({"width": width, "height": min(height, TALLEST, LARGEST // width)})
-        # What scrolls by itself is drawn a frame later.
+        # Content that scrolls by itself is drawn one frame later.
         self.page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
         picture.write_bytes(deflated(self.page.screenshot(caret="hide", animations="disabled")))
         self._turn(WIDE, "light")
@@ -170,13 +173,13 @@ class Operator:
 
 
 class Callers:
-    """People who log in by the API, so that the panel has something to show."""
+    """People who log in through the API, so that the panel has data to show."""
 
     def __init__(self, gateway: Gateway, emulator: KavenegarEmulator) -> None:
         self._gateway, self._emulator = gateway, emulator
 
     def asks(self, *numbers: str) -> None:
-        """Each asks for a code."""
+        """Each of them requests a code."""
         for number in numbers:
             reply = self._gateway.post("/api/v1/usr/otp", {"phone_number": number})
             assert reply.status_code == 200, reply.text
@@ -192,7 +195,7 @@ class Callers:
         assert self._verify(number, self._emulator.code_for(number)) == 200
 
     def uses_a_device(self, number: str) -> None:
-        """It signs in, and the device that it then has asks for the next code."""
+        """It signs in, and then its device requests the next code."""
         self.asks(number)
         token = self._post(number, self._emulator.code_for(number)).json()["device_token"]
         body = {"phone_number": number, "device_token": token}
@@ -206,7 +209,7 @@ class Callers:
 
 
 def rows_of(table: Locator) -> list[dict[str, str]]:
-    """A table's rows by column."""
+    """A table's rows, as values by column."""
     cells: list[list[str]] = table.evaluate(
         """(table) => [...table.rows].map((row) => [...row.cells]
              .map((cell) => cell.innerText.replace(/\\s+/g, " ").trim()))"""
@@ -215,7 +218,7 @@ def rows_of(table: Locator) -> list[dict[str, str]]:
 
 
 def deflated(png: bytes) -> bytes:
-    """The same picture, better packed: the browser packs for speed."""
+    """The same picture with better compression: the browser prefers speed."""
     kept, packed, at = [], b"", 8
     while at < len(png):
         (length,) = struct.unpack_from(">I", png, at)

@@ -21,7 +21,7 @@ SHOWN = "0912 345 6789"
 PERSIAN = str.maketrans("0123456789", "۰۱۲۳۴۵۶۷۸۹")
 # Long, because a browser is slow while other tests use the processor. It takes no time if all is well.
 TIMEOUT_MS = 15_000
-# The browser's own line for every reply of 400 and above.
+# The browser's own log line for every reply of 400 and above.
 FAILED_RESOURCE = "Failed to load resource"
 
 
@@ -35,13 +35,16 @@ def texts() -> dict[str, Any]:
 
 
 def words(template: str) -> str:
-    """The longest stretch of a text that holds no placeholder."""
+    """The longest part of a text that has no placeholder."""
     pieces = template.replace("{", "}").split("}")[::2]
     return max(pieces, key=len).strip()
 
 
 class Person:
-    """One browser page at one gateway. ``seen``: every request; ``faults``: what broke the page's rules."""
+    """One browser page at one gateway.
+
+    ``seen``: every request; ``faults``: violations of the page's rules.
+    """
 
     def __init__(self, page: Page, gateway: Gateway, emulator: KavenegarEmulator, language: str) -> None:
         self.page = page
@@ -56,7 +59,7 @@ class Person:
         page.on("console", self._note_console)
         page.on("pageerror", lambda error: self.faults.append(f"script error: {error}"))
 
-    # What it does.
+    # Actions.
 
     def open(self, path: str = "/") -> Person:
         """Go to the page."""
@@ -64,7 +67,7 @@ class Person:
         return self
 
     def ask(self, number: str = TYPED) -> Person:
-        """Type a number and send it."""
+        """Type a number and submit it."""
         self.phone.fill(number)
         self.page.keyboard.press("Enter")
         return self
@@ -89,7 +92,7 @@ class Person:
         return self
 
     def asked(self, number: str = TYPED) -> Person:
-        """Ask for a code, up to the code's step."""
+        """Request a code, up to the code's step."""
         self.ask(number)
         expect(self.code).to_be_focused()
         return self
@@ -101,7 +104,7 @@ class Person:
         return self
 
     def hold(self, pattern: str) -> list[Route]:
-        """Keep such requests from now on; the list fills with them."""
+        """Hold back such requests from now on; the list collects them."""
         held: list[Route] = []
 
         def keep(route: Route) -> None:
@@ -110,7 +113,7 @@ class Person:
         self.page.route(pattern, keep)
         return held
 
-    # What it sees.
+    # What the user sees.
 
     @property
     def phone(self) -> Locator:
@@ -134,7 +137,7 @@ class Person:
 
     @property
     def number(self) -> Locator:
-        """The person's number, where the page shows it: in the format of Iran and the page's digits."""
+        """The person's number as the page shows it: in the format of Iran and with the page's digits."""
         shown = SHOWN.translate(PERSIAN) if self.language == "fa" else SHOWN
         return self.page.get_by_text(shown, exact=True).filter(visible=True)
 
@@ -188,7 +191,7 @@ class Person:
         return self._emulator.code_for(PHONE)
 
     def wrong(self, plus: int = 1) -> str:
-        """A code that is not the one texted; with another ``plus`` another one."""
+        """A code other than the one in the message; a different ``plus`` gives a different code."""
         return f"{(int(self.texted()) + plus) % 10**6:06d}"
 
     def posts(self, path: str) -> list[Request]:

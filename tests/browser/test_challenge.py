@@ -1,4 +1,4 @@
-"""A challenge is solved without the user: in a worker, or in the page."""
+"""A challenge is solved without the user, in a worker or in the page."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CATCH = ".then((value) => ({ value }), (problem) => ({ code: problem.code, ...pr
 
 
 def challenge_first(route: Route) -> None:
-    """The gate asks for a challenge once. The gateway itself checks the solution."""
+    """The gate demands a challenge once. The gateway itself checks the solution."""
     if "challenge" in json.loads(route.request.post_data or "{}"):
         route.continue_()
     else:

@@ -1,4 +1,4 @@
-"""The code's field: one input over visible cells, which finds the code in all that people paste."""
+"""The code's field is one input over visible cells. It finds the code in any pasted text."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_a_paste_replaces_digits_that_were_typed(person: MakePerson) -> None:
 def test_a_refused_value_is_not_sent_again_by_itself(person: MakePerson) -> None:
     somebody = person().open().asked()
     wrong = somebody.wrong()
-    # Autofill can fire twice: at once, and again when the first answer is here.
+    # Autofill can fire twice: at once, and again when the first answer has arrived.
     held = somebody.hold("**/otp/verify")
     somebody.code.fill(wrong)
     somebody.code.fill(wrong)
@@ -108,11 +108,11 @@ def test_a_refused_value_is_not_sent_again_by_itself(person: MakePerson) -> None
     somebody.code.fill(wrong)
     somebody.page.wait_for_load_state("networkidle")
     assert len(somebody.posts("/otp/verify")) == 1
-    # The user may insist.
+    # The user may submit the same value again.
     somebody.button("verify").click()
     somebody.expect_error("invalid_code", at=somebody.code)
     assert len(somebody.posts("/otp/verify")) == 2
-    # Another value is sent by itself.
+    # Another value is submitted automatically.
     somebody.code.fill(somebody.texted())
     expect(somebody.greeting).to_be_focused()
 
@@ -124,7 +124,7 @@ def test_six_cells_show_the_digits_of_the_pages_language(person: MakePerson) -> 
     assert shown(somebody) == "۱۲۰---"
     expect(somebody.code).to_have_value("120")
     expect(cells(somebody).nth(3)).to_have_class("caret")
-    # Cells and input read as one field.
+    # Cells and input are read as one field.
     expect(somebody.code).to_have_accessible_name(somebody.say("code_label"))
     assert cells(somebody).first.get_attribute("aria-hidden") == "true"
 

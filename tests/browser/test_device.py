@@ -1,4 +1,4 @@
-"""A browser that has signed in keeps its own lane: no attack locks its user out, and it can be forgotten."""
+"""A browser that has signed in has its own lane: an attack cannot lock its user out. It can be forgotten."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Attacked = Callable[[Mode], Gateway]
 
 @pytest.fixture(scope="module")
 def attacked(redis_server: RedisServer, running_emulator: KavenegarEmulator) -> Iterator[Attacked]:
-    """Gateways whose failure budgets are small: eight failures of strangers, two of devices."""
+    """Gateways whose failure budgets are small: eight failures without a token, two of devices."""
     running: dict[Mode, Gateway] = {}
     variables = environment(
         running_emulator,
@@ -144,7 +144,7 @@ def test_a_device_that_is_not_the_users_is_forgotten(owner: Person, mode: Mode) 
     assert body_of(revoked)["forget_device"] is True
     assert owner.page.evaluate("localStorage.getItem('otp-devices')") is None
     assert owner.page.context.cookies() == []
-    # The next user of this browser has to tick the box himself.
+    # The next user of this browser has to tick the box again.
     owner.seen.clear()
     owner.asked().enter(owner.texted())
     expect(owner.greeting).to_be_focused()

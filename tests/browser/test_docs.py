@@ -45,7 +45,7 @@ class Reader:
         self.somebody, self.page, self._axe = somebody, somebody.page, axe
 
     def open(self, path: str = "/docs") -> Reader:
-        # The operations are what the test waits for. They come some time after the last file.
+        # The test waits for the operations. They appear some time after the last file.
         self.page.goto(self.somebody.home + path, wait_until="commit", timeout=SLOW_MS)
         expect(self.page.locator(".opblock").first).to_be_visible(timeout=SLOW_MS)
         return self
@@ -61,7 +61,7 @@ class Reader:
         return operation
 
     def try_out(self, name: str) -> tuple[str, Any]:
-        """Send an operation's example; status and body that the page shows."""
+        """Send an operation's example; return the status and body that the page shows."""
         operation = self.operation(name)
         operation.get_by_role("button", name="Try it out").click()
         return self.execute(name)

@@ -23,7 +23,7 @@ from tests.support.redis_server import RedisServer
 
 Fragile = Callable[..., tuple[Gateway, RedisServer]]
 LANGUAGES = pytest.mark.parametrize("language", ["fa", "en"])
-# A page that is as we ship it cannot cause these; "unknown" has words for them.
+# A page that we have not changed cannot cause these; "unknown" has words for them.
 NOT_OURS = {"internal_error", "invalid_request"}
 
 
@@ -70,7 +70,7 @@ def test_numbers_that_cannot_be_right_are_reported_without_a_request(
         somebody.ask(typed)
         somebody.expect_error(code, at=somebody.phone)
     assert somebody.posts("/otp") == []
-    # A good one removes the fault.
+    # A correct one removes the fault.
     somebody.asked()
     expect(somebody.error).to_be_empty()
     assert somebody.page.locator("[aria-invalid]").count() == 0
@@ -101,11 +101,11 @@ def test_wrong_codes_until_no_try_is_left(person: MakePerson, language: str) -> 
 
     somebody.page.keyboard.type(somebody.texted())
     somebody.expect_error("tries_spent")
-    # The button waits, and shows for how long.
+    # The button waits, and shows how long.
     expect(somebody.submit).to_be_disabled()
     expect(somebody.submit).to_have_text(re.compile({"fa": "[۴۵]:[۰-۹]{2}", "en": "[45]:[0-9]{2}"}[language]))
 
-    # As the words say: a new code helps.
+    # As the text says, a new code helps.
     somebody.wait(31)
     somebody.button("resend").click()
     expect(somebody.code).to_be_focused()
@@ -150,7 +150,7 @@ def test_a_refused_send_opens_the_field_for_the_code_that_the_user_has(
     expect(somebody.resend).to_have_text(
         re.compile({"fa": "(۲:۰۰|۱:[۰-۵][۰-۹])", "en": "(2:00|1:[0-5][0-9])"}[language])
     )
-    # Another number has a wait of its own.
+    # Another number has its own wait.
     somebody.button("change").click()
     expect(somebody.submit).to_be_disabled()
     somebody.phone.fill("09120000000")
@@ -223,7 +223,7 @@ def test_the_provider_refuses(person: MakePerson, emulator: KavenegarEmulator) -
     somebody = person("en").open()
     emulator.fault = faults.code(418)
     somebody.ask()
-    # Out of credit: an attempt right now would fail too.
+    # The credit is used up, so an attempt right now would fail too.
     somebody.expect_error("sms_failed")
     expect(somebody.error).to_contain_text("later")
     expect(somebody.phone).to_have_value(TYPED)
@@ -238,7 +238,7 @@ def test_the_provider_hangs(person: MakePerson, emulator: KavenegarEmulator) -> 
     somebody.ask()
     expect(somebody.error).to_have_text(texts()["fa"]["errors"]["sms_unconfirmed"])
     expect(somebody.code).to_be_focused()
-    # It did arrive.
+    # The message did arrive.
     somebody.enter(somebody.texted())
     expect(somebody.greeting).to_be_focused()
 

@@ -63,7 +63,7 @@ def test_tokens_in_the_body_stay_in_memory(person: MakePerson) -> None:
     somebody.button("sign_out").click()
     expect(somebody.phone).to_be_focused()
     assert somebody.posts("/token/refresh")[0].post_data_json == {"refresh_token": token}
-    # What is revoked is the newest one.
+    # The newest refresh token is revoked.
     assert somebody.posts("/token/revoke")[0].post_data_json != {"refresh_token": token}
 
 

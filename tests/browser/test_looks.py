@@ -72,7 +72,7 @@ class Inspector:
             page.screenshot(path=self._shots / name, caret="hide", animations="disabled")
 
     def stays(self, step: str) -> None:
-        """The main button of the step is where it was the first time."""
+        """The main button of the step is at the same place as the first time."""
         place = self.somebody.submit.bounding_box()
         assert place
         assert place["y"] == self._places.setdefault(step, place["y"])
@@ -101,7 +101,7 @@ def inspector(
     """A user at the page, in each language, colour scheme and width."""
     language, scheme, width = request.param
     shots = SHOTS if pytestconfig.getoption("--screenshots", default=False) else None
-    # The cookies' page has one button more, the call.
+    # The page with cookies has one more button, the call.
     mode = "cookies" if width == 320 else "body"
     somebody = person(language, mode=mode, width=width, color_scheme=scheme).with_clock().open()
     somebody.page.set_viewport_size({"width": width, "height": {320: 640, 390: 844}.get(width, 720)})

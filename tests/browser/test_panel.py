@@ -1,4 +1,4 @@
-"""The support staff's work in a real browser: who gets in, what is seen of a phone, what is done about it."""
+"""The support staff's work in a real browser: login, the data of a phone, and actions on it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MASKED = "+98912***4567"
 Panels = Callable[[Panel], Gateway]
 
 
-# Who gets in.
+# Login.
 
 
 def test_the_password_opens_the_page_that_was_asked_for(operator: MakeOperator) -> None:
@@ -177,7 +177,7 @@ def test_the_code_is_shown_where_the_operator_has_allowed_it(
     other = operator("guarded").signed_in().found(NUMBER)
     expect(other.fact("Code")).to_contain_text("active, ")
     expect(other.page.get_by_role("button", name="Show the code")).to_have_count(0)
-    # It sends by a template, and the provider can say where such a message is too.
+    # It sends by a template. The provider can report the status of such a message, too.
     expect(other.page.get_by_role("columnheader", name="Provider says")).to_be_visible()
 
 
@@ -218,7 +218,7 @@ def test_unlocking_and_locking_again(operator: MakeOperator, callers: Callers) -
     somebody.press("Undo")
     expect(somebody.heading).to_contain_text("locked")
     expect(somebody.fact("Wrong tries")).to_have_text("1 of 3")
-    # Once is enough: what was put back is not put back again.
+    # Once is enough: restored data are not restored again.
     somebody.page.go_back()
     somebody.press("Undo")
     expect(somebody.notice).to_contain_text("too late")
@@ -301,7 +301,7 @@ def test_redis_is_unavailable_and_comes_back(
         assert somebody.status == 503
     finally:
         empty_redis.resume()
-    # Not to the form's address, which takes no GET.
+    # The link does not go to the form's URL, which accepts no GET.
     somebody.press("Try again")
     expect(somebody.heading).to_contain_text(MASKED)
 
@@ -347,7 +347,7 @@ def test_the_pages_need_nothing_but_a_style_sheet_and_an_icon(
 
 
 def tab_to(somebody: Operator, name: str) -> None:
-    """Press Tab until something of this name has focus."""
+    """Press Tab until an element of this name has focus."""
     for _ in range(30):
         somebody.page.keyboard.press("Tab")
         if somebody.page.evaluate("document.activeElement.innerText") == name:
@@ -356,7 +356,7 @@ def tab_to(somebody: Operator, name: str) -> None:
 
 
 def end_panel_sessions(server: RedisServer) -> None:
-    """As if half an hour had passed."""
+    """Make the sessions half an hour older."""
     with server.client() as client:
         client.delete(*client.keys("admin:session:*"))
 

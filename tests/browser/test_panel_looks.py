@@ -24,7 +24,7 @@ PHONES = {
     "locked": "+989903330003",
     "active": "+989124440004",
 }
-# A day's rise and fall, in codes sent.
+# The numbers of codes sent, over a day.
 SHAPE = (6, 4, 2, 1, 1, 3, 9, 18, 31, 42, 47, 44, 39, 36, 40, 45, 52, 58, 63, 57, 44, 30, 19, 11)
 Look = Callable[[Operator, str], None]
 # The pictures of docs/screenshots: state, width, colour scheme.
@@ -48,7 +48,7 @@ PICTURES: dict[str, tuple[int, Scheme]] = {
 
 @pytest.fixture
 def look(shot: Shot) -> Look:
-    """Look at a page, and keep its picture if it is one of those to be shown."""
+    """Look at a page, and save its picture if docs/screenshots shows it."""
 
     def at(somebody: Operator, state: str) -> None:
         state += "" if somebody.person.language == "en" else "-fa"
@@ -63,7 +63,7 @@ def look(shot: Shot) -> Look:
 
 @pytest.fixture
 def phones(callers: Callers) -> Callers:
-    """A phone in each state, by what happened to it; the last one asked last."""
+    """A phone in each state, by the events that led to it. The last one made the last request."""
     callers.asks(PHONES["verified"])
     callers.enters(PHONES["verified"])
     callers.asks(PHONES["exhausted"])

@@ -1,4 +1,4 @@
-"""What the panel says first about a user, what helps, and who did what: in the browser of support staff."""
+"""The panel's first sentence about a user, what helps, and which operator did what, in a browser."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ def test_numbers_are_live_if_the_operator_turns_that_on(operator: MakeOperator, 
     somebody.page.get_by_label("Reload every 10 seconds").check()
     somebody.press("Apply")
     expect(reload).to_have_attribute("content", "10")
-    # The page comes again by itself.
+    # The page loads itself again.
     callers.asks(NUMBER)
     expect(somebody.page.get_by_text(MASKED)).to_be_visible(timeout=30_000)
     somebody.page.get_by_label("Reload every 10 seconds").uncheck()

@@ -1,4 +1,4 @@
-"""What the page may load, run and lead to."""
+"""What the page may load and run, and where it may lead."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ ALLOWED = ["https://ok.example", "https://ok.example/@me", "https://ok.example/�
 
 @pytest.fixture
 def onward(settings: Callable[..., Settings]) -> Onward:
-    """Where the page of a gateway with these redirects sends a person, for each wish in ``?next=``."""
+    """The page to which a gateway with these redirects sends a person, for each value of ``?next=``."""
 
     def ask(allowed: str, wishes: list[str]) -> list[str | None]:
         client = create_app(settings(OTP_LOGIN_REDIRECT=allowed)).test_client()
@@ -195,9 +195,9 @@ def test_after_the_login_the_person_goes_on(
     somebody = person(at=onward_gateway)
     somebody.allowed.add(origin)
     query = urlencode({"next": wanted.format(origin=origin)}) if wanted else ""
-    # A change of language keeps the way on.
+    # A change of language keeps the destination.
     somebody.open(f"/?{query}")
-    # Until the page has loaded, its script cannot take the form.
+    # Until the page has loaded, its script cannot handle the form.
     with somebody.page.expect_navigation():
         somebody.page.get_by_role("link", name="فارسی").click()
     somebody.language = "fa"
@@ -205,6 +205,6 @@ def test_after_the_login_the_person_goes_on(
     somebody.page.wait_for_url(origin + arrives)
     assert all("Referer" not in request.headers for request in somebody.seen[-1:])
 
-    # Who comes back is signed in, and goes on at once.
+    # A user who comes back is signed in, and is redirected at once.
     somebody.page.goto(f"{somebody.home}/?{query}")
     somebody.page.wait_for_url(origin + arrives)

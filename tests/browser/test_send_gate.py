@@ -45,7 +45,7 @@ def guarded(empty_redis: RedisServer, emulator: KavenegarEmulator) -> Iterator[G
 
 @pytest.fixture
 def thrifty(empty_redis: RedisServer, emulator: KavenegarEmulator) -> Iterator[Gateway]:
-    """A gateway whose budget is four messages an hour; two of them are for strangers."""
+    """A gateway whose budget is four messages an hour; two of them are for clients without a token."""
     variables = environment(
         emulator, REDIS_URL=empty_redis.url, OTP_IP_LIMITS="1000/minute", OTP_SEND_BUDGET="4/hour"
     )

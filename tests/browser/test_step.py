@@ -1,4 +1,4 @@
-"""The page keeps its step: a user who went to read the SMS goes on where he was."""
+"""The page keeps its step: a user who left to read the SMS continues at the same place."""
 
 from __future__ import annotations
 

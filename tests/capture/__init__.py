@@ -1,1 +1,1 @@
-"""Today's outward behaviour, written down: what a change of the inside must leave as it is."""
+"""A record of the present external behaviour, which an internal change must not alter."""

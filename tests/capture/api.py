@@ -1,4 +1,4 @@
-"""What clients of the API meet: every route, every error, every way in which tokens travel."""
+"""What clients of the API meet: every route, every error, every way to send tokens."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ REFRESH, REVOKE, ME = "/api/v1/usr/token/refresh", "/api/v1/usr/token/revoke", "
 POSTS = (SEND, VERIFY, REFRESH, REVOKE)
 JWKS, DOCUMENT, HEALTH, READY = "/.well-known/jwks.json", "/openapi.json", "/healthz", "/readyz"
 PHONE, OTHER, ABROAD = "+989123456789", "+989351112233", "+447400123456"
-# Once in a million runs it is the right one.
+# Once in a million runs, this is the right code.
 GUESS = "000000"
 NOWHERE = "redis://127.0.0.1:1/0"
 ORIGIN = "https://app.example.com"
@@ -176,7 +176,7 @@ def others(stage: Stage, site: Site) -> None:
     site.ask("OPTIONS", VERIFY)
     site.ask("PROPFIND", SEND)
     for path in (HEALTH, READY, JWKS, DOCUMENT):
-        # The document has a file of its own, and holds the version.
+        # The document has a file of its own, and contains the version.
         document = path == DOCUMENT
         varies = ("ETag",) if document else ()
         tag = site.ask("GET", path, body=not document, varies=varies).headers.get("ETag", "")

@@ -1,4 +1,4 @@
-"""A scrape without what depends on time: names, types, words, labels, and how often things happened."""
+"""A scrape without the parts that depend on time: names, types, words, labels, and numbers of events."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from itertools import groupby
 
 from prometheus_client.parser import text_string_to_metric_families
 
-# How often a call is tried before it gives up depends on the machine.
+# The number of attempts of a call depends on the machine.
 UNCOUNTED = ("otp_gateway_redis_errors", "otp_gateway_redis_call_duration_seconds")
 
 
@@ -17,7 +17,7 @@ def describe(text: str) -> str:
     for family in text_string_to_metric_families(text):
         lines.append(f"{family.name} ({family.type}): {family.documentation}")
         if family.name.endswith("_created"):
-            # The same labels once more, with the moment.
+            # The same labels again, with the time.
             continue
         samples = [(s.name, {k: v for k, v in s.labels.items() if k != "le"}, s) for s in family.samples]
         for (name, labels), group in groupby(samples, key=lambda item: item[:2]):

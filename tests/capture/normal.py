@@ -9,11 +9,11 @@ import re
 from typing import Any
 
 JWT = re.compile(r"(eyJ[\w-]+)\.([\w-]+)\.[\w-]+")
-# Countdowns begin at whole tens of seconds; what a run itself has taken of them is given back.
+# Countdowns begin at whole tens of seconds. The time that the run itself has taken is added again.
 GRID = 10
 # The member's or header's name decides whether they are rounded up or to the nearest second.
 COUNTDOWNS = re.compile(r'((?:;t=)|(?:^Retry-After: )|(?:"(?:expires_in|resend_in)": ?))(\d+)', re.MULTILINE)
-# Differences of two moments in whole seconds.
+# Differences of two times in whole seconds.
 DIFFERENCES = re.compile(r'((?:"refresh_expires_in": ?)|(?:Max-Age=))(\d+)')
 SPAN = re.compile(r"\b(\d+) min (\d\d) s\b")
 PLAIN = (
@@ -27,7 +27,7 @@ PLAIN = (
     (re.compile(r'(__Secure-device=|"device_token":")(?:[\w-]{40}\.?)+'), r"\1<device token>"),
     (re.compile(r"(admin_session=)[\w.-]{20,}"), r"\1<session>"),
 )
-# Written from a set.
+# The header is made from a set.
 ALLOW = re.compile(r"^(Allow: )(.+)$", re.MULTILINE)
 USAGE_LABEL = re.compile(r"\b\d\d:\d\d\b|\b\d\d-\d\d\b")
 KEYS = (
@@ -42,7 +42,7 @@ KEYS = (
 
 
 def reply(text: str, elapsed: float) -> str:
-    """Headers and body; ``elapsed``: seconds since the first thing that counts down began."""
+    """Headers and body; ``elapsed``: seconds since the first countdown began."""
     # The panel's cookie looks like a token.
     text = _without_ids(text)
     text = JWT.sub(lambda found: _token(found, elapsed), text)
@@ -58,19 +58,19 @@ def request(text: str) -> str:
 
 
 def usage(text: str) -> str:
-    """The usage page: the times that its columns are named by."""
+    """The usage page: the times in the names of its columns."""
     return USAGE_LABEL.sub("<when>", text)
 
 
 def key(text: str) -> str:
-    """A key of Redis. Ids that are keyed hashes stay: the secret is always the same."""
+    """A key of Redis. Ids that are keyed hashes are kept, because the secret is always the same."""
     for pattern, instead in KEYS:
         text = pattern.sub(instead, text)
     return text
 
 
 def log_line(line: str) -> str:
-    """One line of the log; anything that is no JSON as it is."""
+    """One line of the log; a line that is not JSON is kept unchanged."""
     try:
         event: dict[str, Any] = json.loads(line)
     except ValueError:

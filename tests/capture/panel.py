@@ -17,13 +17,13 @@ from tests.support import kavenegar_faults as faults
 FILE = "panel.txt"
 PASSWORD = "a password for the capture"
 LIST, LOGIN, USAGE = "/admin/accounts/otptoken/", "/admin/login/", "/admin/usage/"
-# Seconds before the end of a bucket of the usage page in which none is counted.
+# In these last seconds of a bucket of the usage page, no event is counted.
 CLOSE = 3
 BUCKET = 300
 
 
 class Operator:
-    """A browser at the panel that records what it sees; ``ip`` is where it sits."""
+    """A browser at the panel that records what it sees; ``ip`` is its address."""
 
     def __init__(self, site: Site, ip: str = "192.0.2.10") -> None:
         self.site = site
@@ -142,7 +142,7 @@ def helping(stage: Stage, site: Site, operator: Operator) -> str:
 
 
 def undo(operator: Operator, reply: TestResponse) -> None:
-    """See what was done, take it back, and once more in vain."""
+    """See what was done, undo it, and try the undo once more without effect."""
     page = operator.follow(reply)
     found = re.search(r'action="([^"]+/undo/[^"]+)"', page.text)
     assert found, page.text

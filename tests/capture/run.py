@@ -66,7 +66,7 @@ def _errors_to(file: IO[bytes]) -> Iterator[None]:
 
 
 def main() -> None:
-    """Write every file; of the golden ones, remove those that the run does not make any more."""
+    """Write every file. Remove golden files that the run does not make any more."""
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else GOLDEN
     files = capture()
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Where the run takes place: a real Redis, the provider over HTTP, gateways in this process, and a record."""
+"""The place of the run: a real Redis, the provider over HTTP, gateways in this process, and a record."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from tests.support.redis_server import RedisServer
 
 SECRET_KEY = "a-secret-key-for-the-capture-of-forty-ch"
 HOME = "192.0.2.1"
-# The thread that writes usage every two seconds; here it is written when the run says so.
+# The thread that writes usage every two seconds. Here usage is written when the run says so.
 BACKGROUND = "recorder"
-# Of files: set by their time, which differs from checkout to checkout.
+# Headers that depend on the files' times, which differ from checkout to checkout.
 OF_FILES = ("Last-Modified", "ETag")
 
 
@@ -92,7 +92,7 @@ class Stage:
             self._ours.delete(*names)
 
     def idle(self, thread: threading.Thread, start: Callable[[threading.Thread], None]) -> None:
-        """Start a thread, unless it is the one that would write at moments of its own."""
+        """Start a thread, unless it is the one that would write at times of its own."""
         if thread.name == BACKGROUND:
             self.idle_threads += 1
         else:
@@ -136,12 +136,12 @@ class Site:
         stage.sites.append(self)
 
     def flush(self) -> None:
-        """Do now what is otherwise done every two seconds, and at the end of the process."""
+        """Do now what otherwise happens every two seconds, and at the end of the process."""
         for function in self._at_exit:
             function()
 
     def scrape(self) -> str:
-        """From now on this route meets an unexpected error."""
+        """Its metrics as the oldest scrapers read them."""
         token = {"Authorization": "Bearer a-token-for-scrapers"}
         overrides = {"REMOTE_ADDR": "127.0.0.1"}
         return self.client.get("/metrics", headers=token, environ_overrides=overrides).text
@@ -175,8 +175,8 @@ class Site:
     ) -> TestResponse:
         """Make a request and record it with its reply.
 
-        ``hidden``: texts that stand for something random; without ``body`` only its head is recorded;
-        ``varies``: headers whose values no two runs share, or no two checkouts.
+        ``hidden``: texts that replace a random value. Without ``body`` only the head of the reply is
+        recorded. ``varies``: headers whose values differ between any two runs, or any two checkouts.
         """
         made = dict(headers or {})
         reply = (client or self.client).open(

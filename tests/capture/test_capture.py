@@ -1,6 +1,6 @@
-"""The outside stays as it was while the inside changes.
+"""The external behaviour stays the same while the code changes.
 
-A change that is meant rewrites the golden files: ``python -m tests.capture.run``. Read their diff then.
+An intended change rewrites the golden files: ``python -m tests.capture.run``. Read their diff then.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ REWRITE = "if that is meant: python -m tests.capture.run"
 
 @pytest.fixture(scope="module")
 def captured(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What a fresh process has written."""
+    """The files that a new process has written."""
     folder = tmp_path_factory.mktemp("captured")
     done = subprocess.run(
         [sys.executable, "-m", "tests.capture.run", str(folder)],

@@ -26,10 +26,10 @@ WHOLE = re.compile(
 
 
 class Trace:
-    """Listens to one server, from its making until ``end``."""
+    """Listens to one server, from its creation until ``end``."""
 
     def __init__(self, server: RedisServer, ours: redis.Redis) -> None:
-        """``ours``: a client of one connection, whose commands are not the gateway's."""
+        """``ours``: a client with one connection; its commands are not the gateway's."""
         self._ours = ours
         self._our_address = str(ours.client_info()["addr"])
         self._line = socket.create_connection(("127.0.0.1", server.port))
@@ -41,11 +41,11 @@ class Trace:
         self._thread.start()
 
     def mark(self, title: str) -> None:
-        """What follows belongs to this."""
+        """Assign the commands from now on to this title."""
         self._ours.echo(f"{MARK} {title}")
 
     def end(self) -> tuple[str, str]:
-        """What clients have sent, and what scripts have called in turn."""
+        """The commands that clients have sent, and those that scripts have called."""
         self._ours.echo(MARK)
         self._thread.join(20)
         self._file.close()
@@ -97,7 +97,7 @@ def _named(words: list[str], *, whole: bool) -> str:
 
 
 def _by_phone(lines: list[str]) -> list[str]:
-    """Phones that are read in one go, in one order: a list has them as SCAN finds them."""
+    """Sort phones that are read together, because a list has them in SCAN's order."""
     runs = groupby(lines, key=lambda line: READING.match(line) is not None)
     return [
         line

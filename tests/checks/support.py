@@ -48,7 +48,7 @@ def commands(settings: Settings) -> Flask:
 
 
 def checked(url: str | None = None, **variables: Any) -> Report:
-    """Run the whole checklist, and hold it to what every run promises."""
+    """Run the whole checklist, and check the properties of every run."""
     words = ["otp", "check", "--json", *(["--url", url] if url else [])]
     result = commands(make_settings(**variables)).test_cli_runner().invoke(args=words)
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
@@ -60,7 +60,7 @@ def checked(url: str | None = None, **variables: Any) -> Report:
         assert name.isidentifier()
         assert status in ("ok", "warning", "fault")
         assert message.isprintable()
-        # No check has failed by itself.
+        # No check has raised an error.
         assert "report it" not in message, message
     statuses = {status for _, status, _ in findings}
     worst = next(status for status in ("fault", "warning", "ok") if status in statuses)

@@ -1,4 +1,4 @@
-"""Key, credit, account and way of sending, asked of a provider in every mood; and no SMS goes out."""
+"""Key, credit, account and sending are checked with every state of the provider. The check sends no SMS."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.servers import free_port
 
 
 def account(**entry: Any) -> Fault:
-    """An account of our own making."""
+    """An account with fields that the test sets."""
     return lambda call: call.send(Reply.of(envelope(200, entry), 200))
 
 
@@ -30,7 +30,7 @@ def test_a_good_account_is_fine_and_asked_once_and_sent_nothing(emulator: Kavene
     assert report.of("sender") == "ok"
     assert "line 10008663" in report["sender"][1]
     assert "flask otp send" in report["sender"][1]
-    # The emulator's date of the account's end, from the provider's document, is none.
+    # The emulator's expiry date of the account, from the provider's document, is not a real one.
     assert "account" not in report.names
     assert [request.action for request in emulator.requests] == ["account/info"]
     assert emulator.messages == []
@@ -103,7 +103,7 @@ def test_a_provider_that_hangs_or_drips_is_given_up(
     status, message = checked(**provider(emulator))["sms"]
     assert status == "fault"
     assert "in time" in message
-    # Not a measurement: the faults last for a minute and more.
+    # Not a measurement: the faults last for more than a minute.
     assert time.monotonic() - began < 30
 
 
@@ -161,5 +161,5 @@ def test_every_failure_says_what_to_do(reason: str) -> None:
 
 def test_the_state_of_a_message_is_reported_in_words() -> None:
     assert "Blocked" in explain(SmsFailed("entry", provider_code=14))
-    # A state is no result code, whatever its number.
+    # A state is not a result code, whatever its number is.
     assert RESULT_CODES[418].advice not in explain(SmsUnconfirmed("entry", provider_code=418))

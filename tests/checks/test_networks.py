@@ -1,4 +1,4 @@
-"""The check compares the networks of the last day: one with most of the requests is no user."""
+"""The check compares the networks of the last day. One with most of the requests is not a user."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def record(redis: RedisServer, sends: dict[str, int], logins: dict[str, int]) ->
         ({"a": 11, "b": 10}, {}, "warning", "52% of 21"),
         ({"a": 19}, {}, "ok", "only 19"),
         ({}, {}, "ok", "only 0"),
-        # More networks than a tally keeps.
+        # More networks than a tally can hold.
         ({**{f"n{n}": 1 for n in range(300)}, "backend": 310}, {}, "warning", "51% of 610"),
     ],
     ids=["a backend", "only one", "half", "just above half", "too few", "nothing", "many"],

@@ -1,4 +1,4 @@
-"""The way from outside: proxies in every habit, TLS in every state, and whatever else may answer there."""
+"""The path from outside: all kinds of proxies, TLS in every state, and other servers that may answer."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ OUTER = "127.0.0.2"
 
 @pytest.fixture(scope="module")
 def gateways(redis_server: RedisServer) -> Iterator[Callable[..., Gateway]]:
-    """A running gateway with so many trusted proxies, started when a test first wants it."""
+    """A running gateway with so many trusted proxies, started at its first use."""
     running: dict[int, Gateway] = {}
     with ExitStack() as stack:
 
@@ -56,7 +56,7 @@ def gateways(redis_server: RedisServer) -> Iterator[Callable[..., Gateway]]:
 
 @pytest.fixture
 def public(monkeypatch: pytest.MonkeyPatch) -> str:
-    """A name that is no loopback's, and leads here."""
+    """A name that is not a loopback name, and resolves to this machine."""
     resolve = socket.getaddrinfo
 
     def getaddrinfo(host: Any, *args: Any, **kwargs: Any) -> Any:
@@ -75,7 +75,7 @@ def certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def through(gateway: Gateway, habits: Sequence[Habit], **variables: Any) -> Report:
-    """The report of an address behind these proxies, outermost first; each calls from its own address."""
+    """The report of a URL behind these proxies, outermost first. Each calls from its own address."""
     with ExitStack() as stack:
         port = gateway.port
         for depth, habit in reversed(list(enumerate(habits))):
@@ -226,7 +226,7 @@ def test_metrics_that_strangers_can_read_are_a_fault(gateways: Callable[..., Gat
         report = checked(f"http://{public}:{proxy.port}")
         assert report.of("exposed") == "fault"
         assert "METRICS_TOKEN" in report["exposed"][1]
-        # The same on the machine itself is what the default allows.
+        # On the machine itself, the default allows the same.
         assert checked(f"http://127.0.0.1:{proxy.port}").of("exposed") == "ok"
         proxy.habit = append
         assert checked(f"http://{public}:{proxy.port}")["exposed"][0] == "ok"
@@ -250,7 +250,7 @@ def test_plain_http_is_a_fault_except_on_the_machine_itself(
         (HSTS, "ok"),
         ("", "warning"),
         ("max-age=0; includeSubDomains", "warning"),
-        # Two headers, joined: browsers use the first.
+        # Two headers are joined, and browsers use the first.
         (f"{HSTS}, max-age=0", "ok"),
         (f"max-age=0, {HSTS}", "warning"),
     ],
@@ -304,7 +304,7 @@ def answer(status: int, *headers: str, body: str = "") -> bytes:
 
 @pytest.fixture
 def answering() -> Iterator[Callable[..., int]]:
-    """The port of a server that answers with these bytes: after each ``pause`` seconds one more piece."""
+    """The port of a server that answers with these bytes: one more piece after each ``pause`` seconds."""
     with ExitStack() as stack:
 
         def serve(*pieces: bytes, pause: float = 0) -> int:
@@ -346,7 +346,7 @@ def test_plain_http_beside_tls_must_lead_there_or_nowhere(
 ) -> None:
     reply, status = plain
     with HttpProxy(gateways(1).port, hsts=HSTS, tls=serving(certificate)) as proxy:
-        # The usual ports are not a test's to take.
+        # A test cannot use the usual ports.
         ports = {"http": answering(reply), "https": proxy.port}
         monkeypatch.setattr(site, "DEFAULT_PORTS", ports)
         assert checked(f"https://localhost:{proxy.port}").of("https") == status
@@ -523,7 +523,7 @@ def test_an_ipv6_address_is_asked_like_any_other(gateways: Callable[..., Gateway
         server.server_close()
     assert report.of("https") == "warning"
     assert report.of("host") == "ok"
-    # Behind this relay the peer is 127.0.0.1, where we come from ::1.
+    # Behind this relay the peer is 127.0.0.1, but the test itself connects from ::1.
     assert "counts as 127.0.0.1:" in report["proxies"][1]
 
 
@@ -584,5 +584,5 @@ def test_of_a_body_that_swells_little_is_read() -> None:
         assert checked(f"http://127.0.0.1:{server.port}").of("proxies") == "fault"
     finally:
         server.stop()
-    # What the sockets buffer, and not what the seconds allow.
+    # The limit is what the sockets buffer, not what the seconds allow.
     assert sent < 2**24

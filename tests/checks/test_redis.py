@@ -1,4 +1,4 @@
-"""Redis as the checklist sees it: in every state of every finding, and left as it was."""
+"""The checklist's findings about Redis, in every state. The checklist does not change Redis."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def of_redis(report: Report) -> list[tuple[str, str, str]]:
 
 
 def dump(client: redis.Redis) -> dict[bytes, tuple[bytes, bool]]:
-    """Every key, its value, and whether it has an end."""
+    """Every key, its value, and whether it has a TTL."""
     return {key: (client.dump(key) or b"", client.pttl(key) > 0) for key in client.scan_iter()}
 
 
@@ -121,7 +121,7 @@ def test_a_redis_that_sends_data_slowly_is_given_up(monkeypatch: pytest.MonkeyPa
     ((_, status, message),) = of_redis(report)
     assert status == "fault"
     assert "not done within 1 s" in message
-    # What comes after it is looked at all the same.
+    # The later findings are checked nevertheless.
     assert report.names[-1] == "proxies"
 
 
@@ -177,7 +177,7 @@ def test_a_replica_is_a_fault() -> None:
             assert status == "fault"
             assert "read_only" in message
             assert "primary" in message
-            # One that takes writes, which its primary then wipes out.
+            # A replica that accepts writes, which its primary then removes.
             client.config_set("replica-read-only", "no")
         status, message = checked(REDIS_URL=replica.url)["redis"]
         assert status == "fault"
@@ -308,7 +308,7 @@ def test_a_redis_far_away_is_told_by_how_far(server: RedisServer, seconds: float
     assert found == status
     assert float(message.split()[0]) >= 1000 * seconds
     assert "nearer" in message
-    # A far one is known by a few.
+    # A few calls are enough to recognise a far Redis.
     assert (pings < 15) == (status == "fault")
 
 

@@ -1,4 +1,4 @@
-"""What the checklist says of an SMS backend that it has never seen."""
+"""The checklist's findings about an SMS backend that it does not know."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def findings_about_sms(
     result = commands(settings).test_cli_runner().invoke(args=["otp", "check", "--json"])
     found = json.loads(result.stdout)["checks"]
     about = [(check["status"], check["message"]) for check in found if check["name"] == "sms"]
-    # The credit, the account and the line are Kavenegar's.
+    # The credit, the account and the sender number are Kavenegar's.
     assert not {"credit", "account", "sender", "template"} & {check["name"] for check in found}
     return about
 

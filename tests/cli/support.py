@@ -23,7 +23,7 @@ def flask(
     folder: Path = FOLDER,
     stdin: str = "",
 ) -> subprocess.CompletedProcess[str]:
-    """Run ``flask``; nothing of the tests' own environment reaches it save the PATH."""
+    """Run ``flask``. It gets only PATH from the tests' own environment."""
     inherited = {name: os.environ[name] for name in ("PATH", *MEASURED) if name in os.environ}
     return subprocess.run(
         [sys.executable, "-m", "flask", *(["--app", app] if app else []), *words],

@@ -1,4 +1,4 @@
-"""The commands in a shell: found in every way that flask knows, and sound whatever is wrong."""
+"""The commands in a shell: flask finds them in every way that it knows, and they handle every fault."""
 
 from __future__ import annotations
 
@@ -169,7 +169,7 @@ def test_everything_hangs_and_the_report_ends_all_the_same(emulator: KavenegarEm
             }
             began = time.monotonic()
             done = flask("otp", "check", "--url", f"http://127.0.0.1:{silent.port}", env=env)
-            # Not a measurement: what hangs here does so for good.
+            # Not a measurement: a command that blocks here never returns.
             assert time.monotonic() - began < 45
     finally:
         silent.stop()
@@ -233,6 +233,6 @@ def test_on_a_platform_the_check_knows_what_the_procfile_sets_for_the_web_proces
     found = {check["name"]: check for check in json.loads(done.stdout)["checks"]}
     assert found["admin_panel"]["status"] == status
     assert ("TRUSTED_PROXIES=1" in found["proxies"]["message"]) == bool(dyno)
-    # A value of the operator's own counts there too.
+    # A value that the operator sets counts there, too.
     done = flask("otp", "check", "--json", env=env | {"TRUSTED_PROXIES": "2"}, folder=tmp_path)
     assert "TRUSTED_PROXIES=2" in done.stdout

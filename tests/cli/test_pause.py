@@ -1,4 +1,4 @@
-"""``pause``, ``mute`` and ``activity`` as an operator types them, and what a client then meets."""
+"""``pause``, ``mute`` and ``activity`` as an operator types them, and their effect on a client."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def code_of(api: Api, phone: str, **options: str) -> str:
 
 
 def hours_left(text: str) -> float:
-    """How long the pause that a line shows still lasts."""
+    """The remaining hours of the pause that a line shows."""
     found = re.search(r"paused until (\d{4}-\d\d-\d\d \d\d:\d\d) UTC", text)
     assert found, text
     until = datetime.strptime(found[1], "%Y-%m-%d %H:%M").replace(tzinfo=UTC)

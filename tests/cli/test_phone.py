@@ -61,7 +61,7 @@ def api(redis_server: RedisServer, emulator: KavenegarEmulator, store: redis.Red
 
 
 def otp(app: Flask, *words: str) -> Result:
-    """Run a command; no output of any holds a whole number, a key, or a traceback."""
+    """Run a command. Its output must not contain a whole number, a key, or a traceback."""
     result = app.test_cli_runner().invoke(args=["otp", *words])
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
     for secret in ("9123456789", "935111", SECRET_KEY, "4B5A6C7D8E9F"):

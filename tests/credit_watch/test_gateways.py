@@ -41,13 +41,13 @@ def gateways(server: RedisServer, emulator: KavenegarEmulator) -> Iterator[list[
 
 
 def stop_the_minute(server: RedisServer) -> None:
-    """Keep the turn of this minute taken: on a busy machine, the test takes longer than a minute."""
+    """Reserve the turn of this minute: on a busy machine, the test takes longer than a minute."""
     with server.client() as client:
         assert client.expire(PROVIDER_TURN, 3600)
 
 
 def look_again(gateways: list[Gateway]) -> None:
-    """Make all workers look, which each does as it starts."""
+    """Make all workers check the credit, as each does when it starts."""
     for gateway in gateways:
         before = set(gateway.workers)
         gateway.hup()
@@ -60,18 +60,18 @@ def look_again(gateways: list[Gateway]) -> None:
 def ask_again(
     gateways: list[Gateway], server: RedisServer, emulator: KavenegarEmulator, *forgotten: str
 ) -> None:
-    """Let a minute be over, and wait for its one question."""
+    """Let a minute pass, and wait for its one query."""
     before, minutes = asked(emulator), 0
     while asked(emulator) == before and minutes < 5:
         minutes += 1
         with server.client() as client:
             client.delete(*forgotten)
         look_again(gateways)
-        # An old worker may have taken the turn just before it ended: then that minute has no question.
+        # An old worker may have taken the turn just before it ended: then that minute has no query.
         with suppress(TimeoutError):
             wait_until(lambda: asked(emulator) > before, "the question", timeout=8)
     stop_the_minute(server)
-    # On a busy machine the question of a minute may come when the next has begun; none has two.
+    # On a busy machine the query of a minute may come after the next minute has begun. No minute has two.
     assert before < asked(emulator) <= before + minutes
 
 
@@ -90,7 +90,7 @@ def test_the_provider_is_asked_once_a_minute_and_warned_of_once_an_hour(
     wait_until(lambda: scrape(gateways[0]).has("sms_credit_rials"), "the first answer")
     stop_the_minute(server)
     look_again(gateways)
-    # More than four workers have looked by now.
+    # More than four workers have checked by now.
     assert asked(emulator) == 1
     for gateway in gateways:
         assert scrape(gateway).value("sms_credit_rials") == 1_500_000
@@ -99,7 +99,7 @@ def test_the_provider_is_asked_once_a_minute_and_warned_of_once_an_hour(
 
     emulator.set_fault(tells(4_999), action="account/info")
     ask_again(gateways, server, emulator, PROVIDER_TURN)
-    # Before the next workers come: one that ends meanwhile may end with its warning.
+    # Before the next workers start: a worker that ends meanwhile may lose its warning.
     wait_until(lambda: warnings(gateways) == ["4,999 Rial"], "the warning")
     ask_again(gateways, server, emulator, PROVIDER_TURN)
     in_all = asked(emulator)
@@ -111,7 +111,7 @@ def test_the_provider_is_asked_once_a_minute_and_warned_of_once_an_hour(
 def test_a_refused_key_is_one_warning_and_no_hindrance(
     emulator: KavenegarEmulator, request: pytest.FixtureRequest
 ) -> None:
-    # The first question of all is refused.
+    # The very first query is refused.
     emulator.set_fault(faults.code(403), action="account/info")
     gateways: list[Gateway] = request.getfixturevalue("gateways")
     wait_until(lambda: warnings(gateways) == ["403"], "the warning")
@@ -126,7 +126,7 @@ def test_a_gateway_that_started_without_redis_learns_the_credit_when_redis_comes
 ) -> None:
     server.kill()
     with Gateway(environment(server, emulator), workers=1) as gateway:
-        # It serves, so it has looked, in vain.
+        # It serves, so it has checked, without success.
         assert scrape(gateway).value("redis_up") == 0
         assert asked(emulator) == 0
         server.start()

@@ -1,4 +1,4 @@
-"""The credit watch, several workers of it on one store: who asks, and who warns of what."""
+"""The credit watch, several workers of it on one store: which of them queries, and what it warns of."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ INFO = "account/info"
 
 
 def says(entries: object) -> Fault:
-    """The provider answers well, with these entries."""
+    """The provider answers without an error, with these entries."""
     return lambda call: call.send(Reply.of(envelope(200, entries), 200))
 
 
@@ -38,7 +38,7 @@ def tells(credit: object) -> Fault:
 
 
 class Workers:
-    """Four workers that look in turn; time passes as their turn's key goes."""
+    """Four workers that check in turn. Time passes when the key of their turn is deleted."""
 
     def __init__(self, store: RedisClient, emulator: KavenegarEmulator, minimum: int = 500_000) -> None:
         self.redis = cast("redis.Redis", store)
@@ -48,7 +48,7 @@ class Workers:
 
     @cached_property
     def apis(self) -> list[Api]:
-        """Made as they are first used: in a test's own run, where their logs are caught."""
+        """The applications, made at their first use. So the test captures their logs."""
         return [
             make_api(
                 self._store,
@@ -64,7 +64,7 @@ class Workers:
         return [api.app.extensions["provider_watch"] for api in self.apis]
 
     def minute(self) -> None:
-        """All look at once, as their turn has come again."""
+        """All workers check at once, because their turn has come again."""
         self.redis.delete(PROVIDER_TURN)
         self.look()
 
@@ -79,7 +79,7 @@ def workers(redis_client: RedisClient, emulator: KavenegarEmulator) -> Workers:
 
 
 def warnings(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
-    """What the watch has warned of since the last look."""
+    """The warnings since the last call."""
     lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     assert [line for line in lines if line["level"] == "error"] == []
     return [line for line in lines if line["logger"] == "otp_gateway.credit"]
@@ -185,7 +185,7 @@ def test_low_credit_and_silence_are_warned_of_apart(
         emulator.fault = fault
         workers.minute()
         events += [(warning["event"].split()[-1], warning.get("reason")) for warning in warnings(capsys)]
-    # Silence was well in between; the credit was not.
+    # The provider answered between the failures, so they are two reports. The credit never rose: one report.
     assert events == [("low", None), ("credit", "403"), ("credit", "403")]
 
 
@@ -231,7 +231,7 @@ def test_without_redis_nothing_breaks_and_with_it_all_is_well_again(
         workers.look()
         assert asked(emulator) == 1
 
-        # It may also go while the provider is being asked.
+        # Redis may also fail during the query to the provider.
         def last_words(call: Call) -> None:
             server.kill()
             faults.code(403)(call)
@@ -277,7 +277,7 @@ def test_the_thread_reports_an_unexpected_error_and_goes_on(
     ProviderWatch([fail, lambda: others.append(1)], reported.append).start()
     assert ended.wait(10)
     assert [type(error) for error in reported] == [ZeroDivisionError] * 2
-    # The other look is made, too.
+    # The other check is made, too.
     assert len(others) == 2
     assert capsys.readouterr().err.count("a look at the provider has failed") == 2
 

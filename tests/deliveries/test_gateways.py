@@ -49,7 +49,7 @@ def calls(emulator: KavenegarEmulator) -> int:
 
 
 def seed(server: RedisServer) -> range:
-    """Put a full sample into each of the minutes that become due during the test; those minutes."""
+    """Store a full sample for each of the minutes that become due during the test; return those minutes."""
     with server.client() as client:
         first = int(client.time()[0]) // 60 - SAMPLE_AGE_MINUTES
         minutes = range(first, first + 10)
@@ -68,7 +68,7 @@ def test_all_workers_of_all_hosts_together_make_one_call_for_each_minute(
     with ExitStack() as stack:
         gateways = started(server, emulator, stack)
         for gateway in gateways:
-            # Each new worker looks as it starts.
+            # Each new worker checks when it starts.
             before = set(gateway.workers)
             gateway.hup()
             wait_until(
@@ -85,7 +85,7 @@ def test_all_workers_of_all_hosts_together_make_one_call_for_each_minute(
         wait_until(lambda: counted() >= SAMPLES_A_MINUTE, "the sample")
         with server.client() as client:
             taken = sum(client.exists(delivery_turn(minute)) for minute in minutes)
-        # Eight workers have looked, in one minute or about the end of one.
+        # Eight workers have checked, in one minute or around the end of one.
         assert calls(emulator) == taken
         assert counted() == SAMPLES_A_MINUTE * taken
         asked = [

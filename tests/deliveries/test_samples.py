@@ -106,8 +106,8 @@ def provider_calls(emulator: KavenegarEmulator) -> int:
 
 
 def watched(store: RedisClient, emulator: KavenegarEmulator, **variables: str) -> Api:
-    """A gateway without the look at the credit."""
-    return make_api(store, emulator=emulator, **variables)  # type: ignore[arg-type]  # settings alone
+    """A gateway without the credit watch."""
+    return make_api(store, emulator=emulator, **variables)  # type: ignore[arg-type]  # only settings
 
 
 def test_a_scrape_has_the_delivery_status_by_prefix(

@@ -19,7 +19,7 @@ from tests.support.units import Service, install_units
 
 @dataclass(frozen=True)
 class Host:
-    """What runs on it, and the Redis and the provider that it knows."""
+    """A host's parts, and the Redis and the provider that it uses."""
 
     nginx: Nginx
     gateways: tuple[Service, Service]
@@ -31,11 +31,11 @@ class Host:
         return [gateway.log().count(f'"route": "{route}"') for gateway in self.gateways]
 
     def sends(self) -> int:
-        """How many sends the provider was asked for, since `clear`; the watch over the credit asks too."""
+        """How many sends the provider has received since `clear`; the credit watch calls it, too."""
         return sum(request.action == "sms/send" for request in self.emulator.requests)
 
     def clear(self) -> None:
-        """Forget what earlier tests have left."""
+        """Delete the data of earlier tests."""
         self.redis.clear()
         self.emulator.clear()
         for gateway in self.gateways:
@@ -51,7 +51,7 @@ def run_host(
 ) -> RunHost:
     """Run a host with these variables in its /etc/otp-gateway.env."""
     require_program("nginx")
-    # ExecReload's; every host with systemd has it.
+    # This is the command of ExecReload; every host with systemd has it.
     require_program("kill")
 
     @contextmanager

@@ -1,4 +1,4 @@
-"""People who log in without pause: each a fresh phone, a code by SMS, a login, and a look at `me`."""
+"""People who log in without pause: each with a new phone, a code by SMS, a login, and a call of `me`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.redis_server import wait_until
 OTP = "/api/v1/usr/otp"
 VERIFY = "/api/v1/usr/otp/verify"
 ME = "/api/v1/usr/me"
-# Between two logins of one thread: the load leaves the machine's cores to the gateways that start.
+# The pause between two logins of one thread. It leaves the machine's cores to the gateways that start.
 _PAUSE = 0.02
 _PATIENCE = 60.0
 

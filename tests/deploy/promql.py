@@ -1,4 +1,4 @@
-"""The expressions of the rules and the dashboard, and the names that they are made of."""
+"""The expressions of the rules and the dashboard, and the names that they contain."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ DASHBOARD = ROOT / "deploy" / "grafana-dashboard.json"
 CONFIG = ROOT / "deploy" / "prometheus.yml"
 UNIT_TESTS = sorted((ROOT / "tests" / "deploy").glob("alerts*_test.yml"))
 
-# What Grafana puts for a variable.
+# The values that Grafana puts in the place of a variable.
 GRAFANA = {"$__rate_interval": "15s", "$__range": "15s", "$job": "otp-gateway", "$instance": ".+"}
-# Whatever begins with one of ours, is recorded by a rule, or is Prometheus's own.
+# Names that begin with one of ours, are recorded by a rule, or are Prometheus's own.
 _NAME = r"(?:otp_gateway_\w+|[a-z_]+:[\w:]+|up|ALERTS)"
 _SELECTOR = re.compile(rf"(?<![\w:])({_NAME})(?![\w:(])(?:\s*\{{([^}}]*)\}})?")
 _MATCHER = re.compile(r'\s*(\w+)\s*(=~|!~|!=|=)\s*"([^"]*)"\s*(?:,|$)')
 _LABELS = re.compile(r"\b(?:by|without|on|ignoring|group_left|group_right)\s*\(([^)]*)\)")
 _LABEL_VALUES = re.compile(r"label_values\((.+), (\w+)\)")
-# Functions and keywords that we use. A word that is none, no selector and no label is a typing error.
+# The functions and keywords that we use. Any other word is a selector, a label, or a typing error.
 _WORDS = {
     *("sum", "min", "max", "count", "absent", "time", "vector"),
     *("rate", "increase", "deriv", "predict_linear", "histogram_quantile", "avg_over_time", "max_over_time"),
@@ -47,7 +47,7 @@ class Matcher:
         return same != self.operator.startswith("!")
 
     def single(self) -> Iterator[Matcher]:
-        """One for each of the alternatives, where it is a list of words."""
+        """One matcher for each of the alternatives, if the value is a list of words."""
         if self.operator == "=~" and re.fullmatch(r"[\w/|]+", self.value):
             for word in self.value.split("|"):
                 yield Matcher(self.label, "=", word)
@@ -75,7 +75,7 @@ class Expression:
     legend: str = ""
 
     def filled(self) -> str:
-        """Without Grafana's variables."""
+        """The expression with Grafana's variables replaced."""
         text = self.text
         for variable, value in GRAFANA.items():
             text = text.replace(variable, value)
@@ -89,13 +89,13 @@ class Expression:
         return {label.strip() for part in _LABELS.findall(self.text) for label in part.split(",")} - {""}
 
     def strange_words(self) -> set[str]:
-        """What is neither a selector nor a label, and no word of PromQL that we use."""
+        """Words that are neither selectors nor labels, nor words of PromQL that we use."""
         rest = _LABELS.sub(" by ", _SELECTOR.sub(" ", self.filled()))
         return set(re.findall(r"(?<![\w.])[A-Za-z_][\w:]*", rest)) - _WORDS
 
 
 def rules() -> list[dict[str, Any]]:
-    """All rules, alerts and records alike."""
+    """All rules: alerts and recording rules."""
     groups = yaml.safe_load(RULES.read_text(encoding="utf-8"))["groups"]
     return [rule for group in groups for rule in group["rules"]]
 
@@ -112,12 +112,12 @@ def dashboard() -> dict[str, Any]:
 
 
 def of_rules() -> list[Expression]:
-    """One for each rule."""
+    """One expression for each rule."""
     return [Expression(rule.get("alert") or rule["record"], rule["expr"]) for rule in rules()]
 
 
 def of_dashboard() -> list[Expression]:
-    """One for each query of a panel, and those that variables and annotations make."""
+    """One expression for each query of a panel, a variable or an annotation."""
     found = [
         Expression(f"{panel['title']} {target['refId']}", target["expr"], target["legendFormat"])
         for panel in dashboard()["panels"]

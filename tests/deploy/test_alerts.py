@@ -1,4 +1,4 @@
-"""The alert rules by themselves, in the hands of promtool."""
+"""The alert rules without a gateway, tested with promtool."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LABEL = re.compile(r"\$labels\.(\w+)")
 
 
 def promtool(*args: object) -> str:
-    """What it prints, when it is content."""
+    """promtool's output; it must succeed."""
     done = subprocess.run(
         [require_program("promtool"), *map(str, args)],
         capture_output=True,
@@ -71,7 +71,7 @@ def test_every_alert_leads_to_its_heading_in_operations() -> None:
     }
     assert linked == {name: alert["annotations"]["runbook_url"] for name, alert in promql.alerts().items()}
     assert {url.removeprefix(RUNBOOKS) for url in linked.values()} <= headings
-    # All other links inside the document.
+    # All other links are inside the document.
     assert set(re.findall(r"\]\(#([^)]+)\)", operations)) <= headings
 
 
@@ -111,7 +111,7 @@ def test_an_alert_fires_in_a_unit_test_with_the_labels_that_its_words_use(
     for labels in seen:
         assert used <= labels.keys()
         assert labels["severity"] == alert["labels"]["severity"]
-        # Alertmanager groups by it.
+        # Alertmanager groups by this label.
         assert labels["job"]
 
 

@@ -12,7 +12,7 @@ from tests.deploy.conftest import Host, RunHost
 
 
 def check(host: Host, **variables: str) -> tuple[int, dict[str, tuple[str, str]]]:
-    """Exit status, and the findings by name: status and message."""
+    """The exit status, and status and message of the findings by name."""
     env = {
         "SECRET_KEY": SECRET_KEY,
         "REDIS_URL": host.redis.url,

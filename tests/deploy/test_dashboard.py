@@ -14,7 +14,7 @@ COLUMNS = 24
 PANELS: list[dict[str, Any]] = promql.dashboard()["panels"]
 QUERIES = [panel for panel in PANELS if panel["type"] != "row"]
 DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
-# Ids of the units that we use.
+# The ids of the units that we use.
 UNITS = {"short", "none", "percentunit", "s", "cpm", "ops", "reqps", "sci", "currency:Rial "}
 BUILT_IN = {"__range", "__rate_interval"}
 
@@ -30,7 +30,7 @@ def overlap(a: dict[str, int], b: dict[str, int]) -> bool:
 
 def test_it_is_a_dashboard_that_any_grafana_can_import() -> None:
     found = promql.dashboard()
-    # A number would overwrite whatever has it in that Grafana.
+    # A number would overwrite the dashboard that has this number in a Grafana.
     assert found["id"] is None
     assert found["uid"] == found["title"] == "otp-gateway"
     assert found["schemaVersion"] >= 39
@@ -67,7 +67,7 @@ def test_a_panel_explains_itself_and_asks_the_chosen_prometheus(panel: dict[str,
     assert len(panel["description"]) > 10
     assert panel["datasource"] == DATASOURCE
     assert panel["type"] == "table" or panel["fieldConfig"]["defaults"]["unit"] in UNITS
-    # The first step has no lower end.
+    # The first step has no lower bound.
     steps = [step["value"] for step in panel["fieldConfig"]["defaults"]["thresholds"]["steps"]]
     assert steps[0] is None
     assert steps[1:] == sorted(steps[1:])
@@ -97,7 +97,7 @@ def test_overrides_style_a_line_that_there_is(panel: dict[str, Any]) -> None:
 def test_every_variable_is_defined() -> None:
     defined = {variable["name"] for variable in promql.dashboard()["templating"]["list"]}
     used = set(re.findall(r"\$\{?(\w+)", promql.DASHBOARD.read_text(encoding="utf-8")))
-    # All of the instances, in the selector of several.
+    # All instances, if the selector allows several.
     assert used - BUILT_IN - {"__all"} == defined
 
 

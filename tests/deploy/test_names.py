@@ -23,7 +23,7 @@ from tests.support.redis_server import RedisServer
 Labels = dict[str, str]
 Samples = Mapping[str, list[Labels]]
 
-# What Prometheus adds to whatever it scrapes.
+# Labels and metrics that Prometheus adds to every target.
 SCRAPER = {"job", "instance"}
 EXPRESSIONS = promql.of_rules() + promql.of_dashboard()
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("deploy/**/*.md")])
@@ -31,7 +31,7 @@ DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("
 
 @pytest.fixture(scope="module")
 def samples() -> Samples:
-    """What gateways show to which everything has happened, and what Prometheus makes of it."""
+    """The samples of gateways on which every event has happened, and what Prometheus makes of them."""
     found: dict[str, list[Labels]] = defaultdict(list)
     with KavenegarEmulator() as emulator:
         apis = [
@@ -63,7 +63,7 @@ def samples() -> Samples:
         for metric in text_string_to_metric_families(scrape):
             for sample in metric.samples:
                 if sample.name.endswith("_created"):
-                    # gunicorn's workers, who share their values, have none.
+                    # gunicorn's workers share their values, so they do not have these.
                     continue
                 # Outcomes that are 0 from the start prove no event: they must have happened.
                 if metric.type != "counter" or sample.value:
@@ -96,7 +96,7 @@ def refusing(**limits: Any) -> Api:
 
 
 def lived(emulator: KavenegarEmulator) -> Api:
-    """A gateway that has seen good days and bad."""
+    """A gateway on which good and bad events have happened."""
     api = make_api(emulator=emulator)
     api.app.extensions["provider_watch"].look()
     assert api.send().status_code == 200
@@ -118,7 +118,7 @@ def lived(emulator: KavenegarEmulator) -> Api:
 
 
 def table(first: str) -> list[tuple[str, str, str]]:
-    """The three columns of the table in the handbook whose head begins with the word."""
+    """The table in the handbook whose heading begins with the word: its three columns."""
     text = (ROOT / "docs" / "OPERATIONS.md").read_text(encoding="utf-8")
     found = re.search(rf"^\| {first}\b.*\n\|---\|---\|---\|\n((?:\|.*\n)+)", text, re.MULTILINE)
     assert found
@@ -130,7 +130,7 @@ def quoted(text: str) -> list[str]:
 
 
 def family(name: str) -> str:
-    """As the documents name it: a counter by its sample, a histogram as a whole."""
+    """The name in the documents: a counter by its sample, a histogram as a whole."""
     return re.sub(r"_seconds_(bucket|count|sum)$", "_seconds", name)
 
 
@@ -194,7 +194,7 @@ def test_the_table_of_alerts_is_complete_with_the_urgency_of_each() -> None:
     for names, severities, _ in table("alert"):
         given = severities.split(", ")
         alerts = quoted(names)
-        # One word may stand for all of a line.
+        # One severity may apply to all alerts of a line.
         described |= zip(alerts, given * len(alerts) if len(given) == 1 else given, strict=True)
     assert {f"OtpGateway{name}": severity for name, severity in described.items()} == {
         name: alert["labels"]["severity"] for name, alert in promql.alerts().items()

@@ -1,4 +1,4 @@
-"""The site file of deploy/ in Debian's nginx, before two gateways that run by deploy/'s units."""
+"""The site file of deploy/ in Debian's nginx, in front of two gateways that deploy/'s units run."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def test_every_reply_asks_for_https_and_keeps_the_version_to_itself(host: Host) 
 
 def test_a_login_with_cookies_passes_the_proxy_and_another_origin_does_not(run_host: RunHost) -> None:
     with run_host(AUTH_COOKIES="true") as host, host.nginx.session() as client:
-        # Not localhost, where the gateway takes http for https: there the scheme would not matter.
+        # Not localhost, where the gateway accepts http like https: there the scheme would not matter.
         name = f"login.example.test:{host.nginx.https_port}"
         client.headers["Host"] = name
         client.post(host.nginx.origin + OTP, json={"phone_number": PHONE})

@@ -1,4 +1,4 @@
-"""The files for platforms: what each of them starts, with the variables that its platform sets."""
+"""The files for platforms: the command that each of them starts, with the variables of its platform."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ KUBERNETES = yaml.safe_load(re.findall(r"^```yaml\n(.*?)^```", DEPLOY, re.MULTIL
 POD = KUBERNETES["spec"]["template"]["spec"]
 VARIABLES = {variable.name for variable in declared(Variables).values()}
 Start = Callable[..., str]
-# The only place that a container can write to.
+# The only folder that a container can write to.
 TMP = "/tmp"  # noqa: S108  # a path in the container
 
 
@@ -131,7 +131,7 @@ def test_the_app_json_gives_an_app_all_that_it_needs(tmp_path: Path) -> None:
     ]
     assert list(APP["formation"]) == re.findall(r"^(\w+):", (ROOT / "Procfile").read_text(), re.MULTILINE)
     assert [plan.partition(":")[0] for plan in APP["addons"]] == ["heroku-redis"]
-    # A router gives up after 30 s.
+    # A router stops waiting after 30 s.
     assert int(gunicorn_settings(tmp_path)["graceful_timeout"]) < 30
 
 

@@ -64,12 +64,12 @@ class Foreman:
         return False
 
     def web(self) -> int | None:
-        """The process that the Procfile's line became."""
+        """The process that the Procfile's line has started."""
         found = re.search(r"web\.1 started \(pid=(\d+)\)", self.log())
         return int(found[1]) if found else None
 
     def stop(self) -> None:
-        """What is left, by force: honcho, and the session of its process."""
+        """Kill the rest: honcho, and the session of its process."""
         groups = [self.process.pid] if self.process.poll() is None else []
         for group in [*groups, *filter(None, [self.web()])]:
             with suppress(ProcessLookupError):
@@ -114,7 +114,7 @@ def test_a_platform_that_reads_the_procfile_serves_behind_one_proxy(
 
     assert sent.status_code == 200
     assert len(emulator.messages) == 1
-    # The router writes the client's address last, behind whatever the client has claimed.
+    # The router writes the client's address last, after any address that the client has claimed.
     assert [verify(f"198.51.100.{n}, 203.0.113.1") for n in range(6)] == [400] * 5 + [429]
     assert verify("203.0.113.1, 203.0.113.2") == 400
 
@@ -128,11 +128,11 @@ def test_a_platforms_sigterm_ends_every_process_and_frees_the_port(foreman: Call
 
     gateway.process.terminate()
 
-    # 128 + SIGTERM, as honcho reports its own end; 0 is gunicorn's.
+    # honcho reports its own end as 128 + SIGTERM; 0 is gunicorn's status.
     assert gateway.process.wait(20) == 143
     assert "web.1 stopped (rc=0)" in gateway.log()
     assert "Traceback" not in gateway.log()
     assert [pid for pid in (web, *children) if Path(f"/proc/{pid}").exists()] == []
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind(("0.0.0.0", gateway.port))  # noqa: S104  # as gunicorn did, and as briefly as can be
+        probe.bind(("0.0.0.0", gateway.port))  # noqa: S104  # as gunicorn did, and only for a moment

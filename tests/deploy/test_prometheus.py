@@ -32,7 +32,7 @@ SILENT = {"Messages in 30 min B", "Messages in 30 min C", "Credit lasts A", "Fir
 
 @dataclass
 class Site:
-    """What runs."""
+    """The running parts."""
 
     gateway: Gateway
     redis: RedisServer
@@ -98,7 +98,7 @@ def prometheus(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     site.live()
     site.lose_redis()
     with Prometheus(config) as prometheus:
-        # Rates need a first value and another.
+        # A rate needs two values.
         wait_until(lambda: bool(prometheus.query("otp_gateway_redis_errors_total")), "the first scrape")
         site.live()
         site.lose_redis()
@@ -114,7 +114,7 @@ def prometheus(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 
 def _install(directory: Path, port: int) -> Path:
-    """deploy/prometheus.yml as an operator adapts it, but in more of a hurry."""
+    """deploy/prometheus.yml as an operator adapts it, but with shorter intervals."""
     config = yaml.safe_load(promql.CONFIG.read_text(encoding="utf-8"))
     config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
     (scrape,) = config["scrape_configs"]

@@ -27,7 +27,7 @@ JWKS = "/.well-known/jwks.json"
 
 @pytest.fixture(scope="module")
 def running(run_host: RunHost) -> Iterator[Host]:
-    # The time is for a provider that answers when a test lets it.
+    # The timeout is for a provider that answers when a test lets it.
     with run_host(OTP_IP_LIMITS="100000/minute", SMS_TIMEOUT="40") as host:
         yield host
 
@@ -40,7 +40,7 @@ def host(running: Host) -> Host:
 
 
 def reload(gateway: Service) -> None:
-    """Reload, and wait until the old workers are gone and the new ones are there."""
+    """Reload, and wait until the old workers have ended and the new ones have started."""
     old = gateway.workers()
     assert gateway.reload()
     wait_until(lambda: len(gateway.workers()) == len(old) and not gateway.workers() & old, "new workers")
@@ -49,7 +49,7 @@ def reload(gateway: Service) -> None:
 def test_no_request_is_lost_while_each_gateway_in_turn_is_restarted_and_reloaded(
     host: Host,
 ) -> None:
-    # A stopping worker waits for its sends; whatever comes meanwhile has to be held for the next one.
+    # A stopping worker waits for its sends. Requests that come meanwhile must be held for the next worker.
     host.emulator.fault = faults.slow(0.3)
     with Load(host.nginx, host.emulator, threads=8) as load:
         load.go_on()
@@ -79,7 +79,7 @@ def test_the_workers_share_their_metrics_in_the_runtime_directory(host: Host) ->
 
 @pytest.fixture
 def held(host: Host) -> Iterator[tuple[Host, threading.Event, list[Future[requests.Response]]]]:
-    """A host whose provider answers when the event is set, and a send in flight at each gateway."""
+    """A host whose provider answers when the event is set, with a send in progress at each gateway."""
     release = threading.Event()
 
     def fault(call: Call) -> None:

@@ -1,4 +1,4 @@
-"""The units of deploy/, by the word of systemd's own checker and against gunicorn's own settings."""
+"""The units of deploy/, checked by systemd's own checker and against gunicorn's own settings."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def unit(kind: str) -> Unit:
 
 
 def gunicorn_settings(directory: Path, **variables: str) -> dict[str, str]:
-    """What gunicorn makes of gunicorn.conf.py."""
+    """The settings that gunicorn reads from gunicorn.conf.py."""
     done = subprocess.run(
         [
             *(sys.executable, "-m", "gunicorn", "--print-config"),
@@ -54,7 +54,7 @@ def test_systemd_has_nothing_to_say_against_the_units(tmp_path: Path, kind: str)
         timeout=60,
     )
 
-    # It speaks of other units of the machine too.
+    # The output is also about other units of the machine.
     assert [line for line in done.stderr.splitlines() if "otp-gateway" in line] == []
     assert done.returncode == 0
 
@@ -71,12 +71,12 @@ def test_systemd_finds_the_service_well_locked_in() -> None:
         timeout=60,
     )
 
-    # 2.0 of 10.
+    # The score is 2.0 of 10.
     assert done.returncode == 0, done.stdout[-300:]
 
 
 def test_systemd_gives_a_gateway_more_time_to_stop_than_gunicorn_takes(tmp_path: Path) -> None:
-    # The longest that may be set; TERM may have to wait for a reload, which takes as long.
+    # The longest allowed value. TERM may have to wait for a reload, which takes as long.
     settings = gunicorn_settings(tmp_path, SMS_TIMEOUT="120")
     (stop,) = unit("service")["Service"]["TimeoutStopSec"]
     assert int(stop) > 2 * int(settings["graceful_timeout"])
@@ -86,7 +86,7 @@ def test_nginx_waits_longer_than_a_request_behind_a_restart_takes(tmp_path: Path
     (timeout,) = re.findall(r"proxy_read_timeout (\d+)s;", SITE.read_text(encoding="utf-8"))
     for sms_timeout in (10, 20):
         settings = gunicorn_settings(tmp_path, SMS_TIMEOUT=str(sms_timeout))
-        # The old workers' grace, a start, and the longest request: a send, and 3 s for Redis.
+        # The grace of the old workers, a start, and the longest request: a send, and 3 s for Redis.
         assert int(timeout) > int(settings["graceful_timeout"]) + 5 + sms_timeout + 3
 
 

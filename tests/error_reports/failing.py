@@ -14,12 +14,12 @@ from otp_gateway.messages import Message
 
 
 class Failing:
-    """A sender that knows too much."""
+    """A sender whose error contains private data."""
 
     configured = True
 
     def send(self, message: Message, deadline: float) -> None:
-        """Leave the code for the test, and fail with everything in sight."""
+        """Keep the code for the test, and fail with all values of the function."""
         del deadline
         phone, code = message.phone, message.code
         Path(os.environ["LEFT_FOR_THE_TEST"]).write_text(json.dumps([phone.e164, code]))
@@ -40,7 +40,7 @@ def fail(everything: Mapping[str, object], text: str) -> None:
     local = text
     try:
         try:
-            raise KeyError(local, everything)  # noqa: TRY301  # a chain is wanted
+            raise KeyError(local, everything)  # noqa: TRY301  # the test needs a chain
         except KeyError as error:
             error.add_note(local)
             raise ExceptionGroup(local, [ValueError(local), OSError(5, local, local)]) from error
@@ -48,7 +48,7 @@ def fail(everything: Mapping[str, object], text: str) -> None:
         # Not "from": reports include the context as well.
         final = RuntimeError(local, everything)
         final.add_note(local)
-        raise final  # noqa: B904  # as said
+        raise final  # noqa: B904  # see above
 
 
 app = create_app(sender=Failing())

@@ -1,4 +1,4 @@
-"""Takes reports as Sentry does, over real HTTP."""
+"""A server that receives reports as Sentry does, over real HTTP."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ class Sink:
 
     @property
     def dsn(self) -> str:
-        """What SENTRY_DSN is set to."""
+        """The value of SENTRY_DSN."""
         return f"http://{PUBLIC_KEY}@127.0.0.1:{self._server.port}/4815"
 
     @property
     def envelopes(self) -> list[str]:
-        """Everything that came, headers of the requests included, decoded; one text for each."""
+        """All envelopes, decoded, with the headers of their requests; one text for each."""
         with self._lock:
             return list(self._envelopes)
 
     def events(self) -> list[dict[str, Any]]:
-        """The events among it."""
+        """The events in the envelopes."""
         found = []
         for envelope in self.envelopes:
             lines = [json.loads(line) for line in envelope.split("\n\n", 1)[1].splitlines() if line]
@@ -50,7 +50,7 @@ class Sink:
         return found
 
     def wait(self, count: int) -> list[dict[str, Any]]:
-        """The events, as soon as there are so many."""
+        """The events, when there are so many."""
         wait_until(lambda: len(self.events()) >= count, f"{count} events")
         return self.events()
 

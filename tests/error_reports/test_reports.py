@@ -1,4 +1,4 @@
-"""What is reported of an unexpected error, and what never is."""
+"""The content of a report of an unexpected error, and the data that it must not have."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_a_report_has_the_place_and_the_kind_and_no_personal_data(sink: Sink, tm
 
     kinds = [error["type"] for error in event["exception"]["values"]]
     assert kinds[-1] == "RuntimeError"
-    # The errors that it came from, too.
+    # The errors that caused it, too.
     assert {"ExceptionGroup", "KeyError"} <= set(kinds)
     frames = event["exception"]["values"][-1]["stacktrace"]["frames"]
     assert frames[-1]["function"] == "fail"
@@ -95,7 +95,7 @@ def test_a_report_has_the_place_and_the_kind_and_no_personal_data(sink: Sink, tm
 
 
 def _without(event: dict[str, Any], envelope: str, sink: Sink) -> str:
-    """The envelope without what the sink itself has put in: its address, and the ids and times of the SDK."""
+    """The envelope without the sink's own values: its address, and the ids and times of the SDK."""
     text = envelope.replace(sink.dsn.rpartition("@")[2].rpartition("/")[0], "").replace(PUBLIC_KEY, "")
     for value in (event["event_id"], event["timestamp"], *event["contexts"]["trace"].values()):
         text = text.replace(str(value), "")
@@ -131,7 +131,7 @@ def test_what_is_expected_is_not_reported(sink: Sink) -> None:
     ]
     for status, ask in cases:
         assert ask().status_code == status
-    # Reports go in order: when this one has come, no other was under way before it.
+    # Reports are sent in order: when this one has arrived, no earlier one is still being sent.
     last = api_with(sink, Recorder(RuntimeError()))
     assert last.send().status_code == 500
     [event] = sink.wait(1)
@@ -184,7 +184,7 @@ def test_a_client_that_sends_a_phone_as_its_request_id_is_not_quoted(sink: Sink)
 
 
 class Nasty(Exception):
-    """An error that fights back when it is looked at."""
+    """An error that raises errors when it is inspected."""
 
     def __str__(self) -> str:
         raise RuntimeError
@@ -237,7 +237,7 @@ def test_a_report_that_waits_is_not_lost_when_the_process_ends(sink: Sink, tmp_p
     with Gateway(environment, app="tests.error_reports.failing:app") as gateway:
         for _ in range(2):
             assert gateway.post(SEND, {"phone_number": PHONE}).status_code == 500
-        # The first is under way, the second waits behind it.
+        # The first report is being sent, the second one waits for it.
         assert sink.arrived.acquire(timeout=10)
         gateway.terminate()
         wait_until(lambda: not gateway.workers, "the worker's last words")

@@ -28,7 +28,7 @@ import { text } from "node:stream/consumers";
 import { solve } from "./NAME";
 console.log(await solve(JSON.parse(await text(process.stdin))));
 """
-# Has a code sent.
+# Requests a code.
 NODE_SEND = """
 import { sendCode } from "./NAME";
 console.log(await sendCode(...process.argv.slice(2)));
@@ -92,7 +92,7 @@ def test_a_client_solves_our_challenge(
 
 @pytest.fixture(scope="module")
 def guarded(redis_server: RedisServer, running_emulator: KavenegarEmulator) -> Iterator[Gateway]:
-    """A gateway whose networks have credit for one send, all together; it has been sent."""
+    """A gateway whose networks have credit for one send, all together. That send has been made."""
     redis_server.clear()
     more = {
         "OTP_IP_LIMITS": "1000/minute",

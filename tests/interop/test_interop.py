@@ -1,4 +1,4 @@
-"""Our tokens and keys in the hands of strangers: joserfc and, in Node, jose."""
+"""Our tokens and keys are read by other libraries: joserfc and, in Node, jose."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ KEYS: dict[str, Callable[[], ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivate
     "ES256": lambda: ec.generate_private_key(ec.SECP256R1()),
     "RS256": lambda: rsa.generate_private_key(65537, 2048),
 }
-# joserfc warns of the name EdDSA (RFC 9864), which is what every other library knows.
+# joserfc warns of the name EdDSA (RFC 9864), although every other library uses that name.
 pytestmark = pytest.mark.filterwarnings("ignore:EdDSA is deprecated")
 
 
@@ -74,7 +74,7 @@ def login(
 
 
 def with_one_byte_changed(token: str) -> list[str]:
-    """The token with a byte in the midst of each of its three parts changed."""
+    """The token with one byte changed in the middle of each of its three parts."""
     changed = []
     parts = token.split(".")
     for index, part in enumerate(parts):
@@ -86,7 +86,7 @@ def with_one_byte_changed(token: str) -> list[str]:
 
 
 def read_with_joserfc(login: Login, token: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Header and claims of an access token. Raises ``JoseError``, or ``ValueError`` for what is no text."""
+    """Header and claims of an access token. Raises ``JoseError``, or ``ValueError`` if it is not text."""
     found = jwt.decode(token, KeySet.import_key_set(login.jwks), algorithms=[login.algorithm])
     rules = jwt.JWTClaimsRegistry(
         leeway=5,
@@ -100,7 +100,7 @@ def read_with_joserfc(login: Login, token: str) -> tuple[dict[str, Any], dict[st
 
 
 def read_with_jose(login: Login, *tokens: str, **rules: object) -> list[dict[str, Any]]:
-    """Jose's verdict on each: ``refused`` is None, or the code of its error."""
+    """The result of jose for each: ``refused`` is None, or the code of its error."""
     script = node_project() / SCRIPT.name
     shutil.copy(SCRIPT, script)
     standing = {"algorithms": [login.algorithm], "issuer": "otp-gateway", "clockTolerance": 5}

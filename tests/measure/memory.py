@@ -1,4 +1,4 @@
-"""What a phone, a session and an address take in Redis: ``python -m tests.measure.memory``."""
+"""The memory of a phone, a session and an address in Redis: ``python -m tests.measure.memory``."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""How long a verify waits while sends wait for the provider.
+"""The waiting time of a verify while sends wait for the provider.
 
 ``python -m tests.measure.slow_provider [SECONDS [SENDS]]``: the provider takes so many seconds, and there are
-so many sends a second. 0.3 and 260 need most of two processors, whatever the gateway does with its threads;
-3 and 60 hold as many threads with a quarter of the work.
+so many sends a second. 0.3 and 260 use most of two processors, however the gateway uses its threads; 3 and 60
+hold as many threads with a quarter of the work.
 """
 
 from __future__ import annotations

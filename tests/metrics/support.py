@@ -27,15 +27,15 @@ class Scrape:
                 self.samples[key] = sample.value
 
     def value(self, name: str, **labels: str) -> float:
-        """The one sample of this name and exactly these labels; 0 where it has not been counted yet."""
+        """The one sample of this name and exactly these labels; 0 if it has not been counted yet."""
         return self.samples.get((name, frozenset(labels.items())), 0.0)
 
     def total(self, name: str, **labels: str) -> float:
-        """The sum of the samples of this name that bear at least these labels."""
+        """The sum of the samples of this name that have at least these labels."""
         return sum(self.by_label(name, **labels).values())
 
     def by_label(self, name: str, **labels: str) -> dict[Labels, float]:
-        """The samples of this name that bear at least these labels."""
+        """The samples of this name that have at least these labels."""
         wanted = labels.items()
         return {has: v for (n, has), v in self.samples.items() if n == name and wanted <= dict(has).items()}
 
@@ -44,13 +44,13 @@ class Scrape:
         return any(n == name for n, _ in self.samples)
 
     def label_values(self) -> Iterator[str]:
-        """Every value of every label, but the bounds of histograms."""
+        """Every value of every label, except the bounds of histograms."""
         for _, labels in self.samples:
             yield from (value for name, value in labels if name != "le")
 
 
 def scrape(source: Api | Gateway) -> Scrape:
-    """What a scraper on the same machine reads."""
+    """The metrics that a scraper on the same machine reads."""
     if isinstance(source, Gateway):
         reply = source.get("/metrics")
         assert reply.status_code == 200, reply.text

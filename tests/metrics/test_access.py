@@ -1,4 +1,4 @@
-"""Who may read the metrics."""
+"""Which clients may read the metrics."""
 
 from __future__ import annotations
 
@@ -182,7 +182,7 @@ def test_scrapes_are_counted_by_no_limit_of_addresses() -> None:
     [
         "application/openmetrics-text",
         "application/openmetrics-text; version=1.0.0",
-        # As Prometheus asks.
+        # The header that Prometheus sends.
         "application/openmetrics-text;version=1.0.0;q=0.6,text/plain;version=0.0.4;q=0.4,*/*;q=0.2",
     ],
 )

@@ -45,7 +45,7 @@ def environment(redis_server: RedisServer) -> dict[str, str]:
 
 @pytest.fixture
 def small(tmp_path: Path) -> Path:
-    """Where a gateway of a test mounts a file system of its own."""
+    """The folder for a file system that a test's gateway mounts."""
     path = tmp_path / "small"
     path.mkdir()
     return path
@@ -76,7 +76,7 @@ def ask(gateway: Gateway, times: int) -> None:
 
 
 def ask_every_worker(gateway: Gateway, small: Path) -> int:
-    """Requests until every worker has a place for their outcome; how many there were."""
+    """Send requests until every worker has a place for their outcome; return the number of requests."""
 
     def have_one() -> int:
         files = seen_by(gateway, small).glob(f"{PREFIX}*/counter_*.db")
@@ -101,7 +101,7 @@ def ask_everything(gateway: Gateway) -> None:
 
 
 def wait_for(gateway: Gateway, condition: Callable[[Scrape], bool], what: str) -> Scrape:
-    """Wait for a scrape. Each worker looks at its files when it counts a request: so there must be some."""
+    """Wait for a scrape. Each worker looks at its files when it counts a request, so this sends requests."""
     found: list[Scrape] = []
 
     def is_met() -> bool:
@@ -157,7 +157,7 @@ def test_a_file_system_that_becomes_full_costs_no_request(environment: dict[str,
 
         now = scrape(gateway)
         assert now.value("metrics_shared") == 0
-        # Those that have a place are counted and shared as before.
+        # Values that have a place are counted and shared as before.
         assert verifies(now) == counted
         assert gateway.workers == workers
         assert "SIGBUS" not in gateway.log()

@@ -29,7 +29,7 @@ def word(least: int = 1) -> str:
 
 
 def wander(api: Api, requests: int) -> None:
-    """Random requests: to paths that are and are not, with known methods and unknown ones."""
+    """Random requests: to existing and missing paths, with known and unknown methods."""
     for _ in range(requests):
         path = random.choice([random.choice(PATHS), f"/{word()}", f"{random.choice(PATHS[:4])}/{word()}"])
         method = random.choice([random.choice(METHODS), word(3).upper().replace("%", "X")])

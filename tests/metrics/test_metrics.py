@@ -1,4 +1,4 @@
-"""Every metric counts what its name says, once."""
+"""Every metric counts the events in its name, once."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_requests_are_counted_by_route_method_and_status() -> None:
         labels(route=SEND, method="POST", status="400"): 1,
         labels(route="unmatched", method="GET", status="405"): 1,
         labels(route="unmatched", method="GET", status="404"): 1,
-        # The first scrape, which it could not count itself.
+        # The first scrape, which could not count itself.
         labels(route="/metrics", method="GET", status="200"): 1,
     }
     assert gained(before, after, "http_request_duration_seconds_count") == {
@@ -102,7 +102,7 @@ def test_requests_in_progress_are_those_that_hold_a_thread(emulator: KavenegarEm
 
 
 def _break(*_: object) -> None:
-    """Fail once a request, on the one path."""
+    """Fail once for a request, on this path."""
     if request.path == "/broken" and not g.get("broken"):
         g.broken = True
         raise RuntimeError
@@ -272,7 +272,7 @@ def hit_tries(store: RedisClient) -> Api:
 def hit_client_failures(store: RedisClient) -> Api:
     api = make_api(store, OTP_MAX_FAILURES_PER_CLIENT=1, OTP_MAX_ATTEMPTS=3)
     assert [api.verify(PHONE, "000000", ip=HOME).status_code for _ in range(2)] == [400, 429]
-    # No code goes out that could not be verified.
+    # No code is sent that could not be verified.
     assert [api.send(ip=HOME).status_code for _ in range(2)] == [429, 429]
     return api
 
@@ -351,7 +351,7 @@ def test_hits_are_counted_by_the_limit_that_refused(
     limit = name.partition(" ")[0]
     now = scrape(hit(redis_client))
     assert {has: n for has, n in now.by_label("limit_hits_total").items() if n} == {labels(limit=limit): 3}
-    # The log names it as well.
+    # The log names it, too.
     assert capsys.readouterr().err.count(f'"limit": "{limit}"') == 3
 
 

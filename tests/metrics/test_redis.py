@@ -30,7 +30,7 @@ def reasons(before: Scrape, after: Scrape) -> set[str]:
 
 
 def refused(api: Api, capsys: pytest.CaptureFixture[str]) -> str:
-    """The one reason why a send and a verify are answered 503: the scrape's and the log's."""
+    """The only reason why a send and a verify got 503: in the scrape and in the log."""
     capsys.readouterr()
     before = scrape(api)
     for path, body in ((SEND, {"phone_number": PHONE}), (VERIFY, {"phone_number": PHONE, "code": "000000"})):
@@ -115,7 +115,7 @@ def test_a_full_redis_is_out_of_memory(capsys: pytest.CaptureFixture[str]) -> No
         api = api_on(server.url)
         client.config_set("maxmemory", "1")
         assert refused(api, capsys) == "out_of_memory"
-        # It answers, and no login works.
+        # It answers, but no login works.
         assert scrape(api).value("redis_up") == 0
 
 
@@ -149,7 +149,7 @@ def test_a_redis_that_cannot_save_is_read_only(capsys: pytest.CaptureFixture[str
     with RedisServer() as server, server.client() as client:
         api = api_on(server.url)
         client.config_set("save", "3600 1")
-        # Its directory is gone.
+        # Its directory is deleted.
         shutil.rmtree(client.config_get("dir")["dir"])
         client.bgsave()
         wait_until(lambda: client.info("persistence")["rdb_last_bgsave_status"] == "err", "a failed save")

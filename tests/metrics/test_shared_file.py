@@ -1,4 +1,4 @@
-"""The files of a worker's values hold all the space that is mapped, and a full disk costs no request."""
+"""The files of a worker's values have all the space that is mapped, and a full disk costs no request."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Worker:
         return {key.split('"name": "')[1].split('"')[0]: value for key, value, _, _ in samples}
 
     def wait(self) -> None:
-        """Let the pause between two looks at the files pass."""
+        """Let the interval between two checks of the files pass."""
         files = multiprocess._process.files
         assert files is not None
         files._next_look = 0
@@ -134,7 +134,7 @@ def test_values_that_find_no_space_are_kept_in_memory_and_written_when_there_is_
         [warning] = caplog.records
         assert "only in its memory" in warning.getMessage()
         assert "File too large" in warning.getMessage()
-        # Those that have a place count there.
+        # Values that have a place are counted there.
         assert worker.shown()["name-0000"] == 3
         assert 5 < len(worker.shown()) < 80
         assert not multiprocess.is_shared()

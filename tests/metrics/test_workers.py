@@ -1,4 +1,4 @@
-"""One set of values over all workers of a gateway, whichever of them answers, come and go as they may."""
+"""One set of values over all workers of a gateway, also while workers start and end."""
 
 from __future__ import annotations
 
@@ -52,20 +52,20 @@ def gateway(redis_server: RedisServer, emulator: KavenegarEmulator, temporary: P
 
 
 def files(temporary: Path) -> list[str]:
-    """The names of the files of the one gateway that there is."""
+    """The names of the files of the only gateway."""
     [folder] = temporary.glob("otp-gateway-*")
     return sorted(file.name for file in folder.iterdir())
 
 
 def replace_workers(gateway: Gateway) -> None:
-    """SIGHUP, and wait until no worker of before is left."""
+    """Send SIGHUP, and wait until no earlier worker is left."""
     old = set(gateway.workers)
     gateway.hup()
     wait_until(lambda: len(gateway.workers) == WORKERS and not old & set(gateway.workers), "the new workers")
 
 
 def ask(gateway: Gateway, times: int) -> None:
-    """Wrong codes, and questions after the health, in parallel."""
+    """Wrong codes, and calls of /healthz, in parallel."""
     body = {"phone_number": PHONE, "code": "x"}
     with ThreadPoolExecutor(8) as pool:
         jobs = [pool.submit(gateway.post, VERIFY, body) for _ in range(times)]
@@ -76,7 +76,7 @@ def ask(gateway: Gateway, times: int) -> None:
 def verifies(now: Scrape) -> float:
     assert now.value("verifies_total", outcome="invalid_request") == now.total("verifies_total")
     assert now.value("http_request_duration_seconds_count", route=VERIFY) == now.total("verifies_total")
-    # Each worker asks once as it starts.
+    # Each worker queries once when it starts.
     assert now.value("redis_call_duration_seconds_count", script="admit") >= now.total("verifies_total")
     return now.total("verifies_total")
 
@@ -105,7 +105,7 @@ def test_replaced_workers_are_counted_on_and_leave_no_files_behind(gateway: Gate
         assert verifies(scrape(gateway)) == 60 + 20 * round_
         replace_workers(gateway)
     assert verifies(scrape(gateway)) == 80
-    # Gauges belong to the living; counters of two generations are all that there ever is.
+    # Gauges are those of running workers. There are never more than the counters of two generations.
     kept = {name for name in files(temporary) if not name.startswith("gauge_")}
     assert kept == {name for name in seen if not name.startswith("gauge_")}
     assert len(kept) <= 2 * 2 * WORKERS
@@ -133,7 +133,7 @@ def test_a_killed_worker_takes_no_count_with_it_and_leaves_nothing_in_progress(
     assert now.value("http_requests_in_progress") == 1
     assert now.value("verifies_total", outcome="invalid_request") == 20
     assert now.value("http_request_duration_seconds_count", route=VERIFY) == 20
-    # The new ones count on where the killed ones stopped.
+    # The new workers continue the counts of the killed ones.
     assert len([name for name in files(temporary) if name.startswith("counter_")]) == WORKERS
     ask(gateway, 20)
     assert scrape(gateway).value("verifies_total", outcome="invalid_request") == 40
@@ -156,7 +156,7 @@ def test_scrapes_are_well_while_workers_start_and_stop(gateway: Gateway) -> None
             try:
                 reply = gateway.get("/metrics")
             except requests.RequestException:
-                # Its worker has been killed under it.
+                # Its worker was killed during it.
                 continue
             seen.append(reply.status_code)
             assert verifies(Scrape(reply.text)) == 10
@@ -222,7 +222,7 @@ def test_a_gateway_that_ends_leaves_nothing_behind(temporary: Path) -> None:
 
 def test_a_gateway_that_cannot_start_leaves_nothing_behind(temporary: Path) -> None:
     with closing(socket()) as taken:
-        # Its own PORT is free, so that it comes as far as the sockets; this one is not.
+        # Its own PORT is free, so it gets as far as the sockets; this one is in use.
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
@@ -234,7 +234,7 @@ def test_a_gateway_that_cannot_start_leaves_nothing_behind(temporary: Path) -> N
 
 
 def test_what_the_environment_says_of_such_folders_is_not_ours(temporary: Path) -> None:
-    """Another program's variable must neither mix our values with its own nor keep us from starting."""
+    """Another program's variable must not mix our values with its own, or keep us from starting."""
     elsewhere = temporary / "missing"
     with Gateway({"TMPDIR": str(temporary), "PROMETHEUS_MULTIPROC_DIR": str(elsewhere)}) as gateway:
         assert scrape(gateway).value("redis_up") == 1

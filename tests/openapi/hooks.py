@@ -1,6 +1,6 @@
-"""What schemathesis cannot read in the document: phones that are real, codes that came, tokens that live.
+"""Values that schemathesis cannot read in the document: real phones, codes that were sent, valid tokens.
 
-It runs in a process of its own, which loads this file; the environment names the gateway and the provider.
+It runs in a process of its own, which loads this file. The environment names the gateway and the provider.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ API = f"{GATEWAY}/api/v1/usr"
 SEND = "/api/v1/usr/otp"
 VERIFY = "/api/v1/usr/otp/verify"
 KEY = "Idempotency-Key"
-# Ways to write an Iranian mobile. Which texts are one is no pattern, so the document says just "phone".
+# Ways to write an Iranian mobile. No pattern describes all of them, so the document says just "phone".
 SPELLINGS = ("+98{}", "0098{}", "0{}", "{}", "+98 (0){}", "98-{}", "\u200e+98{}\u200e", " 0{} ")
 SCRIPTS = ("0123456789", "۰۱۲۳۴۵۶۷۸۹", "٠١٢٣٤٥٦٧٨٩", "０１２３４５６７８９")
 

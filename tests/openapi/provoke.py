@@ -1,4 +1,4 @@
-"""How each answer that the document describes is brought about: by operation and problem code, or status."""
+"""How to provoke each answer that the document describes: by operation and problem code, or status."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ GETS = {
 METRICS, METRICS_TOKEN = "/metrics", "a-token-for-scrapers"
 NOWHERE = "redis://127.0.0.1:1/0"
 ABROAD = "+447400123456"
-# What another page of the same site sends: our cookies go along.
+# The headers that another page of the same site sends. Our cookies are sent with them.
 SIBLING = {"Sec-Fetch-Site": "same-site"}
 KEY = {"Idempotency-Key": "a-key-for-the-documents-tests"}
-# Makes a gateway in the mode that is looked at, with further variables.
+# Makes a gateway in the tested mode, with further variables.
 Make = Callable[..., Site]
 Provoke = Callable[[Make], TestResponse]
 
@@ -39,7 +39,7 @@ def scraped(make: Make) -> TestResponse:
 
 
 def of_posts(path: str) -> dict[str, Provoke]:
-    """What every operation with a body has in common."""
+    """The problems that every operation with a body has."""
 
     def limited(make: Make) -> TestResponse:
         site = make(OTP_IP_LIMITS="1/minute", TOKEN_IP_LIMITS="1/minute")
@@ -148,7 +148,7 @@ def refresh_with_another_body(site: Site, body: dict[str, Any]) -> TestResponse:
 
 
 def signed_in(then: Callable[[Site, dict[str, Any]], TestResponse]) -> Provoke:
-    """Sign in first; ``then`` gets the reply's body, with the tokens where they come in it."""
+    """Sign in first; ``then`` gets the reply's body, which has the tokens unless they are in cookies."""
 
     def provoke(make: Make) -> TestResponse:
         site = make()
@@ -172,7 +172,7 @@ PROVOKE: dict[tuple[str, str], Provoke] = {
     ("sendOtp", "too_many_attempts"): guessed_out(Site.send),
     ("sendOtp", "too_many_otp_requests"): over_the_limit,
     ("sendOtp", "challenge_required"): challenged,
-    # Strangers may use 70 % of the budget, rounded down.
+    # Clients without a token may use 70 % of the budget, rounded down.
     ("sendOtp", "sending_paused"): lambda make: make(OTP_SEND_BUDGET="1/hour").send(),
     ("sendOtp", "invalid_challenge"): lambda make: make().ask(
         "POST", OTP, json={"phone_number": PHONE, "challenge": "bm9uc2Vuc2U="}

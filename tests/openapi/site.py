@@ -1,4 +1,4 @@
-"""A gateway whose every reply is held against the document that it serves of itself."""
+"""A gateway whose every reply is compared with the document that it serves."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.conftest import make_settings
 
 PHONE = "+989123456789"
 OWN = {"Sec-Fetch-Site": "same-origin"}
-# Of HTTP itself: OpenAPI says to leave the type out, and the others are those of any reply.
+# Headers of HTTP itself: OpenAPI says to leave out Content-Type, and any reply can have the others.
 UNSAID = {"Content-Type", "Content-Length", "Date"}
 METHODS = {"get", "put", "post", "delete", "options", "head", "patch", "trace"}
 
@@ -37,7 +37,7 @@ class Document:
         self.whole = document
 
     def follow(self, node: dict[str, Any]) -> dict[str, Any]:
-        """The node itself, or what it refers to."""
+        """The node itself, or the one that it refers to."""
         if "$ref" not in node:
             return node
         found: Any = self.whole
@@ -52,7 +52,7 @@ class Document:
                 yield path, method, item[method]
 
     def answers(self) -> set[tuple[str, str]]:
-        """All that may be answered: an operation's id, with a problem's code or the status of a success."""
+        """All possible answers: an operation's id, with a problem's code or the status of a success."""
         found = set()
         for _, _, operation in self.operations():
             for status, response in operation["responses"].items():
@@ -70,12 +70,12 @@ class Document:
         ]
 
     def check(self, schema: dict[str, Any], value: Any) -> None:
-        """The value is as the schema says, formats included."""
+        """Check that the value is as the schema says, formats included."""
         whole = schema | {"components": self.whole["components"]}
         Draft202012Validator(whole, format_checker=FormatChecker()).validate(value)
 
     def check_reply(self, response: dict[str, Any], reply: TestResponse) -> None:
-        """Headers and body are as the response says, and no header goes unsaid."""
+        """Check that headers and body are as the response says, and that each header is documented."""
         headers = {name: self.follow(header) for name, header in response["headers"].items()}
         missing = {name for name, header in headers.items() if header.get("required")} - set(
             reply.headers.keys()
@@ -135,7 +135,7 @@ class Site:
         return self.ask("POST", path, json=token)
 
     def me(self, body: dict[str, Any]) -> TestResponse:
-        """Who that is, by the token of a reply's body or by the cookie."""
+        """The id of the user, by the token in a reply's body or by the cookie."""
         token = body.get("access_token")
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         return self.ask("GET", "/api/v1/usr/me", headers=headers)

@@ -1,4 +1,4 @@
-"""The pattern of a code in /openapi.json: a reader of the document takes the same texts as the gateway."""
+"""The pattern of a code in /openapi.json: a reader of the document accepts the same texts as the gateway."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def pattern(length: int) -> re.Pattern[str]:
     """The pattern of the document that a gateway serves."""
     document = Site(OTP_LENGTH=length).document
     text = document.whole["components"]["schemas"]["VerifyRequest"]["properties"]["code"]["pattern"]
-    # ECMA's $ is the very end, Python's is not.
+    # ECMA's $ is only the end of the text, Python's can also be before a line end.
     return re.compile(text.removesuffix("$") + r"\Z")
 
 

@@ -1,4 +1,4 @@
-"""/openapi.json is sound and complete: the gateway answers what it says, and all that it says."""
+"""/openapi.json is correct and complete: the gateway's answers are exactly those that it describes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ COOKIES = {"AUTH_COOKIES": "true"}
 PAGE = "https://app.example.com"
 TOKEN = {"METRICS_TOKEN": METRICS_TOKEN}
 MODES = {"body": BODY, "cookies": COOKIES, "token": TOKEN}
-# Only what rides on a cookie has to come from our own pages; without a token scrapers are on this machine.
+# Only the operations that use a cookie must come from our own pages. Without a token, only scrapers on this
+# machine may read the metrics.
 ONLY = {
     "cross_origin": {"cookies"},
     ("getMetrics", "forbidden"): {"body", "cookies"},
@@ -71,7 +72,7 @@ def test_every_answer_that_is_described_is_provoked_here(mode: dict[str, str]) -
 @pytest.mark.parametrize(("operation", "answer", "mode"), CASES)
 def test_every_answer_is_as_described(operation: str, answer: str, mode: dict[str, str]) -> None:
     assert (operation, answer) in Site(**mode).document.answers()
-    # Each reply is held against the document where it is asked for.
+    # The site compares each reply with the document.
     reply = PROVOKE[operation, answer](partial(Site, **mode))
     assert answer == (reply.get_json()["code"] if reply.status_code >= 400 else str(reply.status_code))
 

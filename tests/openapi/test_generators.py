@@ -171,7 +171,7 @@ def test_the_python_client_logs_in(
 
 
 def compile_types(folder: Path, document: Document, source: str) -> subprocess.CompletedProcess[str]:
-    """TypeScript's strict verdict on a source that uses the types generated from the document."""
+    """The errors of TypeScript's strict mode for a source that uses the types generated from the document."""
     project = node_project()
     node = require_program("node")
     file, types = folder / "openapi.json", folder / "schema.ts"

@@ -1,4 +1,4 @@
-"""schemathesis reads the document, and tries to catch real workers over real Redis at anything else."""
+"""schemathesis reads the document, and searches for any other answer from real workers over real Redis."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.kavenegar import KavenegarEmulator
 from tests.support.redis_server import RedisServer
 
 CONFIG = Path(__file__).with_name("schemathesis.toml")
-# All that there are, but for max_response_time: no test of ours asserts a time.
+# All checks except max_response_time: no test of ours asserts a time.
 CHECKS = {
     "allow_header_conformance",
     "content_type_conformance",
@@ -60,7 +60,8 @@ class Trial:
         document: dict[str, Any],
         *args: str,
     ) -> None:
-        # Read from where it is served, the document's own path would be left out.
+        # The document is read from a file, because schemathesis would leave out the path that it is read
+        # from.
         file, report = folder / "openapi.json", folder / "report.ndjson"
         file.write_text(json.dumps(document), encoding="utf-8")
         command = [sys.executable, "-m", "schemathesis.cli", "--config-file", str(CONFIG), "run", str(file)]
@@ -92,7 +93,7 @@ class Trial:
         return {event["phase"]["name"]: event["status"] for event in self.events("PhaseFinished")}
 
     def checks(self) -> set[tuple[str, str]]:
-        """The checks that were made, with what came of them."""
+        """The checks that were made, with their results."""
         recorders = [event["recorder"] for event in self.events("ScenarioFinished")]
         made = [check for r in recorders for checks in r.get("checks", {}).values() for check in checks]
         return {(check["name"], check["status"]) for check in made}
@@ -113,7 +114,7 @@ class Trial:
 
 @pytest.fixture(scope="module")
 def start(redis_server: RedisServer, running_emulator: KavenegarEmulator) -> Iterator[Start]:
-    """Start a gateway with these variables, or give the one that runs with them."""
+    """Start a gateway with these variables, or return the one that runs with them."""
     running: dict[str, Gateway] = {}
 
     def started(variables: dict[str, str]) -> Gateway:
@@ -170,8 +171,8 @@ def test_a_document_that_lies_is_found_out(start: Start, emulator: KavenegarEmul
     gateway = start({})
     document = gateway.get("/openapi.json").json()
     paths, schemas = document["paths"], document["components"]["schemas"]
-    # A status unsaid, a header too many, requests that are refused and others that pass, a reply of another
-    # shape, one of another type, a lock that is none.
+    # An undocumented status, an additional header, requests that are refused and others that are accepted, a
+    # reply with another structure, one with another type, a lock that has no effect.
     del paths["/api/v1/usr/otp/verify"]["post"]["responses"]["400"]
     header = {"required": True, "schema": {"type": "string"}}
     paths["/healthz"]["get"]["responses"]["200"]["headers"]["X-Runtime"] = header

@@ -1,4 +1,4 @@
-"""The wheel: what it contains, what it declares, and that it works without the checkout."""
+"""The wheel: its content, its metadata, and that it works without the checkout."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def test_the_wheel_declares_exactly_the_libraries_that_the_package_uses(wheel: P
 
 
 def libraries_in(path: Path) -> set[str]:
-    """The first names of what a module imports from other projects."""
+    """The first parts of the module names that it imports from other projects."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):

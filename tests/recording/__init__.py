@@ -1,1 +1,1 @@
-"""The background recording: what the service reports, and what Redis then holds."""
+"""The background recording: the events of the service, and the records in Redis."""

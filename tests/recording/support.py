@@ -15,13 +15,13 @@ NOW = int(1000 * time.time()) - 600_000
 
 
 def a_phone(e164: str = PHONE) -> dict[str, Any]:
-    """The fields of an event that say whose it is."""
+    """The fields of an event that name its phone."""
     phone = PhoneNumber(e164)
     return {"pid": f"pid-of-{e164[1:]:0>15}", "masked": phone.masked, "prefix": prefix_of(phone)}
 
 
 def a_send(id_: str, e164: str = PHONE, **fields: Any) -> SendEvent:
-    """A message that the provider has accepted, unless ``fields`` say something else."""
+    """A message that the provider has accepted, unless ``fields`` have other values."""
     given: dict[str, Any] = {"client": "network-0001", "at": NOW, "channel": "sms", "outcome": "sent"}
     return SendEvent(id=id_, **a_phone(e164) | given | fields)
 

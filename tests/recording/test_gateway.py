@@ -169,7 +169,7 @@ def test_a_send_without_redis_is_recorded_when_it_is_back(redis_server: RedisSer
     with RedisProxy(redis_server.port) as proxy, redis_server.client() as client:
         client.flushall()
         api = make_api(connect(proxy.url))
-        # The rate limiter finds Redis, the script that charges the send does not.
+        # The rate limiter reaches Redis, but the script that charges the send does not.
         proxy.drop_requests(1000, Scripts(api.redis)._digests["issue"].encode())
         assert api.send().status_code == 503
         proxy.reset()

@@ -15,7 +15,7 @@ from tests.support.redis_server import wait_until
 
 
 class Notes:
-    """A writer that notes what it was given, and does first what ``before`` says."""
+    """A writer that records its events, and first does what ``before`` says."""
 
     def __init__(self, before: Callable[[], None] = lambda: None) -> None:
         self.batches: list[Batch] = []

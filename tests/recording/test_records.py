@@ -103,7 +103,7 @@ class TestOutcomes:
             store = connect(redis_server.url)
 
             def refuse(first: int, last: int) -> int:
-                """Twenty refusals of each phone with changing reasons; by how much the memory grows."""
+                """Twenty refusals of each phone with changing reasons; return the growth of the memory."""
                 before = client.info("memory")["used_memory"]
                 for n in range(first, last):
                     events = [
@@ -113,7 +113,7 @@ class TestOutcomes:
                     OutcomeStore(Scripts(store)).write(Batch(str(n), events, {}))
                 return int(client.info("memory")["used_memory"] - before)
 
-            # Redis's own tables grow by doubling: a few phones first.
+            # Redis's own tables grow by doubling, so a few phones come first.
             refuse(0, 600)
             assert refuse(600, 1000) / 400 <= 500
 

@@ -1,4 +1,4 @@
-"""What the senders' tests share: a sender over real HTTP, and faults in turn."""
+"""Helpers of the senders' tests: a sender over real HTTP, and faults in turn."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ CODE = "482915"
 REFERENCE = 2**62 - 1
 KEY = "4B5A6C7D8E9F-test-key"  # the emulator's
 TEMPLATE = "login"
-# What a send may take beyond SMS_TIMEOUT: the scheduling of a busy machine.
+# A send may take this much longer than SMS_TIMEOUT: the scheduling of a busy machine.
 GRACE = 1.0
 
 
 def sender_to(url: str, **variables: object) -> Timed:
-    """The sender that the settings make, for the provider at this address."""
+    """The sender that the settings make, for the provider at this URL."""
     defaults: dict[str, object] = {
         "KAVENEGAR_API_KEY": KEY,
         "KAVENEGAR_BASE_URL": url,
@@ -71,7 +71,7 @@ def send(sender: Timed, phone: PhoneNumber = PHONE, channel: Channel = "sms", **
 
 
 def failure(sender: Timed, phone: PhoneNumber = PHONE) -> SendFailed:
-    """The error that a send ends with."""
+    """The error that the send raises."""
     with pytest.raises(SendFailed) as caught:
         send(sender, phone)
     error = caught.value
@@ -81,14 +81,14 @@ def failure(sender: Timed, phone: PhoneNumber = PHONE) -> SendFailed:
 
 @contextmanager
 def bounded(timeout: float) -> Iterator[None]:
-    """What happens inside ends by ``timeout`` and a little grace."""
+    """The block must end within ``timeout`` and a little more."""
     started = time.monotonic()
     yield
     assert time.monotonic() - started < timeout + GRACE
 
 
 def in_turn(*faults: Fault) -> Fault:
-    """The first request meets the first fault, the second the second; one more is an error of the test."""
+    """The first request gets the first fault, the second the second. One more is an error of the test."""
     left = iter(faults)
 
     def fault(call: Call) -> None:
@@ -98,7 +98,7 @@ def in_turn(*faults: Fault) -> Fault:
 
 
 def raw(head: bytes, body: bytes = b"") -> Fault:
-    """These bytes, and the end of the connection."""
+    """These bytes, and then the end of the connection."""
     return lambda call: call.write(head + body)
 
 
@@ -108,7 +108,7 @@ def reply(body: bytes, status: int = 200) -> Fault:
 
 
 class Flood:
-    """A fault that sends up to 64 MiB after a head, and counts what the client took."""
+    """A fault that sends up to 64 MiB after a head, and counts how much the client read."""
 
     def __init__(self, status: int, *headers: tuple[str, str]) -> None:
         self._head = Reply(status, b"", "text/html", headers).head(None)
@@ -123,7 +123,7 @@ class Flood:
 
 @contextmanager
 def refusing() -> Iterator[str]:
-    """The address of a port that is ours and refuses connections."""
+    """The URL of a port that is reserved and refuses connections."""
     with closing(socket.socket()) as bound:
         bound.bind(("127.0.0.1", 0))
         yield f"http://127.0.0.1:{bound.getsockname()[1]}"

@@ -1,4 +1,4 @@
-"""Every place that a new SMS backend needs: each test names what was forgotten."""
+"""Every place that a new SMS backend needs: each test names the missing part."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_no_module_compares_with_the_name_of_a_backend() -> None:
 
 
 def compared(node: ast.AST) -> set[str]:
-    """The backends' names that a comparison or a ``case`` of a ``match`` holds."""
+    """The names of backends in comparisons and in the ``case`` of a ``match``."""
     if not isinstance(node, ast.Compare | ast.MatchValue):
         return set()
     # "http" is also the scheme of a URL.

@@ -166,7 +166,7 @@ def test_an_example_with_the_text_sends_each_character_of_it(name: str, message:
         assert [sms.text for sms in provider.messages] == [message.replace("{code}", CODE)]
 
 
-# Your own endpoint.
+# The reader's own endpoint.
 
 
 @contextmanager

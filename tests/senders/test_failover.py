@@ -1,4 +1,4 @@
-"""Several backends in order of preference: who sends, with which code, in which time."""
+"""Several backends in order of preference: which of them sends, with which code, and in how much time."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_a_backend_that_is_not_the_last_gets_half_of_the_time_left() -> None:
     began = time.monotonic()
     failing(lambda: deliver(first, second, third))
     spent = time.monotonic() - began
-    # Ratios: each gets half of what is left, and the last one everything.
+    # Ratios: each gets half of the remaining time, and the last one all of it.
     (a,), (b,), (c,) = first.given, second.given, third.given
     assert a <= TIMEOUT / 2
     assert b <= (TIMEOUT - a) / 2 + 0.01

@@ -34,7 +34,7 @@ def body_of(reply: TestResponse) -> Any:
 
 
 class Site:
-    """A gateway with test numbers; ``sender`` has the messages that went out."""
+    """A gateway with test numbers; ``sender`` has the messages that were sent."""
 
     def __init__(self, store: Any, **variables: object) -> None:
         self.sender = Recorder()

@@ -1,4 +1,4 @@
-"""The sender of SMS_HTTP_*: what it sends, and how it reads the reply."""
+"""The sender of SMS_HTTP_*: its requests, and how it reads the reply."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SMS_HTTP_*: what the gateway refuses at its start, and by which name."""
+"""SMS_HTTP_*: which values the gateway refuses at its start, and which variable the error names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the Kavenegar sender asks of the provider."""
+"""The requests of the Kavenegar sender to the provider."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ RECEPTORS = {
 
 
 def noting(addresses: list[object], fault: Fault) -> Fault:
-    """Note which connection each request comes on."""
+    """Record the connection of each request."""
 
     def note(call: Call) -> None:
         addresses.append(call._handler.client_address)

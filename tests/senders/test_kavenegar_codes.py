@@ -1,4 +1,4 @@
-"""The tables of Kavenegar's numbers, held against the same facts written out as sets."""
+"""The tables of Kavenegar's numbers, compared with the same facts written as sets."""
 
 from __future__ import annotations
 

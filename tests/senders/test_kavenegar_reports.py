@@ -1,4 +1,4 @@
-"""Questions to the provider that are no sends."""
+"""Calls to the provider that are not sends."""
 
 from __future__ import annotations
 

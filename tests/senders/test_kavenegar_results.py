@@ -136,11 +136,11 @@ def test_a_redirect_to_no_address_is_unreadable_and_ends_no_thread_with_a_traceb
 )
 def test_of_an_endless_body_only_a_little_is_read(emulator: KavenegarEmulator, flood: Flood) -> None:
     emulator.fault = flood
-    # Long before SMS_TIMEOUT: it is the size that ends it.
+    # It ends long before SMS_TIMEOUT, because of the size.
     with bounded(0):
         error = failure(sender_to(emulator.base_url, KAVENEGAR_TEMPLATE=TEMPLATE, SMS_TIMEOUT=5))
     assert not error.definite
-    # What both kernels buffer is not the sender's doing.
+    # The sender does not control how much both kernels buffer.
     assert flood.megabytes < 16
 
 

@@ -28,7 +28,7 @@ FAULTS = [
     pytest.param(raw(b"no HTTP at all\r\n\r\n"), id="no-http"),
     pytest.param(raw(b"HTTP/1.1 200 OK\r\nno header at all\r\n\r\n", b"{}"), id="broken-headers"),
 ]
-# One lookup in a process of its own, logged as loudly as the settings allow.
+# One lookup in a process of its own, with the most detailed log that the settings allow.
 SEND_AND_LOG = """
 import sys
 from otp_gateway import log
@@ -46,7 +46,7 @@ except SendFailed:
 
 
 def chain(error: BaseException | None) -> Iterator[BaseException]:
-    """The error and all that hang on it, suppressed contexts included: an error tracker may send them."""
+    """The error and all its causes and contexts, suppressed ones included: an error tracker may send them."""
     if error is not None:
         yield error
         yield from chain(error.__cause__)
@@ -57,7 +57,7 @@ def texts(error: BaseException) -> Iterator[str]:
     for link in chain(error):
         yield from (str(link), repr(link), repr(link.args), repr(vars(link)))
         yield from traceback.format_exception(link)
-        # requests hangs the whole request on its errors.
+        # requests attaches the whole request to its errors.
         if request := getattr(link, "request", None):
             yield f"{request.url} {request.body}"
 

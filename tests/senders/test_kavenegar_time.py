@@ -1,4 +1,4 @@
-"""Sends end in time; connections that fail; when a send is repeated, and what the repeat proves."""
+"""Sends end in time; connections that fail; when a send is repeated, and what the repeat shows."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ def test_sends_hold_at_most_three_quarters_of_the_threads(*, device: bool, limit
                 release.wait(10)
         except SmsBusy:
             outcomes["busy"] += 1
-            # The last of those that find no slot lets the others end.
+            # When the last of those that find no slot has ended, the others may end.
             if outcomes["busy"] == 64 - limit:
                 release.set()
 

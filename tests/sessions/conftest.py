@@ -35,7 +35,7 @@ def real_store(redis_server: RedisServer) -> Iterator[redis.Redis]:
 
 @pytest.fixture
 def embedded_store() -> Iterator[redis.Redis]:
-    """An empty embedded store, for what does not depend on the store."""
+    """An empty embedded store, for tests that do not depend on the store."""
     client = cast("redis.Redis", connect(None))
     yield client
     client.close()

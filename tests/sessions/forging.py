@@ -21,7 +21,7 @@ ALGORITHMS = ["HS256", *ASYMMETRIC]
 
 
 def private_key(algorithm: str, number: int = 0) -> PrivateKey:
-    """A key for the algorithm, the same for the whole run; others have other numbers."""
+    """A key for the algorithm, the same for the whole run; other numbers give other keys."""
     return _private_key(algorithm, number)
 
 
@@ -53,7 +53,7 @@ def public_bytes_of(key: PublicKey, encoding: serialization.Encoding) -> bytes:
 
 
 def variables_of(algorithm: str, number: int = 0) -> dict[str, str]:
-    """The settings that make the gateway sign so."""
+    """The settings that make the gateway sign like this."""
     if algorithm == "HS256":
         return {}
     return {"JWT_ALGORITHM": algorithm, "JWT_PRIVATE_KEY": pem_of(private_key(algorithm, number))}

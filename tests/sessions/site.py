@@ -27,7 +27,7 @@ REFRESH = "/api/v1/usr/token/refresh"
 REVOKE = "/api/v1/usr/token/revoke"
 ME = "/api/v1/usr/me"
 JWKS = "/.well-known/jwks.json"
-# Logins are many here; how many there may be is not the subject.
+# The tests log in often, and these limits are not their subject.
 DEFAULTS = {"OTP_PHONE_LIMITS": "1000/minute", "OTP_IP_LIMITS": "10000/minute"}
 NO_IP_LIMIT = {"TOKEN_IP_LIMITS": "10000/minute"}
 
@@ -133,12 +133,12 @@ def now(store: redis.Redis) -> float:
 
 
 def session_keys(store: redis.Redis) -> list[bytes]:
-    """The hashes of sessions, ended by an eleventh login or not."""
+    """The hashes of sessions, including those that an eleventh login has ended."""
     return sorted(store.scan_iter(match="otp:*:session:*"))
 
 
 def ttls(store: redis.Redis) -> dict[bytes, int]:
-    """When each key of sessions ends, in ms of this process's clock."""
+    """When the key of each session expires, in ms of this process's clock."""
     started = int(time.monotonic() * 1000)
     return {key: started + store.pttl(key) for key in store.scan_iter(match="otp:*:session*")}
 
@@ -166,7 +166,7 @@ def pass_time(client: redis.Redis, seconds: float) -> None:
 
 
 def is_refused(tokens: Tokens, token: str, at: float) -> bool:
-    """Whether neither reader takes it; anything but ``InvalidToken`` comes through."""
+    """Whether both readers refuse it. Errors other than ``InvalidToken`` are raised."""
     for read in (tokens.read_access, tokens.read_refresh):
         try:
             read(token, at)

@@ -60,7 +60,7 @@ quick = settings(
 
 @dataclass(frozen=True)
 class Mint:
-    """What makes tokens of one algorithm: the gateway's own, and by hand with its key."""
+    """Makes tokens of one algorithm: the gateway's own, and by hand with its key."""
 
     algorithm: str
     tokens: Tokens
@@ -239,7 +239,7 @@ class TestHeaders:
         assert mint.refuses(mint.forged("refresh", header={"typ": "at+jwt"}))
         assert not mint.takes(mint.genuine("refresh"), "access")
         assert not mint.takes(mint.genuine("access"), "refresh")
-        # Nor does the right use or the right audience under it.
+        # The right use or the right audience under it is refused, too.
         for name in ("token_use", "aud"):
             access, refresh = (claims_of(mint.genuine(kind))[name] for kind in KINDS)
             assert mint.refuses(mint.forged("access", header={"typ": "rt+jwt"}, claims={name: refresh}))
@@ -279,7 +279,7 @@ class TestHeaders:
         ids=str,
     )
     def test_a_critical_extension_that_we_do_not_know(self, mint: Mint, header: dict[str, object]) -> None:
-        """RFC 7515, section 4.1.11: unknown, empty or no list, it is refused, our signature or not."""
+        """RFC 7515, section 4.1.11: it is refused if unknown, empty or no list, even with our signature."""
         assert mint.refuses(mint.forged(header=header))
 
     def test_an_unencoded_payload(self, mint: Mint) -> None:
@@ -641,7 +641,7 @@ class TestOverHttp:
         assert site.lives(pair["refresh_token"])
 
     def test_a_foreign_key_id_in_a_session_id_is_refused_without_an_error(self, site: Site) -> None:
-        """Signed by us, but the session's id names a secret that we do not have, or none at all."""
+        """Our key signed it, but the id of its session names a secret that we do not have, or no secret."""
         genuine = site.login()["refresh_token"]
         for sid in ("", "x", "{}", "\0" * 16, claims_of(genuine)["sid"][:-4] + "AAAA", "}{:*" * 4, "é" * 16):
             bent = site.tokens._keys.sign(claims_of(genuine) | {"sid": sid}, "rt+jwt")

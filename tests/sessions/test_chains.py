@@ -91,7 +91,7 @@ def test_a_used_token_ends_a_session_at_its_limit_too(site: Site) -> None:
     for _ in range(REMEMBERED):
         tokens.append(site.refreshed(tokens[-1])["refresh_token"])
     assert problem_of(site.refresh(tokens[-1])) == BUSY
-    # This one was used before the ten seconds: a copy of it is in other hands.
+    # This token was used before the ten seconds, so an attacker may have a copy of it.
     assert problem_of(site.refresh(tokens[0])) == INVALID_TOKEN
     assert problem_of(site.refresh(tokens[-1])) == INVALID_TOKEN
     assert session_keys(site.store) == []

@@ -36,7 +36,7 @@ OURS = {"Sec-Fetch-Site": "same-origin"}
 CROSS_ORIGIN = (403, "cross_origin")
 MONTH = 2_592_000
 ACCESS, REFRESH_COOKIE = "__Host-access", "__Secure-refresh"
-# What a page of another origin makes a browser send, or what no browser's page would send.
+# Headers that a page of another origin makes a browser send, or that no browser's page would send.
 FOREIGN = [
     {},
     {"Sec-Fetch-Site": "cross-site"},

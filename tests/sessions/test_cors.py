@@ -130,7 +130,7 @@ class TestListedOrigins:
             assert int(found["access-control-max-age"][0]) > 0
             assert "access-control-allow-credentials" not in found
             assert "Origin" in reply.vary
-            # A preflight costs no address anything.
+            # A preflight does not count for any address.
             assert "RateLimit" not in reply.headers
 
     def test_other_headers_and_methods_are_not_allowed(self, opened: Site) -> None:
@@ -197,7 +197,7 @@ class TestListedOrigins:
     def test_an_ipv6_origin_is_matched_as_it_is_written(
         self, embedded_store: redis.Redis, listed: str, others: list[str]
     ) -> None:
-        """Its brackets are no pattern."""
+        """Its brackets are not a pattern."""
         site = Site(embedded_store, CORS_ORIGINS=listed)
         found = {o: cors_headers(site.client.get(ME, headers={"Origin": o})) for o in [listed, *others]}
         assert [origin for origin, headers in found.items() if headers] == [listed]

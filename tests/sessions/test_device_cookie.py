@@ -1,4 +1,4 @@
-"""The device token in a cookie: of the newest four phones, only for the two endpoints that read it."""
+"""The device token in a cookie: for the newest four phones, and only for the two endpoints that read it."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_it_makes_both_endpoints_use_the_device_lane(site: Browser) -> None:
     assert sent.status_code == 200
     assert lanes(site) == 1
     body = {"phone_number": PHONE, "code": site.outbox.code_for(PHONE)}
-    # Without the cookie, the code of this lane is not known.
+    # Without the cookie, the code of this lane is unknown.
     assert problem_of(site.send(VERIFY, json=body)) == (400, "invalid_code")
     assert site.send(VERIFY, cookie, json=body).status_code == 200
 
@@ -64,7 +64,7 @@ def test_a_page_of_another_origin_cannot_use_it(site: Browser) -> None:
     for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data"):
         reply = site.send(OTP, cookie, data=body, content_type=kind)
         assert problem_of(reply) == (415, "unsupported_media_type")
-    # A page that sends JSON needs a preflight, which no other origin passes.
+    # A page that sends JSON needs a preflight, which fails for every other origin.
     preflight = site.client.options(OTP, headers={"Origin": "https://evil.example"})
     assert "Access-Control-Allow-Origin" not in preflight.headers
     assert lanes(site) == 0

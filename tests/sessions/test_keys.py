@@ -73,7 +73,7 @@ class TestSigning:
             assert header_of(pair[name]) == {"alg": "HS256", "typ": typ}
             assert jwt.decode(pair[name], key, algorithms=["HS256"]).claims == claims_of(pair[name])
 
-    # RFC 9864 would have it called Ed25519; few backends know that name yet.
+    # RFC 9864 calls it Ed25519; few backends know that name yet.
     @pytest.mark.filterwarnings("ignore:EdDSA is deprecated")
     @pytest.mark.parametrize("algorithm", ASYMMETRIC)
     def test_a_backend_needs_no_more_than_the_published_keys(
@@ -225,7 +225,7 @@ class Former:
         self.rotated = site.refreshed(self.third["refresh_token"])
 
     def passes(self, site: Site) -> None:
-        """Everything that the former gateway gave out works as before."""
+        """All tokens of the former gateway work as before."""
         user = self.pair["user"]
         # The id of a user survives every change of keys.
         assert body_of(site.me(self.pair["access_token"])) == user
@@ -383,7 +383,7 @@ def encrypted() -> str:
 
 
 def small_rsa() -> rsa.RSAPrivateKey:
-    return rsa.generate_private_key(65537, 1024)  # noqa: S505  # it is to be refused
+    return rsa.generate_private_key(65537, 1024)  # noqa: S505  # it must be refused
 
 
 def other_kinds() -> list[Any]:
@@ -482,7 +482,7 @@ class TestFaults:
             else:
                 variables = {"JWT_ALGORITHM": "RS256", name: mangled}
             if head + " " in mangled:
-                # Blanks for line ends, as some panels do it: read or refused, but not repeated.
+                # Some panels replace line ends by spaces: the value is read or refused, but not repeated.
                 try:
                     make_settings(**variables)
                 except SettingsError:
@@ -503,7 +503,7 @@ class TestFaults:
         for mixed in (
             pem_of(private_key("ES256")) + first,
             first + pem_of(private_key("ES256")),
-            # The last line got lost in a panel.
+            # A panel has lost the last line.
             first + second[: second.index("-----END")],
             first + second.replace("\n", "")[:60],
         ):

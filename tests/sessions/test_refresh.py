@@ -28,7 +28,7 @@ from tests.sessions.site import (
 from tests.support.proxy import RedisProxy
 from tests.support.redis_server import RedisServer
 
-# Well within and just past the 10 s in which a client that lost the reply may ask again.
+# Well within and just after the 10 s in which a client that lost the reply may repeat the request.
 WITHIN = 8
 PAST = 10
 MONTH = 2_592_000
@@ -86,7 +86,7 @@ class TestRefresh:
         pair = site.login()
         seen = {pair["refresh_token"]}
         for _ in range(12):
-            # Slowly enough: a session may be refreshed eight times within ten seconds.
+            # Slowly enough, because a session may be refreshed eight times within ten seconds.
             pass_time(site.store, 2)
             pair = site.refreshed(pair["refresh_token"])
             assert pair["refresh_token"] not in seen
@@ -340,7 +340,7 @@ class TestRevoke:
         first = site.login()
         second = site.refreshed(first["refresh_token"])
         assert site.revoke(first["refresh_token"]).status_code == 204
-        # Not even the successors of the last ten seconds are given again.
+        # Even the successors of the last ten seconds are not returned again.
         for pair in (first, second):
             assert problem_of(site.refresh(pair["refresh_token"])) == INVALID_TOKEN
 
@@ -431,7 +431,7 @@ class TestIpLimit:
             assert problem_of(refused) == (429, "rate_limited")
             assert 1 <= int(refused.headers["Retry-After"]) <= 60
             assert refused.headers["RateLimit"].startswith('"ip";r=0;t=')
-        # Neither refused request did anything, and other endpoints have limits of their own.
+        # The refused requests had no effect, and other endpoints have limits of their own.
         (key,) = session_keys(site.store)
         assert site.store.hget(key, "refresh") == claims_of(token)["jti"].encode()
         assert site.login()["user"]["phone_number"] == PHONE
@@ -459,7 +459,7 @@ class TestRoundTrips:
             assert call(token).status_code in (200, 204)
             stats = real_store.info("commandstats")
             assert stats["cmdstat_evalsha"]["calls"] == 2
-            # What is left are the calls of the scripts themselves.
+            # The rest are the calls of the scripts themselves.
             assert {name.removeprefix("cmdstat_") for name in stats} <= {
                 *("evalsha", "config|resetstat", "config", "time", "pexpire", "del"),
                 *("zadd", "zcount", "zrangebyscore", "zremrangebyscore", "zscore", "zrem"),

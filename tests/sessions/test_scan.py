@@ -22,7 +22,7 @@ OURS = {"Sec-Fetch-Site": "same-origin"}
 
 
 class Traffic:
-    """Calls a gateway in every way, and remembers what must not be found afterwards."""
+    """Calls a gateway in every way, and remembers the texts that must not be found afterwards."""
 
     def __init__(self, emulator: KavenegarEmulator) -> None:
         self.emulator = emulator
@@ -69,7 +69,7 @@ class Traffic:
         return dict(self.note(gateway.post(REFRESH, {"refresh_token": live["refresh_token"]})).json())
 
     def abuse(self, gateway: Gateway, pair: dict[str, Any]) -> None:
-        """Tokens and phones wherever a client can put them."""
+        """Tokens and phones in every place where a client can put them."""
         access, refresh = pair["access_token"], pair["refresh_token"]
         for bad in (refresh + "x", refresh[:-5], access, "x", "", "\0", "a" * 9000):
             for path in (REFRESH, REVOKE):
@@ -85,7 +85,7 @@ class Traffic:
         gateway.get(JWKS)
 
     def in_paths(self, gateway: Gateway) -> None:
-        """As clients do who do not read the documentation."""
+        """The calls of clients that ignore the documentation."""
         pair = self.login(gateway, PHONES[0]).json()
         access, refresh = pair["access_token"], pair["refresh_token"]
         for path in (
@@ -143,7 +143,7 @@ def check(text: str, traffic: Traffic, secrets: list[str]) -> None:
     assert traffic.users
     for token in traffic.tokens:
         for part in token.split("."):
-            # A part of a part would be too much already.
+            # Even a part of a part would reveal too much.
             assert part[:40] not in text
             assert part[-30:] not in text
     for phone in PHONES:
@@ -171,7 +171,7 @@ def test_nothing_stays_for_ever_and_nothing_is_revealed(
     traffic = Traffic(emulator)
     redis_server.clear()
     with RedisProxy(redis_server.port) as proxy, redis_server.client() as store:
-        # The most talkative level: what the others say is among it.
+        # The most detailed log level, which includes the lines of all libraries.
         base = environment(proxy.url, emulator, LOG_LEVEL="DEBUG")
         with Gateway(base, workers=1) as gateway:
             live = traffic.in_bodies(gateway, store)

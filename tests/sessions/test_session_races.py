@@ -1,4 +1,4 @@
-"""Sessions under parallel requests and bad nights: real gunicorn workers on real Redis."""
+"""Sessions under parallel requests and incidents: real gunicorn workers on real Redis."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def store(redis_server: RedisServer) -> Iterator[redis.Redis]:
 def gateway(
     running: Gateway, proxy: RedisProxy, store: redis.Redis, emulator: KavenegarEmulator
 ) -> Iterator[Gateway]:
-    """Two workers on a clean Redis, behind a proxy that passes everything on."""
+    """Two workers on a clean Redis, behind a proxy that forwards everything."""
     emulator.clear()
     proxy.reset()
     store.flushall()
@@ -210,7 +210,7 @@ class TestLostReplies:
         reply = refresh(gateway, token)
         assert proxy.dropped == losses
         assert uses(store) == 1
-        # What the lost reply held is what the client got, and gets once more.
+        # The tokens of the lost reply are those that the client gets in the next one.
         assert refresh(gateway, token).content == reply.content
         assert refresh(gateway, next_token(reply)).status_code == 200
         assert uses(store) == 2
@@ -296,7 +296,7 @@ class TestStalls:
         held: list[tuple[str, Call]] = [
             ("rotate", lambda: refresh(gateway, token)),
             ("revoke", lambda: revoke(gateway, token)),
-            # Even the end of a session whose old token came again is not made up for later.
+            # Even the end of a session whose old token was used again is not repeated later.
             ("rotate", lambda: refresh(gateway, old)),
         ]
         for script, call in held:
