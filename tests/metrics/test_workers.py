@@ -76,7 +76,7 @@ def ask(gateway: Gateway, times: int) -> None:
 def verifies(now: Scrape) -> float:
     assert now.value("verifies_total", outcome="invalid_request") == now.total("verifies_total")
     assert now.value("http_request_duration_seconds_count", route=VERIFY) == now.total("verifies_total")
-    # Each worker queries once when it starts.
+    # Each worker also calls Redis once when it starts.
     assert now.value("redis_call_duration_seconds_count", script="admit") >= now.total("verifies_total")
     return now.total("verifies_total")
 
