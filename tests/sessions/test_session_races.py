@@ -296,7 +296,7 @@ class TestStalls:
         held: list[tuple[str, Call]] = [
             ("rotate", lambda: refresh(gateway, token)),
             ("revoke", lambda: revoke(gateway, token)),
-            # This call would end the session, because its old token is used again. It is not made later either.
+            # This call would end the session, because its old token is used again. It must not run late.
             ("rotate", lambda: refresh(gateway, old)),
         ]
         for script, call in held:
