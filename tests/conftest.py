@@ -13,6 +13,9 @@ from tests.support import needs_program, recording, searches
 from tests.support.kavenegar import KavenegarEmulator
 from tests.support.redis_server import RedisServer
 
+# The modules of tests read these settings when they are imported.
+searches.prepare()
+
 SECRET_KEY = "tests-only-secret-key-of-forty-characters"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 # ``make test-long`` sets it.
 WHOLE = os.environ.get("SEARCHES") == "whole"
@@ -14,6 +15,14 @@ SHARE = 5
 def examples(whole: int) -> int:
     """The number of examples for Hypothesis; ``whole`` is that of the whole search."""
     return whole if WHOLE else max(1, whole // SHARE)
+
+
+def prepare() -> None:
+    """Set what a test does not set itself. A busy machine is no fault: no example has a time limit."""
+    settings.register_profile(
+        "tests", deadline=None, max_examples=examples(100), suppress_health_check=[HealthCheck.too_slow]
+    )
+    settings.load_profile("tests")
 
 
 def mark(items: list[pytest.Item]) -> None:
