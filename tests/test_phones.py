@@ -514,7 +514,7 @@ def test_a_default_that_is_not_iran_leaves_iranian_ranges_open() -> None:
     assert outcome(parser, "09951234567") == "invalid_phone_number"
 
 
-# What a log may show.
+# The form of a number that a log may show.
 
 
 def mobiles_of_every_region() -> list[str]:

@@ -31,7 +31,7 @@ LOST = "timeout"
 
 
 class LosingScripts(RecordedScripts):
-    """Loses the replies of some calls, or the calls themselves, until the call gives up."""
+    """Loses the replies of some calls, or the calls themselves, until the timeout of the call."""
 
     lost_replies: tuple[str, ...] = ()
     lost_calls: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""No credit is created, whatever is lost, repeated, withdrawn or killed.
+"""No credit is created by losses, repeats, withdrawals or kills.
 
 The rules are those of the contract, and the ledger below keeps whole histories. It repeats no calculation of
 the scripts, except how a bucket refills and decays.

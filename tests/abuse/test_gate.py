@@ -85,7 +85,7 @@ class Gate(Bench):
         ]
 
     def sign_in(self, network: str = "home", phone: PhoneNumber | None = None, at: str = "") -> Earned:
-        """A send and its login, from the network ``at`` or the same one; the credit comes back at once."""
+        """A send and its login, from the network ``at`` or the same one. The credit is given back at once."""
         phone = phone or self.phone()
         issued = self.send(network, phone)
         if isinstance(issued, GateRefusal):

@@ -51,7 +51,7 @@ def used(gate: Gate) -> list[int]:
 
 
 def budget(api: Api) -> float:
-    """What the only window of the budget has counted, as the scrape shows it."""
+    """The count of the only window of the budget, as a scrape shows it."""
     recording.write()
     text = api.get("/metrics", ip="127.0.0.1").text
     (line,) = [line for line in text.splitlines() if line.startswith("otp_gateway_send_budget_sends{")]

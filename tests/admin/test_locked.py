@@ -1,4 +1,4 @@
-"""What the phone's page shows beyond the phone: networks that are locked out, and the number after a void."""
+"""The phone's page also shows the networks that are locked out, and the number after a void."""
 
 from __future__ import annotations
 

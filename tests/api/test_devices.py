@@ -147,7 +147,7 @@ NOT_GOOD: dict[str, Callable[[Api], str]] = {
 
 
 def face(reply: TestResponse) -> tuple[object, ...]:
-    """What a client sees, without the parts that change from one request to the next."""
+    """The reply as a client sees it, without the parts that change from one request to the next."""
     headers = sorted((name, value) for name, value in reply.headers.items() if name not in CHANGING)
     body = reply.get_json()
     for name in ("access_token", "refresh_token", "device_token", "expires_in", "resend_in"):

@@ -699,7 +699,7 @@ def test_failure_budgets_are_checked_before_the_tries(redis_client: RedisClient)
     api = make_api(redis_client, OTP_MAX_FAILURES_PER_CLIENT=3)
     spend(api, PHONE, 3)
     refused = api.verify(PHONE, "000000")
-    # Tries and budget are both used up. The tries alone would be back in 300 s.
+    # Tries and budget are both used up. Only the tries would be restored in 300 s.
     assert_problem(refused, 429, "too_many_attempts")
     assert retry_after(refused) > 86_000
 

@@ -27,7 +27,7 @@ CONTENT_SECURITY_POLICY = (
     "base-uri 'none'; frame-ancestors 'none'"
 )
 WIDE, NARROW = 1280, 320
-# Of a picture: height and area in pixels.
+# The maximum height and area of a picture in pixels.
 TALLEST, LARGEST = 1200, 640_000
 Scheme = Literal["light", "dark"]
 LOOKS: tuple[tuple[int, Scheme], ...] = ((WIDE, "light"), (NARROW, "dark"))

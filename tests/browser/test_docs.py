@@ -24,7 +24,7 @@ POLICY = (
     "form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
 )
 NARROW = 400
-# Of a desktop and of a phone.
+# The widths of a desktop and of a phone.
 SCREENS = ((1280, 720), (390, 844))
 LANGUAGES = ("curl", "JavaScript", "Python")
 # A browser that shares its processor with other tests takes many seconds for Swagger UI's script.

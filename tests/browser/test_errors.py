@@ -198,7 +198,7 @@ def test_the_address_asks_too_often(person: MakePerson, gateway_of: Callable[[],
     somebody = person("fa").open().ask()
     somebody.expect_error("rate_limited", at=somebody.code, blamed=False)
     expect(somebody.resend).to_be_disabled()
-    # The address has to wait, whatever the number is.
+    # The address has to wait, for any number.
     somebody.button("change").click()
     somebody.phone.fill("09120000000")
     expect(somebody.submit).to_be_disabled()

@@ -362,6 +362,6 @@ def end_panel_sessions(server: RedisServer) -> None:
 
 
 def admin_lines(gateway: Gateway) -> list[dict[str, str]]:
-    """What the panel has logged."""
+    """The panel's lines in the log."""
     lines = [json.loads(line) for line in gateway.log().splitlines() if line.startswith("{")]
     return [line for line in lines if "action" in line]

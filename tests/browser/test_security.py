@@ -1,4 +1,4 @@
-"""What the page may load and run, and where it may lead."""
+"""The files and scripts that the page may load, and the pages to which it may lead."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_an_injected_script_does_not_run(person: MakePerson) -> None:
     outside = [request for request in somebody.seen if "evil.example" in request.url]
     assert outside
     assert {request.failure for request in outside} == {"csp"}
-    somebody.faults.clear()  # the browser reports what it has blocked
+    somebody.faults.clear()  # the browser reports the blocked parts
 
 
 @pytest.mark.parametrize("mode", ["body", "cookies"])

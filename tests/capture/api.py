@@ -1,4 +1,4 @@
-"""What clients of the API meet: every route, every error, every way to send tokens."""
+"""Calls of the API by its clients: every route, every error, every way to send tokens."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ GUESS = "000000"
 NOWHERE = "redis://127.0.0.1:1/0"
 ORIGIN = "https://app.example.com"
 SAME, SIBLING = {"Sec-Fetch-Site": "same-origin"}, {"Sec-Fetch-Site": "same-site"}
-# Of metrics: with the digits of times.
+# A header of the metrics' reply that depends on the digits of times.
 SIZE = ("Content-Length",)
 KEY = """-----BEGIN PRIVATE KEY-----
 MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgB2FIJnVqz/s8RrC/

@@ -53,7 +53,7 @@ def reply(text: str, elapsed: float) -> str:
 
 
 def request(text: str) -> str:
-    """What a client has sent."""
+    """The request as a client has sent it."""
     return JWT.sub("<token>", _without_ids(text))
 
 

@@ -161,5 +161,5 @@ def test_every_failure_says_what_to_do(reason: str) -> None:
 
 def test_the_state_of_a_message_is_reported_in_words() -> None:
     assert "Blocked" in explain(SmsFailed("entry", provider_code=14))
-    # A state is not a result code, whatever its number is.
+    # A state is not a result code, even if the numbers are equal.
     assert RESULT_CODES[418].advice not in explain(SmsUnconfirmed("entry", provider_code=418))

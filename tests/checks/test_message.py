@@ -71,5 +71,5 @@ def test_with_a_template_the_text_does_not_apply() -> None:
     assert status == "ok"
     assert "KAVENEGAR_TEMPLATE=login" in message
     assert "OTP_MESSAGE does not apply" in message
-    # The console prints the text, whatever the template of another backend is.
+    # The console prints the text, even if another backend has a template.
     assert checked(**long, SMS_BACKEND="console")["message"][1].startswith("2 SMS parts")

@@ -1,4 +1,4 @@
-"""Behind a proxy that speaks https: no redirect leads back to http, and each reply asks for https."""
+"""Behind a proxy that speaks https, no redirect leads to http, and each reply has an HSTS header."""
 
 from __future__ import annotations
 

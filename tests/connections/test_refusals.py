@@ -112,7 +112,7 @@ def test_a_refusal_is_a_problem_document_with_an_id_and_without_the_clients_word
 
 
 def test_a_refusal_has_the_clients_own_id_if_it_has_been_read() -> None:
-    # gunicorn hands on the headers only with the faults that it finds after them.
+    # gunicorn passes on the headers only for faults that it finds after it has read them.
     request = type("Request", (), {"headers": [("HOST", "x"), ("X-REQUEST-ID", "mine-1")]})
 
     assert Refusal.of(errors.InvalidHeader("X"), request()).request_id == "mine-1"

@@ -14,7 +14,7 @@ from tests.support.kavenegar import Fault, KavenegarEmulator
 from tests.support.redis_server import RedisServer, wait_until
 from tests.support.two_providers import codes_to, send_calls, two_providers
 
-# The provider has definitely sent nothing, and the caller is not at fault.
+# The provider has definitely sent no message, and the caller is not at fault.
 REFUSES = {
     "no credit": faults.code(418),
     "a wrong key": faults.code(403, http=200),

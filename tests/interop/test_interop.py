@@ -36,7 +36,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:EdDSA is deprecated")
 
 @dataclass(frozen=True)
 class Login:
-    """What one gateway of one algorithm gives to its backends and to one client."""
+    """The keys and tokens of one gateway with one algorithm, for its backends and for one client."""
 
     algorithm: str
     jwks_url: str

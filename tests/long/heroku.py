@@ -208,7 +208,7 @@ class Dyno:
         return False
 
     def log(self) -> str:
-        """What its processes have written."""
+        """The output of its processes."""
         return self._log.read_text(encoding="utf-8")
 
     def terminate(self) -> None:

@@ -105,9 +105,9 @@ class Phone:
         yield from (f"a code gave {n} logins" for n in logins.values() if n > 1)
 
     def check_promises(self) -> Iterator[str]:
-        """A code that was confirmed gives a login while it is valid, whatever else was answered 503 or 502.
+        """A confirmed code gives a login while it is valid, also after other answers 503 or 502.
 
-        Only for a phone whose requests came one by one.
+        This is true only for a phone whose requests came one by one.
         """
         if self.kept or self.unknown_sends or self.unknown_verifies:
             return

@@ -14,7 +14,7 @@ from tests.long.traffic import ME, OTP, REFRESH, REVOKE, VERIFY, Answer, Record,
 
 CODE_SECONDS = 30
 GRACE = 10.0
-# Repeats of an unanswered refresh go on for less than the grace.
+# A client repeats an unanswered refresh for less time than the grace.
 REPEATS = 6.0
 VISITS = 4
 

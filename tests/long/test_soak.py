@@ -66,7 +66,7 @@ def soak() -> Iterator[Soak]:
 
 
 def found(phones: list[Phone], check: Callable[[Phone], Iterator[str]]) -> list[str]:
-    """What the check finds; the requests of the first phones that fail it are printed."""
+    """The violations that the check finds. It prints the requests of the first phones that fail."""
     texts: list[str] = []
     for phone in phones:
         some = [f"{phone.number}: {text}" for text in check(phone)]

@@ -1,4 +1,4 @@
-"""Labels are few whatever clients send, and neither they nor a scrape contain personal data."""
+"""Labels are few for any requests of clients. Neither the labels nor a scrape contain personal data."""
 
 from __future__ import annotations
 

@@ -106,7 +106,7 @@ def test_every_file_that_the_library_makes_is_allocated_in_full_also_when_it_has
 def test_no_file_is_longer_than_what_is_mapped_and_reserved(
     worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Only our code makes the files longer, whatever the library's version."""
+    """Only our code makes the files longer, with any version of the library."""
     reserved: dict[int, int] = {}
     allocate = shared_file._allocate
 

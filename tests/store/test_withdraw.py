@@ -1,4 +1,4 @@
-"""After a send that definitely sent nothing, Redis is as it was before."""
+"""After a send that definitely sent no message, Redis is as it was before."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ class Call:
 
 
 class Calls:
-    """What the proxy reports, by phone."""
+    """The calls that the proxy reports, by phone."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -66,7 +66,7 @@ class Gateway:
         self.address = address
         self._app = app
         self._prefix = prefix
-        # The embedded store has one worker, whatever WEB_CONCURRENCY is.
+        # The embedded store has one worker, for any value of WEB_CONCURRENCY.
         self._count = workers if env.get("REDIS_URL") else 1
         self._env = {**env, "PORT": str(self.port), "WEB_CONCURRENCY": str(workers)}
         if address != "127.0.0.1":
@@ -208,8 +208,8 @@ def run_to_exit(env: Mapping[str, str], *, timeout: float = _TIMEOUT) -> tuple[i
 def until_answered(call: Callable[[], requests.Response]) -> requests.Response:
     """The first reply that is not ``store_unavailable``.
 
-    On a busy machine, Redis or the gateway may not run within the 0.9 s of a call. Nothing has happened then,
-    so the call is made again.
+    On a busy machine, Redis or the gateway may not run within the 0.9 s of a call. Then the call has had no
+    effect, so it is made again.
     """
     for _ in range(_REPEATS):
         reply = call()
