@@ -1,4 +1,4 @@
-// Checks tokens with jose: one JSON object on stdin, one JSON list of verdicts on stdout.
+// Checks tokens with jose. It reads one JSON object from stdin, and writes one JSON list of results to stdout.
 import { text } from "node:stream/consumers";
 import { createRemoteJWKSet, errors, jwtVerify } from "jose";
 

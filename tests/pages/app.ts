@@ -39,7 +39,7 @@ export function words(problem: unknown): string {
 
 // @ts-expect-error A gateway has no such channel.
 void otp.sendOTP("09123456789", { channel: "pigeon" });
-// @ts-expect-error A code has zeros in front, so it is a text.
+// @ts-expect-error A code can begin with zeros, so it is a text.
 void otp.verifyOTP("09123456789", 123456);
 // @ts-expect-error The place of the session is "page" or "browser".
 new OTP({ keep: "cookie" });
