@@ -20,7 +20,7 @@ def environment(redis: RedisServer, **variables: str) -> dict[str, str]:
 
 
 def get(connection: socket.socket) -> None:
-    """One request, and its whole reply."""
+    """Send one request; return the whole reply."""
     connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
     received = b""
     while not received.endswith(b"}\n"):

@@ -1,4 +1,4 @@
-"""Huge headers are refused before they cost anything."""
+"""Huge headers are refused before they cost processor time."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.wire import answers
 
 HEAD = b"POST /api/v1/usr/otp HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
 ROUNDS = 30
-# Before, such a request took thirty times as much as a small one.
+# In an earlier version, such a request took thirty times as much as a small one.
 MOST = 5
 
 
@@ -40,7 +40,7 @@ def cost(gateway: Gateway, data: bytes, statuses: set[int]) -> int:
     for _ in range(ROUNDS):
         with socket.create_connection(("127.0.0.1", gateway.port), timeout=20) as connection:
             received = b""
-            # The gateway may close it while we are still sending.
+            # The gateway may close the connection during the send.
             with suppress(ConnectionError):
                 connection.sendall(data)
             with suppress(ConnectionError):

@@ -20,7 +20,7 @@ from tests.support.wire import ask
 
 SITE = "https://otp.example"
 HSTS = "max-age=63072000"
-# As different proxies pass them on, and as an attacker writes them.
+# Values of Host: those that different proxies pass on, and those that an attacker writes.
 HOSTS = ["otp.example", "evil.example", "evil.example:1", "[::1]:80", "evil.example/x", "a@b", "", "x:y"]
 SCHEMES = ["", "X-Forwarded-Proto: http\r\n", "X-Forwarded-Proto: https\r\n", "X-Forwarded-Ssl: on\r\n"]
 PATHS = [

@@ -17,9 +17,9 @@ from tests.support.redis_server import RedisServer
 HEAD = b"POST /api/v1/usr/otp HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
 GET = b"GET /healthz HTTP/1.1\r\nHost: x\r\n"
 REQUESTS = 20
-# Before, one request waited for minutes.
+# In an earlier version, one request waited for minutes.
 LONGEST = 10.0
-# More than the threads of both workers.
+# This is more than the threads of both workers.
 ENOUGH = 200
 
 

@@ -154,7 +154,7 @@ def test_headers_never_set_the_path_the_user_or_the_scheme(redis_server: RedisSe
         "Remote_Addr: 198.51.100.1",
         "X-Forwarded-Proto: http\r\nX-Forwarded-Ssl: on",
     )
-    # As platforms set it: gunicorn trusts each peer.
+    # Platforms set this variable: gunicorn trusts each peer.
     with Gateway(environment(redis_server, FORWARDED_ALLOW_IPS="*"), workers=1) as gateway:
         for field in fields:
             data = f"GET /healthz HTTP/1.1\r\n{HOST}{field}\r\nConnection: close\r\n\r\n"

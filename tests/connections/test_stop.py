@@ -62,7 +62,7 @@ def test_connections_that_wait_in_the_queue_are_answered_when_every_process_is_s
     waiting = connect(50)
     for connection in waiting:
         connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
-    # As on a platform that sends SIGTERM to all processes.
+    # A platform sends SIGTERM to all processes.
     gateway.terminate()
     for worker in workers:
         os.kill(worker, signal.SIGTERM)

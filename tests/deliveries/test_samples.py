@@ -85,7 +85,7 @@ def test_one_of_many_workers_takes_the_sample_of_a_minute(redis_client: RedisCli
     with ThreadPoolExecutor(8) as pool:
         taken = list(pool.map(lambda _: samples.take(), range(16)))
     assert sorted(map(len, taken)) == [0] * 15 + [10]
-    # A message that is recorded late makes no second call.
+    # A message that is recorded late causes no second call.
     samples.write(Batch("two", events(redis_client, 10, 100), {}))
     assert samples.take() == []
 

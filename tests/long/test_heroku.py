@@ -102,7 +102,8 @@ def test_no_log_line_shows_an_address_although_the_platform_asks_for_an_access_l
     assert {line.get("route") for line in lines} >= {OTP, VERIFY, ME}
     for secret in (ADDRESS, "127.0.3.", PASSWORD, "912345678"):
         assert secret not in web.log()
-    # One for each setting that an operator should know, and none for the platform's own variables.
+    # There is one line for each setting that an operator should know, and no line for the platform's own
+    # variables.
     assert [line["event"] for line in lines if line["level"] == "warning"] == [
         "REDIS_TLS_VERIFY=none: connections are encrypted, but Redis is not identified"
     ]

@@ -57,7 +57,7 @@ class Cluster:
         self._lock = threading.Lock()
 
     def call(self, path: str, body: object, *, key: str, address: str = "", host: int | None = None) -> int:
-        """One request to a host; the status, which also counts for ``key``."""
+        """Make one request to a host; return the status, which also counts for ``key``."""
         if not address:
             # An address of its own: no limit but the phone's applies.
             number = next(self._addresses)
@@ -87,7 +87,7 @@ class Cluster:
         return self.call(OTP, {"phone_number": phone}, key=phone)
 
     def login(self, phone: str) -> list[int]:
-        """One send, then the right code at all hosts at once; the statuses of these."""
+        """One send, then the right code at all hosts at once; the statuses of these verifies."""
         if self.send(phone) != 200:
             return []
         body = {"phone_number": phone, "code": self.emulator.code_for(phone)}
@@ -254,7 +254,7 @@ def test_a_code_that_is_posted_to_all_hosts_at_once_gives_one_login(cluster: Clu
     assert len(complete) > 20
     assert {tuple(sorted(statuses)) for statuses in complete} == {(200, 400, 400)}
     assert all(statuses.count(200) <= 1 for statuses in load.logins)
-    # They work after the changes, too.
+    # The hosts still work after the changes.
     assert sorted(cluster.login("+989149999999")) == [200, 400, 400]
 
 

@@ -179,5 +179,5 @@ def test_connections_to_redis_are_closed_when_the_load_is_over(soak: Soak) -> No
         show("after the load", {"connections": {"at Redis": soak.sampler.now().connections}})
     before, after = soak.sampler.thirds("descriptors")[1], soak.sampler.now()
     assert after.descriptors <= before + 8
-    # The pool of threads has no more than during the load.
+    # The pool has no more threads than during the load.
     assert after.threads <= THREADS
