@@ -257,7 +257,7 @@ def test_memory_that_is_not_reported_is_a_warning(server: RedisServer, lie: obje
     with RedisLiar(server.port, {b"memory\r\n": lie}) as liar:  # type: ignore[dict-item]  # a reply
         status, message = checked(REDIS_URL=liar.url)["eviction"]
     assert status == "warning"
-    assert "look yourself" in message
+    assert "look at it yourself" in message
 
 
 def test_a_redis_with_too_few_connections_for_one_host_is_a_warning_with_both_numbers(
@@ -286,7 +286,7 @@ def test_a_redis_that_does_not_show_maxclients_is_a_warning(server: RedisServer,
     with RedisLiar(server.port, {b"clients\r\n": lie}) as liar:  # type: ignore[dict-item]  # a reply
         status, message = checked(REDIS_URL=liar.url)["connections"]
     assert status == "warning"
-    assert "look yourself" in message
+    assert "look at it yourself" in message
 
 
 def test_a_redis_without_a_free_connection_is_a_fault_that_names_maxclients() -> None:
