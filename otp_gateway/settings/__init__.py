@@ -43,8 +43,11 @@ class Settings(Variables):
         """
         variables = read_variables(environ, dotenv)
         values, faults = read_values(variables)
+        # A variable that is invalid by itself has no further faults: its value is not known.
+        invalid = set(faults)
         for name, text in rules.contradictions(values, variables):
-            faults.setdefault(name, []).append(text)
+            if name not in invalid:
+                faults.setdefault(name, []).append(text)
         if faults:
             raise SettingsError(faults)
         unknown = tuple(misspelt(variables, (variable.name for variable in declared(Variables).values())))

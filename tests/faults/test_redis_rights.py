@@ -61,7 +61,9 @@ def use(server: RedisServer, emulator: KavenegarEmulator) -> Callable[[], None]:
 def everything(url: str, emulator: KavenegarEmulator) -> None:
     url = user_of(url)
     report = checked(REDIS_URL=url, **provider(emulator))
-    assert [line for line in report.findings if "permission" in line[2] or "not checked" in line[2]] == []
+    # Without --url, the check does not see the proxies.
+    of_redis = [line for line in report.findings if "--url" not in line[2]]
+    assert [line for line in of_redis if "permission" in line[2] or "not checked" in line[2]] == []
     api = make_panel(connect(url), emulator=emulator, METRICS_TOKEN="m" * 20, REDIS_URL=url)
     assert api.get("/readyz").status_code == 200
 
