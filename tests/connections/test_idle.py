@@ -104,8 +104,9 @@ def test_at_the_limit_of_connections_the_oldest_idle_one_is_closed(redis_server:
 @pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="Linux lowers the limit of another process")
 def test_a_worker_without_descriptors_goes_on(gateway: Gateway, connect: Connect) -> None:
     workers = gateway.workers
-    # A started worker still loads its modules, for which it needs descriptors.
+    # A started worker still loads its modules, and its first requests load more: this needs descriptors.
     time.sleep(1)
+    assert_serves(gateway)
     for pid in workers:
         in_use = max(int(one.name) for one in Path(f"/proc/{pid}/fd").iterdir())
         resource.prlimit(
