@@ -28,7 +28,7 @@ coverage-report: $(VENV)/.dev
 	$(BIN)/coverage report
 
 test-long: $(VENV)/.dev ## Run the tests that take minutes, and show their figures; SOAK_SECONDS sets the soak's length
-	SEARCHES=whole $(BIN)/python -m pytest -n 2 --dist worksteal -raP -m "long or search"
+	SEARCHES=whole $(BIN)/python -m pytest -n 2 --dist loadfile -raP -m "long or search"
 
 bench: $(VENV)/.dev ## Measure what a request costs, next to a bare Flask route; takes some minutes
 	$(BIN)/python -m benchmarks
