@@ -5,7 +5,6 @@ from __future__ import annotations
 import getpass
 import re
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,39 +14,17 @@ from flask import Flask
 
 from otp_gateway.codes import Codes
 from otp_gateway.store import keys
-from otp_gateway.store.connect import connect
 from tests.admin.support import everything
-from tests.api.support import OTHER, PHONE, VERIFY, Api, keys_of, make_api
-from tests.checks.support import commands, provider
+from tests.api.support import OTHER, PHONE, VERIFY, Api, keys_of
+from tests.checks.support import commands
 from tests.cli.support import SECRET, flask
 from tests.cli.test_phone import MASKED, SPELLINGS, otp
 from tests.conftest import SECRET_KEY, make_settings
 from tests.support.kavenegar import KavenegarEmulator
-from tests.support.redis_server import RedisServer, start_cluster
+from tests.support.redis_server import start_cluster
 
 HOUR = 3600
 DEVICE = "device_token"
-
-
-@pytest.fixture
-def store(redis_server: RedisServer) -> Iterator[redis.Redis]:
-    redis_server.clear()
-    with redis_server.client() as client:
-        yield client
-
-
-@pytest.fixture
-def app(redis_server: RedisServer, emulator: KavenegarEmulator, store: redis.Redis) -> Flask:
-    """The commands over the real Redis."""
-    assert store.dbsize() == 0
-    return commands(make_settings(REDIS_URL=redis_server.url, **provider(emulator)))
-
-
-@pytest.fixture
-def api(redis_server: RedisServer, emulator: KavenegarEmulator, store: redis.Redis) -> Api:
-    """A gateway on the same Redis. The gate's mode refuses no request by itself."""
-    assert store.dbsize() == 0
-    return make_api(connect(redis_server.url), None, emulator)
 
 
 def code_of(api: Api, phone: str, **options: str) -> str:

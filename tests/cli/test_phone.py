@@ -5,7 +5,6 @@ from __future__ import annotations
 import getpass
 import json
 import re
-from collections.abc import Iterator
 
 import pytest
 import redis
@@ -37,27 +36,6 @@ SPELLINGS = [
     ["+98", "912", "345", "6789"],
     ["۰۹۱۲", "۳۴۵", "۶۷۸۹"],
 ]
-
-
-@pytest.fixture
-def store(redis_server: RedisServer) -> Iterator[redis.Redis]:
-    redis_server.clear()
-    with redis_server.client() as client:
-        yield client
-
-
-@pytest.fixture
-def app(redis_server: RedisServer, emulator: KavenegarEmulator, store: redis.Redis) -> Flask:
-    """The commands over the real Redis and the emulator."""
-    assert store.dbsize() == 0
-    return commands(make_settings(REDIS_URL=redis_server.url, **provider(emulator)))
-
-
-@pytest.fixture
-def api(redis_server: RedisServer, emulator: KavenegarEmulator, store: redis.Redis) -> Api:
-    """A gateway over the same."""
-    assert store.dbsize() == 0
-    return make_api(connect(redis_server.url), None, emulator)
 
 
 def otp(app: Flask, *words: str) -> Result:
